@@ -1,0 +1,62 @@
+"""The post's network learns to add: up to four digits, one sum, end to end.
+
+    python -m seqsum.main --config=configs/sum.py
+
+Convolutions read each frame, two GRU layers read the frames, one number comes
+out. Nothing tells the network what a digit is: it sees sums only.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+  config = ml_collections.ConfigDict()
+
+  config.seed = 0  # of the parameters and of the training sequences
+  config.epochs = 20
+  config.sequences_per_epoch = 60_000  # all fresh
+  config.batch_size = 128  # sequences a step, over all devices
+  config.log_every = 50  # steps
+  config.steps_per_call = 0  # 0: one on a CPU, up to `log_every` elsewhere
+  config.eval_sequences = 10_000  # of validation digits, and of test digits
+  config.eval_batch_size = 400
+  config.loss = "mse"  # or mae, huber, log_cosh; in digit units
+  config.on_nonfinite = "stop"  # or continue, for studies
+
+  config.data = ml_collections.ConfigDict()
+  config.data.name = "mnist"  # or digits, or a TFDS name such as kmnist
+  config.data.data_dir = ""  # where TFDS keeps data; '': its own default
+  config.data.manual_dir = ""  # a folder that has the four MNIST files
+  config.data.fallback = "digits"  # if it cannot be had; '': an error
+
+  config.sequence = ml_collections.ConfigDict()
+  config.sequence.min_len = 1  # digits
+  config.sequence.max_len = 4
+  config.sequence.packed = True  # equal shares of every length: no blanks
+
+  config.task = ml_collections.ConfigDict()
+  config.task.name = "sum"  # or product
+  config.task.per_step = False  # True: the loss asks for a value every frame
+
+  config.model = ml_collections.ConfigDict()
+  config.model.core = "gru"
+  config.model.recurrence = "fused"  # or flax: plain, slower, the same values
+  config.model.activation = "tanh"  # of the convolutions
+  config.model.conv = ml_collections.ConfigDict()
+  config.model.conv.features = (8, 16)
+  config.model.conv.kernels = (4, 3)  # pixels a side
+  config.model.conv.strides = (1, 1)  # pixels
+  config.model.gru = (200, 100)  # width of each layer
+  config.model.dtype = "float32"  # of the computation, or bfloat16
+
+  config.optimizer = ml_collections.ConfigDict()
+  config.optimizer.name = "rmsprop"  # or adam, sgd
+  config.optimizer.learning_rate = 1e-3
+  config.optimizer.decay = 0.9  # of RMSProp's mean square
+  config.optimizer.schedule = "cosine"  # or constant, as in the post
+
+  config.checkpoint = ml_collections.ConfigDict()
+  config.checkpoint.every_steps = 250  # and at the end of every epoch
+  config.checkpoint.keep = 2  # newest; the best is kept besides
+
+  return config

@@ -1,0 +1,304 @@
+"""Where the images come from: arrays of digits, in three splits.
+
+Everything is returned as NumPy arrays in memory. What TFDS took seconds to read
+is kept as one array file beside its records, so that the next start needs
+neither the records nor TFDS.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import importlib.util
+import os
+import re
+import uuid
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from absl import logging
+
+from seqsum import mnist
+from seqsum.errors import InputError, require
+from seqsum.mnist import CLASSES, SHAPE
+
+VALIDATION = 5_000  # images from the end of a training split
+KEYS = [  # the arrays of a cached data set
+  f"{split}_{field}"
+  for split in ("train", "validation", "test")
+  for field in ("images", "labels")
+]
+
+
+class Split(NamedTuple):
+  """Images and what they show.
+
+  Attributes:
+    images: [N, 28, 28, 1] uint8, ink is 255.
+    labels: [N] int32, 0..9.
+  """
+
+  images: np.ndarray
+  labels: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Digits:
+  """A data set: choose models on `validation`, read `test` once, at the end.
+
+  Attributes:
+    name: The data really used, which may be the fallback.
+    train, validation, test: No image of MNIST or digits is in two of them.
+    sha256: Digest of the bytes of images and labels (C order, little-endian)
+      of train, validation and test.
+  """
+
+  name: str
+  train: Split
+  validation: Split
+  test: Split
+  sha256: str = dataclasses.field(init=False)
+
+  def __post_init__(self):
+    digest = hashlib.sha256()
+    for images, labels in (self.train, self.validation, self.test):
+      digest.update(np.ascontiguousarray(images))
+      digest.update(np.ascontiguousarray(labels, "<i4"))
+    object.__setattr__(self, "sha256", digest.hexdigest())
+
+
+def load(
+  name: str = "mnist",
+  *,
+  data_dir: str | os.PathLike | None = None,
+  manual_dir: str | os.PathLike | None = None,
+  fallback: str = "digits",
+) -> Digits:
+  """Loads a data set, preparing it the first time.
+
+  Args:
+    name: `mnist`; `digits`, which needs no network; or a TFDS data set of
+      28x28x1 images in 10 classes, such as `kmnist` or `emnist/digits` (whose
+      images TFDS gives transposed).
+    data_dir: Where TFDS keeps its data sets; None or "" for TFDS's default.
+    manual_dir: A folder with MNIST's four .gz files, for `mnist` alone; None or
+      "" to download them.
+    fallback: What to load when MNIST cannot be had; "" makes that an error.
+
+  Raises:
+    InputError: The data cannot be had, or is damaged.
+  """
+  if name == "digits":
+    return _optdigits()
+  data_dir = data_dir or os.environ.get("TFDS_DATA_DIR", "")
+  remedy = "must be a local folder, copy the data there"
+  require("://" not in str(data_dir), "data.data_dir", str(data_dir), remedy)
+  root = Path(data_dir or "~/tensorflow_datasets").expanduser()
+  if name == "mnist":
+    return _mnist(root, manual_dir, fallback)
+  if not re.fullmatch(r"\w+(/\w[\w.-]*)?", name):  # no paths, no namespaces
+    raise _unknown(name, [])
+  return _cached(name, root / name, lambda: _tfds(name, root))
+
+
+def _mnist(root, manual_dir, fallback) -> Digits:
+  files = None
+  if manual_dir:  # somebody named it: it must be right, used or not
+    manual_dir = Path(manual_dir).expanduser()
+    files = mnist.read_folder(manual_dir)
+
+  def prepare():
+    builder = mnist.prepare(root, manual_dir if files else None)
+    digits = _carve("mnist", *_records(builder))
+    if digits.sha256 != mnist.SHA256:
+      raise _damaged(builder, f"digest {digits.sha256}")
+    return digits
+
+  try:
+    return _cached("mnist", root / mnist.NAME, prepare)
+  except mnist.Unavailable as error:
+    reason = error
+  if files:
+    logging.warning("%s; going on in memory", reason)
+    arrays = [
+      Split(*mnist.decode(files[images], files[labels], count))
+      for images, labels, count in mnist.SPLITS.values()
+    ]
+    return _carve("mnist", *arrays)
+  if not fallback or fallback == "mnist":
+    raise InputError(
+      f"data.name='mnist' cannot be had: {reason}; set data.manual_dir to a "
+      "folder with its four files, or data.fallback='digits'"
+    )
+  logging.warning(
+    "MNIST CANNOT BE HAD: %s. GOING ON WITH %r INSTEAD; set data.manual_dir to "
+    "a folder with MNIST's four files, or data.fallback='' to stop here.",
+    reason,
+    fallback,
+  )
+  return load(fallback, data_dir=root)
+
+
+def _tfds(name, root) -> Digits:
+  """Any TFDS data set that looks like MNIST, by its name."""
+  import tensorflow_datasets as tfds
+
+  try:
+    builder = tfds.builder(name, data_dir=root, file_format="array_record")
+  except ValueError as error:  # neither in TFDS nor in `root`
+    known = tfds.list_builders(with_community_datasets=False)  # no network
+    raise _unknown(name, known) from error
+  features = builder.info.features
+  if not {"image", "label"} <= set(features or ()):
+    raise InputError(f"data.name={name!r} has no image and label: choose one")
+  shape = features["image"].shape
+  classes = getattr(features["label"], "num_classes", None)
+  if shape != SHAPE or classes != CLASSES:
+    raise InputError(
+      f"data.name={name!r} has images {shape} in {classes} classes, expected "
+      f"{SHAPE} in {CLASSES}: choose another"
+    )
+  if not builder.is_prepared():
+    urls = list(builder.url_infos or ())
+    if importlib.util.find_spec("tensorflow") is None or (
+      urls and not mnist.answers(urls[0])
+    ):
+      raise InputError(
+        f"data.name={name!r} is not in {root} as array_record: where there are "
+        "TensorFlow and a network, run `tfds build "
+        f"{name} --file_format=array_record --data_dir={root}`"
+      )
+    builder.download_and_prepare()
+  return _carve(name, *_records(builder))
+
+
+def _records(builder) -> list[Split]:
+  """Reads a prepared builder's train and test split, in bulk."""
+  splits = []
+  for split in ("train", "test"):
+    try:
+      source = builder.as_data_source(split)
+      images = np.empty((len(source), *SHAPE), np.uint8)
+      labels = np.empty(len(source), np.int32)
+      for start in range(0, len(source), 5_000):  # 5,000: little memory
+        rows = range(start, min(start + 5_000, len(source)))
+        for row, record in zip(rows, source.__getitems__(rows), strict=True):
+          images[row], labels[row] = record["image"], record["label"]
+    except Exception as error:  # TFDS and array_record have no common one
+      raise _damaged(builder, error) from error
+    splits.append(Split(images, labels))
+  return splits
+
+
+def _carve(name, train: Split, test: Split) -> Digits:
+  """Takes the validation split off the end of the training split."""
+  for images, labels in (train, test):
+    if len(labels) < 10 or labels.min() < 0 or labels.max() >= CLASSES:
+      raise InputError(
+        f"data.name={name!r} has a split of {len(labels)} images "
+        f"{images.shape}, expected at least 10 with labels 0..9: choose another"
+      )
+  held_out = min(VALIDATION, len(train.labels) // 10)
+  return Digits(
+    name,
+    Split(train.images[:-held_out], train.labels[:-held_out]),
+    Split(train.images[-held_out:], train.labels[-held_out:]),
+    test,
+  )
+
+
+def _optdigits() -> Digits:
+  """scikit-learn's bundled digits in the geometry of MNIST.
+
+  MNIST fits a digit into 20x20 pixels and puts its centre of mass at (14, 14).
+  These came as 8x8 counts of ink; a cubic zoom makes them 20x20. Cutting grey
+  off at both ends gives back the stroke width and the mean ink of MNIST.
+
+  Source: https://archive.ics.uci.edu/dataset/80, its test part (1,797 digits).
+  """
+  from scipy import ndimage
+
+  raw, labels = _read_optdigits()
+  zoom = ndimage.zoom(  # [20, 8]: zooming is linear, this is its matrix
+    np.eye(8), (2.5, 1), order=3, mode="grid-constant", grid_mode=True
+  )
+  ink = zoom @ (raw / 16.0) @ zoom.T  # [N, 20, 20]
+  ink = np.rint(255 * np.clip((ink - 0.25) / (0.9 - 0.25), 0, 1))
+  images = np.zeros((len(ink), *SHAPE), np.uint8)
+  for image, box in zip(images, ink, strict=True):
+    top, left = np.rint(14 - np.array(ndimage.center_of_mass(box))).astype(int)
+    image[top : top + 20, left : left + 20, 0] = box
+
+  # Shuffled, then dealt so that each digit has its share in every prefix.
+  order = np.random.default_rng(0).permutation(len(labels))
+  place = np.empty(len(labels))
+  for digit in range(CLASSES):
+    (of_digit,) = np.nonzero(labels[order] == digit)
+    place[of_digit] = (np.arange(len(of_digit)) + 0.5) / len(of_digit)
+  order = order[np.argsort(place, kind="stable")]
+  test, validation, train = (
+    Split(images[i], labels[i]) for i in np.split(order, [300, 500])
+  )
+  return Digits("digits", train, validation, test)
+
+
+def _read_optdigits() -> tuple[np.ndarray, np.ndarray]:
+  """[1797, 8, 8] 0..16 and [1797] int32, without importing sklearn: 2 s."""
+  package = Path(importlib.util.find_spec("sklearn").origin).parent
+  path = package / "datasets" / "data" / "digits.csv.gz"
+  if path.exists():
+    table = np.loadtxt(path, delimiter=",", dtype=np.int32)
+    return table[:, :-1].reshape(-1, 8, 8), table[:, -1]
+  from sklearn.datasets import load_digits  # they moved the file
+
+  bunch = load_digits()
+  return bunch.images.astype(np.int32), bunch.target.astype(np.int32)
+
+
+def _cached(name, folder: Path, prepare) -> Digits:
+  """The arrays in `folder`, or else those of `prepare`, which it keeps there.
+
+  The file carries the digest of what it holds. It is written under another name
+  and renamed, so that whoever reads it sees all of it or none.
+  """
+  path = folder / "seqsum.npz"
+  try:
+    with np.load(path, allow_pickle=False) as file:
+      arrays = [file[key] for key in KEYS]
+      digits = Digits(name, *map(Split, arrays[::2], arrays[1::2]))
+      if digits.sha256 == str(file["sha256"]):
+        return digits
+      raise ValueError(f"digest {digits.sha256}")
+  except (FileNotFoundError, NotADirectoryError):
+    pass
+  except Exception as error:  # whatever damage does to a zip file
+    logging.warning("%s is damaged (%s); making it again", path, error)
+
+  digits = prepare()
+  arrays = (*digits.train, *digits.validation, *digits.test)
+  keyed = dict(zip(KEYS, arrays, strict=True))
+  partial = path.with_name(f".{uuid.uuid4().hex}.npz")
+  try:
+    np.savez(partial, sha256=np.array(digits.sha256), **keyed)
+    partial.replace(path)
+  except OSError as error:
+    logging.warning("cannot keep %s (%s); starts will be slow", path, error)
+  finally:
+    partial.unlink(missing_ok=True)
+  return digits
+
+
+def _unknown(name, known) -> InputError:
+  near = difflib.get_close_matches(name, {"mnist", "digits", *known}, n=3)
+  hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+  return InputError(
+    f"data.name={name!r} is not known: {hint}choose 'mnist', 'digits' or a "
+    "TFDS data set of 28x28x1 images in 10 classes, such as 'kmnist'"
+  )
+
+
+def _damaged(builder, what) -> InputError:
+  return InputError(
+    f"the records in {builder.data_dir} are damaged or of another format "
+    f"({str(what).splitlines()[0]}): move that folder away and run again"
+  )

@@ -1,0 +1,36 @@
+"""What a user can mend: one line that names the value and the remedy."""
+
+import difflib
+from collections.abc import Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class InputError(ValueError):
+  """A value that came from the user and cannot be used.
+
+  The message is one line that names the value and the remedy. `main` prints it
+  without a traceback and exits with 1; in a notebook it is a `ValueError`.
+  """
+
+
+def choose(field: str, name: str, choices: Mapping[str, T]) -> T:
+  """`choices[name]`.
+
+  Raises:
+    InputError: There is none of that name; the message lists them, the nearest
+      one first.
+  """
+  if name in choices:
+    return choices[name]
+  near = difflib.get_close_matches(str(name), choices, n=1)
+  hint = f"did you mean {near[0]!r}? " if near else ""
+  known = ", ".join(map(repr, choices))
+  raise InputError(f"{field}={name!r} is not known: {hint}choose from {known}")
+
+
+def require(condition: bool, field: str, value, remedy: str) -> None:
+  """Raises `InputError("field=value: remedy")` unless the condition holds."""
+  if not condition:
+    raise InputError(f"{field}={value!r}: {remedy}")

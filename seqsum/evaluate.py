@@ -1,0 +1,211 @@
+"""Fixed held-out sequences -> metrics.
+
+The sequences of a split are the same for every run, seed and number of
+devices: batch n is a function of (split, n) and of the sampler.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from seqsum.metrics import is_exact
+from seqsum.step import Readings, Recipe, batch_key, compile_step, eval_step
+
+SEED = 0  # of the held-out sequences, whatever the seed of a run
+
+
+class Evaluation(NamedTuple):
+  """A model's readings of N sequences, on the host.
+
+  Attributes:
+    lengths: [N] int32.
+    labels: [N, T] int32, the digits.
+    targets: [N, T] float32.
+    predictions: [N, T] float32 in digit units.
+    losses: [N, T] float32.
+    places: [N, 2] int, the batch and the row where a sequence was drawn.
+  """
+
+  lengths: np.ndarray
+  labels: np.ndarray
+  targets: np.ndarray
+  predictions: np.ndarray
+  losses: np.ndarray
+  places: np.ndarray
+
+  def final(self, values: np.ndarray) -> np.ndarray:
+    """[N, T] -> [N], the value at each sequence's last real step."""
+    return values[np.arange(len(values)), self.lengths - 1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluator:
+  """Reads a fixed number of sequences of one split.
+
+  Attributes:
+    step: The compiled `eval_step`.
+    draw: Compiled `(key data) -> SequenceBatch`, the batches that it reads.
+    stream: The split's stream of random numbers, `step.VALIDATION` or `TEST`.
+    batch_size: Of the recipe's sampler.
+    sequences: N.
+    images, labels: The split, on the device.
+  """
+
+  step: Callable[..., Readings]
+  draw: Callable[..., Any]
+  stream: int
+  batch_size: int
+  sequences: int
+  images: jax.Array
+  labels: jax.Array
+
+  def key_data(self, n: int) -> np.ndarray:
+    return np.asarray(jax.random.key_data(batch_key(SEED, self.stream, n)))
+
+  def __call__(
+    self, params: optax.Params, stop: object = None
+  ) -> Evaluation | None:
+    """Reads all sequences; None if `stop` became true on the way."""
+    batches = math.ceil(self.sequences / self.batch_size)
+    pending = []
+    for n in range(batches):
+      if stop:
+        return None
+      pending.append(
+        self.step(params, self.key_data(n), self.images, self.labels)
+      )
+      if n:  # one batch is read while the next is computed
+        pending[n - 1] = jax.device_get(pending[n - 1])
+    read = [jax.device_get(readings) for readings in pending]
+    keep = [self._rows(n) for n in range(batches)]
+    gather = lambda name: np.concatenate(
+      [getattr(r, name)[rows] for r, rows in zip(read, keep, strict=True)]
+    )
+    places = [
+      np.stack([np.full_like(rows, n), rows], axis=1)
+      for n, rows in enumerate(keep)
+    ]
+    return Evaluation(
+      lengths=gather("lengths"),
+      labels=gather("labels"),
+      targets=gather("targets"),
+      predictions=gather("predictions"),
+      losses=gather("losses"),
+      places=np.concatenate(places),
+    )
+
+  def _rows(self, n: int) -> np.ndarray:
+    """Which rows of batch n count: all, or of the last batch what is left.
+
+    A batch is sorted by length, so these are spread evenly over it.
+    """
+    left = min(self.batch_size, self.sequences - n * self.batch_size)
+    return np.arange(left) * self.batch_size // left
+
+  def frames(self, evaluation: Evaluation, which: Iterable[int]) -> np.ndarray:
+    """Draws the frames of some sequences again: [M, T, H, W, C] uint8."""
+    places = evaluation.places[np.asarray(which, int)]
+    drawn = {
+      n: np.asarray(
+        self.draw(self.key_data(n), self.images, self.labels).frames
+      )
+      for n in sorted(set(places[:, 0].tolist()))
+    }
+    return np.stack([drawn[n][row] for n, row in places.tolist()])
+
+
+def make_evaluator(
+  recipe: Recipe,
+  mesh: Mesh,
+  stream: int,
+  images: jax.Array,
+  labels: jax.Array,
+  *,
+  sequences: int,
+  batch_size: int,
+) -> Evaluator:
+  """An evaluator; nothing is compiled before it is called."""
+  sampler = dataclasses.replace(recipe.sampler, batch_size=batch_size)
+  recipe = dataclasses.replace(recipe, sampler=sampler)
+  return Evaluator(
+    step=compile_step(eval_step, mesh, recipe=recipe, donate=False),
+    draw=jax.jit(functools.partial(_draw, sampler)),
+    stream=stream,
+    batch_size=batch_size,
+    sequences=sequences,
+    images=images,
+    labels=labels,
+  )
+
+
+def _draw(sampler, key_data, images, labels):
+  return sampler(jax.random.wrap_key_data(key_data), images, labels)
+
+
+def measure(evaluation: Evaluation, per_step: bool) -> dict[str, float]:
+  """The metrics of a validation line: loss, mse, mae, exact_accuracy.
+
+  All but the loss are of the final predictions; so is the loss, unless a value
+  is asked for at every step.
+  """
+  real = np.arange(evaluation.losses.shape[1]) < evaluation.lengths[:, None]
+  losses = (
+    evaluation.losses[real]
+    if per_step
+    else evaluation.final(evaluation.losses)
+  )
+  return {"loss": float(losses.mean(dtype=np.float64))} | _errors(
+    evaluation.final(evaluation.predictions),
+    evaluation.final(evaluation.targets),
+  )
+
+
+def break_down(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
+  """What a test line adds: the metrics by length, by target and by step.
+
+  `by_step` compares the prediction at each real step with the target there,
+  whether the loss asked for it or not.
+  """
+  prediction = evaluation.final(evaluation.predictions)
+  target = evaluation.final(evaluation.targets)
+
+  def group(by: np.ndarray) -> dict[str, Any]:
+    return {
+      f"{value:g}": _errors(prediction[by == value], target[by == value])
+      | {"count": int((by == value).sum())}
+      for value in np.unique(by)
+    }
+
+  by_step = {}
+  for t in range(evaluation.targets.shape[1]):
+    real = evaluation.lengths > t
+    if real.any():
+      by_step[str(t + 1)] = _errors(
+        evaluation.predictions[real, t], evaluation.targets[real, t]
+      ) | {"count": int(real.sum())}
+  return {
+    "by_length": group(evaluation.lengths),
+    "by_target": group(target),
+    "by_step": by_step,
+  }
+
+
+def guess_the_mean(evaluation: Evaluation) -> float:
+  """The mse of one guess for all sequences, their mean target."""
+  return float(evaluation.final(evaluation.targets).var(dtype=np.float64))
+
+
+def _errors(prediction: np.ndarray, target: np.ndarray) -> dict[str, float]:
+  error = prediction.astype(np.float64) - target
+  return {
+    "mse": float(np.square(error).mean()),
+    "mae": float(np.abs(error).mean()),
+    "exact_accuracy": float(is_exact(prediction, target).mean()),
+  }

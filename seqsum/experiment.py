@@ -1,0 +1,185 @@
+"""A config becomes plain values; nothing above this file looks inside one.
+
+Everything a user may have mistyped is found here, before anything compiles.
+"""
+
+import dataclasses
+import functools
+import math
+
+import jax
+from ml_collections import ConfigDict
+
+from seqsum.errors import choose, require
+from seqsum.losses import build_objective
+from seqsum.model import (
+  ACTIVATIONS,
+  CORES,
+  DTYPES,
+  RECURRENCES,
+  ConvEncoder,
+  SequenceModel,
+)
+from seqsum.optimizers import build_optimizer
+from seqsum.sequences import Sampler
+from seqsum.step import Recipe
+from seqsum.tasks import build_task
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+  """When things happen, in steps.
+
+  Attributes:
+    epochs: How many there are.
+    sequences_per_epoch: An epoch ends with the step that completes them.
+    batch_size: Sequences a step.
+    log_every: A training line is written after every so many steps.
+    checkpoint_every: A checkpoint is saved after every so many steps.
+    steps_per_call: At most so many are handed to the device at once.
+  """
+
+  epochs: int
+  sequences_per_epoch: int
+  batch_size: int
+  log_every: int
+  checkpoint_every: int
+  steps_per_call: int
+
+  def epoch_end(self, epoch: int) -> int:
+    """The last step of an epoch; epochs count from 1."""
+    return math.ceil(epoch * self.sequences_per_epoch / self.batch_size)
+
+  @property
+  def total(self) -> int:
+    return self.epoch_end(self.epochs)
+
+  def epoch(self, step: int) -> int:
+    """The epoch that a step belongs to; steps count from 1."""
+    seen = (step - 1) * self.batch_size
+    return min(self.epochs, seen // self.sequences_per_epoch + 1)
+
+  def is_epoch_end(self, step: int) -> bool:
+    return step > 0 and step == self.epoch_end(self.epoch(step))
+
+  def is_log(self, step: int) -> bool:
+    return step % self.log_every == 0 or self.is_epoch_end(step)
+
+  def is_checkpoint(self, step: int) -> bool:
+    return step % self.checkpoint_every == 0 or self.is_epoch_end(step)
+
+  def next_event(self, step: int) -> int:
+    """The next step after `step` that is one of the three."""
+    return min(
+      self.epoch_end(self.epoch(step + 1)),
+      (step // self.log_every + 1) * self.log_every,
+      (step // self.checkpoint_every + 1) * self.checkpoint_every,
+    )
+
+
+def _positive(config: ConfigDict, *fields: str) -> None:
+  for field in fields:
+    value = functools.reduce(getattr, field.split("."), config)
+    require(value >= 1, f"config.{field}", value, "must be at least 1")
+
+
+def build_schedule(config: ConfigDict) -> Schedule:
+  _positive(
+    config,
+    "epochs",
+    "sequences_per_epoch",
+    "batch_size",
+    "log_every",
+    "checkpoint.every_steps",
+    "checkpoint.keep",
+    "eval_sequences",
+    "eval_batch_size",
+  )
+  calls = config.steps_per_call
+  require(calls >= 0, "config.steps_per_call", calls, "must be at least 0")
+  if calls == 0:
+    calls = 1 if jax.default_backend() == "cpu" else config.log_every
+  return Schedule(
+    epochs=config.epochs,
+    sequences_per_epoch=config.sequences_per_epoch,
+    batch_size=config.batch_size,
+    log_every=config.log_every,
+    checkpoint_every=config.checkpoint.every_steps,
+    steps_per_call=calls,
+  )
+
+
+def build_model(config: ConfigDict, outputs: int) -> SequenceModel:
+  """The model that `config.model` describes, with K = `outputs`."""
+  conv = config.model.conv
+  layers = {
+    "conv.features": conv.features,
+    "conv.kernels": conv.kernels,
+    "conv.strides": conv.strides,
+    "gru": config.model.gru,
+  }
+  for field, numbers in layers.items():
+    require(
+      len(numbers) > 0 and all(type(n) is int and n > 0 for n in numbers),
+      f"config.model.{field}",
+      tuple(numbers),
+      "must be positive whole numbers, one a layer",
+    )
+  for field in ("conv.kernels", "conv.strides"):
+    require(
+      len(layers[field]) == len(conv.features),
+      f"config.model.{field}",
+      tuple(layers[field]),
+      f"must be {len(conv.features)} numbers, as config.model.conv.features",
+    )
+  choose("config.model.core", config.model.core, CORES)
+  return SequenceModel(
+    encoder=functools.partial(
+      ConvEncoder,
+      features=tuple(conv.features),
+      kernels=tuple(conv.kernels),
+      strides=tuple(conv.strides),
+      activation=choose(
+        "config.model.activation", config.model.activation, ACTIVATIONS
+      ),
+    ),
+    widths=tuple(config.model.gru),
+    outputs=outputs,
+    fused=choose(
+      "config.model.recurrence", config.model.recurrence, RECURRENCES
+    ),
+    dtype=choose("config.model.dtype", config.model.dtype, DTYPES),
+  )
+
+
+def build_recipe(config: ConfigDict) -> Recipe:
+  """What is trained, from a whole config.
+
+  Raises:
+    InputError: A value cannot be used; the message names it.
+  """
+  choose(
+    "config.on_nonfinite",
+    config.on_nonfinite,
+    dict.fromkeys(("stop", "continue")),
+  )
+  objective = build_objective(config.loss)
+  return Recipe(
+    model=build_model(config, objective.outputs),
+    objective=objective,
+    optimizer=build_optimizer(
+      config.optimizer.name,
+      config.optimizer.learning_rate,
+      config.optimizer.decay,
+      config.optimizer.schedule,
+      build_schedule(config).total,
+    ),
+    sampler=Sampler(
+      task=build_task(config.task.name),
+      batch_size=config.batch_size,
+      min_len=config.sequence.min_len,
+      max_len=config.sequence.max_len,
+      packed=config.sequence.packed,
+    ),
+    per_step=config.task.per_step,
+  )

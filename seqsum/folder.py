@@ -1,0 +1,137 @@
+"""A run's folder: a contract that other programs read.
+
+    config.json     the resolved config; versions, devices, data
+    metrics.jsonl   one JSON object a line
+    summary.json    written last: a run without it is not finished
+    tensorboard/  checkpoints/  report/
+"""
+
+import json
+import math
+import platform
+from collections.abc import Iterator
+from importlib import metadata
+from typing import Any
+
+from etils import epath
+
+from seqsum.errors import InputError
+
+PACKAGES = (
+  "seqsum",
+  "jax",
+  "jaxlib",
+  "flax",
+  "optax",
+  "orbax-checkpoint",
+  "tensorflow-datasets",
+  "numpy",
+)
+# Where a machine keeps its files is not part of an experiment.
+MACHINE = ("data.data_dir", "data.manual_dir")
+
+
+def plain(value: Any) -> Any:
+  """As JSON has it: no inf and no nan there, keys are strings."""
+  if isinstance(value, dict):
+    return {str(k): plain(v) for k, v in value.items()}
+  if isinstance(value, list | tuple):
+    return [plain(v) for v in value]
+  if isinstance(value, float) and not math.isfinite(value):
+    return None
+  return value
+
+
+def write_json(path: epath.Path, value: Any) -> None:
+  """Writes a file that is either not there or whole; inf and nan as null."""
+  write_whole(path, json.dumps(plain(value), indent=2) + "\n")
+
+
+def write_whole(path: epath.Path, text: str) -> None:
+  """Replaces a file so that a reader never sees half of it."""
+  partial = path.with_name(path.name + ".partial")
+  partial.write_text(text)
+  partial.replace(path)
+
+
+def read_json(path: epath.Path) -> Any | None:
+  """What a file holds, or None if it is not there."""
+  return json.loads(path.read_text()) if path.exists() else None
+
+
+def versions() -> dict[str, str]:
+  """Of Python and of the packages that decide what a run computes."""
+  found = {"python": platform.python_version()}
+  for name in PACKAGES:
+    try:
+      found[name] = metadata.version(name)
+    except metadata.PackageNotFoundError:
+      found[name] = "not installed"
+  return found
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple]:
+  """('a.b', value) for every leaf of nested dicts."""
+  for key, value in tree.items():
+    if isinstance(value, dict):
+      yield from flatten(value, f"{prefix}{key}.")
+    else:
+      yield f"{prefix}{key}", value
+
+
+def make_folder(workdir: epath.PathLike) -> epath.Path:
+  """The folder, made if need be.
+
+  Raises:
+    InputError: It cannot be written to.
+  """
+  folder = epath.Path(workdir)
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / ".writable"
+    probe.write_text("")
+    probe.unlink()
+  except OSError as error:
+    raise InputError(
+      f"--workdir={folder}: cannot be written ({error.strerror}); "
+      "name a folder that can"
+    ) from error
+  return folder
+
+
+def claim(
+  folder: epath.Path, config: dict[str, Any], facts: dict[str, Any]
+) -> None:
+  """Writes config.json, or checks that the folder belongs to this run.
+
+  Args:
+    folder: The run's.
+    config: The resolved config, nested.
+    facts: What else is written: "dataset" must be the same too when a run goes
+      on; the rest may differ, as devices do.
+
+  Raises:
+    InputError: The folder belongs to a run of another config or other data.
+  """
+  path = folder / "config.json"
+  ours = plain({"config": config, **facts})
+  theirs = read_json(path)
+  if theirs is None:
+    write_json(path, ours)
+    return
+  mine, other = (
+    dict(flatten({"config": x["config"], "dataset": x["dataset"]}))
+    for x in (ours, theirs)
+  )
+  differ = [
+    f"{key} ({other.get(key, 'absent')!r} there, {mine.get(key, 'absent')!r} "
+    "here)"
+    for key in sorted(mine.keys() | other.keys())
+    if mine.get(key) != other.get(key)
+    and key.removeprefix("config.") not in MACHINE
+  ]
+  if differ:
+    raise InputError(
+      f"--workdir={folder} belongs to another run; take another folder, or "
+      "undo what differs: " + ", ".join(differ)
+    )

@@ -1,0 +1,266 @@
+"""MNIST: four gzipped IDX files, and the TFDS data set made of them.
+
+TFDS's own `mnist` needs TensorFlow to unpack and to encode PNGs. The builder
+here needs neither: it downloads through TFDS, reads the files with zlib and
+NumPy and writes array_record, which can be read without TensorFlow too.
+
+Format: http://yann.lecun.com/exdb/mnist, "File formats for the MNIST database".
+"""
+
+import hashlib
+import threading
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from seqsum.errors import InputError
+
+SHAPE = (28, 28, 1)  # H W C
+CLASSES = 10
+NAME, VERSION = "seqsum_mnist", "1.0.0"  # TFDS has a builder named mnist
+URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"
+# What `digits.load` makes of the four files, whichever way they came.
+SHA256 = "7629d34a944737500a27becb6c4bd66820602db3998cb189d92cef9b95c8b6a7"
+
+
+FILES = {  # name: bytes and sha256, as in TFDS's url_checksums/mnist.txt
+  "train-images-idx3-ubyte.gz": (
+    9_912_422,
+    "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+  ),
+  "train-labels-idx1-ubyte.gz": (
+    28_881,
+    "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+  ),
+  "t10k-images-idx3-ubyte.gz": (
+    1_648_877,
+    "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+  ),
+  "t10k-labels-idx1-ubyte.gz": (
+    4_542,
+    "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+  ),
+}
+SPLITS = {  # images, labels, and how many there are
+  "train": (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    60_000,
+  ),
+  "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz", 10_000),
+}
+
+
+class Unavailable(Exception):
+  """MNIST can be neither fetched nor prepared here; the message says why."""
+
+
+def gunzip(data: bytes, limit: int) -> bytes:
+  """Decompresses one gzip member into `limit` bytes at most.
+
+  Raises:
+    InputError: Not gzip, cut off, damaged, longer than `limit`, or followed by
+      anything else. No more than `limit + 1` bytes are ever produced.
+  """
+  stream = zlib.decompressobj(wbits=31)  # 31: a gzip header and trailer
+  try:
+    out = stream.decompress(data, limit + 1)
+  except zlib.error as error:
+    raise InputError(f"not a sound gzip file ({error})") from error
+  if len(out) > limit:
+    raise InputError(f"gzip file holds more than the {limit} bytes expected")
+  if not stream.eof:
+    raise InputError(f"gzip file is cut off after {len(data)} bytes")
+  if stream.unused_data:
+    raise InputError(f"{len(stream.unused_data)} bytes follow the gzip data")
+  return out
+
+
+def parse_idx(data: bytes) -> np.ndarray:
+  """Reads IDX data: 00 00 08 rank, `rank` big-endian sizes, then the values.
+
+  Returns:
+    uint8, read-only, of rank 1 (labels) or 3 (images).
+
+  Raises:
+    InputError: Anything but exactly that.
+  """
+  if data[:3] != b"\0\0\x08" or data[3:4] not in (b"\1", b"\3"):
+    raise InputError(
+      f"IDX data starts with {data[:4].hex(' ') or 'nothing'}, expected "
+      "00 00 08 01 (labels) or 00 00 08 03 (images), both unsigned bytes"
+    )
+  rank = data[3]
+  start = 4 + 4 * rank
+  if len(data) < start:
+    raise InputError(f"IDX header is cut off after {len(data)} bytes")
+  sizes = [int.from_bytes(data[i : i + 4], "big") for i in range(4, start, 4)]
+  count = 1
+  for size in sizes:  # Python's integers do not overflow
+    count *= size
+  if count == 0 or len(data) - start != count:
+    raise InputError(
+      f"IDX header promises {sizes} bytes, {len(data) - start} follow it"
+    )
+  return np.frombuffer(data, np.uint8, offset=start).reshape(sizes)
+
+
+def decode(
+  images: bytes, labels: bytes, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Two gzipped IDX files as arrays.
+
+  Args:
+    images, labels: The files' contents.
+    count: How many digits they hold.
+
+  Returns:
+    [count, 28, 28, 1] uint8, and [count] int32 in 0..9.
+
+  Raises:
+    InputError: A file is malformed, or holds something else.
+  """
+  height, width, _ = SHAPE
+  pixels = parse_idx(gunzip(images, 16 + count * height * width))
+  digits = parse_idx(gunzip(labels, 8 + count))
+  if pixels.shape != (count, height, width) or digits.shape != (count,):
+    raise InputError(
+      f"images {list(pixels.shape)} and labels {list(digits.shape)}, expected "
+      f"{[count, height, width]} and {[count]}"
+    )
+  if digits.max() >= CLASSES:
+    raise InputError(f"labels go up to {digits.max()}, expected 0..9")
+  return pixels.reshape(count, *SHAPE), digits.astype(np.int32)
+
+
+def read_folder(folder: Path) -> dict[str, bytes]:
+  """The four files by name, checked against their known sha256.
+
+  Raises:
+    InputError: One is missing, cut off or altered.
+  """
+  contents = {}
+  for name, (size, sha256) in FILES.items():
+    try:
+      with (folder / name).open("rb") as stream:
+        data = stream.read(size + 1)
+    except OSError as error:
+      raise InputError(
+        f"data.manual_dir={str(folder)!r}: cannot read {name} "
+        f"({error.strerror}): put MNIST's four files there, from {URL}"
+      ) from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+      raise InputError(
+        f"data.manual_dir={str(folder)!r}: {name} is damaged: expected {size} "
+        f"bytes of sha256 {sha256}, got {len(data)}{'+' * (len(data) > size)} "
+        f"of {found}: fetch it again from {URL}"
+      )
+    contents[name] = data
+  return contents
+
+
+def answers(url: str, seconds: float = 3.0) -> bool:
+  """Whether `url` can be had at all. TFDS would find out in two minutes.
+
+  Asked through `requests`, as TFDS does, so that proxies and certificates are
+  the same; in a thread, because looking up a name knows no time-out.
+  """
+  replies = []
+
+  def ask():
+    import requests
+
+    try:
+      replies.append(requests.head(url, timeout=seconds).ok)
+    except OSError:  # all of requests' errors are
+      replies.append(False)
+
+  thread = threading.Thread(target=ask, daemon=True)
+  thread.start()
+  thread.join(seconds)
+  return any(replies)
+
+
+def _builder(data_dir: Path):
+  import tensorflow_datasets as tfds  # takes a second or more
+  from tensorflow_datasets.core.download import checksums
+
+  class SeqsumMnist(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """MNIST in the order of its files: the splits are made by position."""
+
+    name = NAME
+    VERSION = tfds.core.Version(VERSION)
+    url_infos = {  # noqa: RUF012 (TFDS checks downloads against these)
+      URL + name: checksums.UrlInfo(size, sha256, filename=name)
+      for name, (size, sha256) in FILES.items()
+    }
+
+    def _info(self):
+      # Encoding.BYTES: one string an image instead of 784 integers, which
+      # halves the time to prepare.
+      return tfds.core.DatasetInfo(
+        builder=self,
+        description=__doc__,
+        features=tfds.features.FeaturesDict(
+          {
+            "image": tfds.features.Tensor(
+              shape=SHAPE,
+              dtype=np.uint8,
+              encoding=tfds.features.Encoding.BYTES,
+            ),
+            "label": tfds.features.ClassLabel(num_classes=CLASSES),
+          }
+        ),
+        disable_shuffling=True,
+      )
+
+    def _split_generators(self, dl_manager):
+      paths = dl_manager.download({name: URL + name for name in FILES})
+      return {
+        split: self._generate_examples(paths[images], paths[labels], count)
+        for split, (images, labels, count) in SPLITS.items()
+      }
+
+    def _generate_examples(self, images, labels, count):
+      arrays = decode(images.read_bytes(), labels.read_bytes(), count)
+      for index, (image, label) in enumerate(zip(*arrays, strict=True)):
+        yield index, {"image": image, "label": label}
+
+  return SeqsumMnist(data_dir=str(data_dir), file_format="array_record")
+
+
+def prepare(data_dir: Path, manual_dir: Path | None):
+  """The TFDS builder of MNIST, prepared: once, in about 7 seconds.
+
+  Args:
+    data_dir: Where TFDS keeps its data sets.
+    manual_dir: Where the four files are, checked; None to download them.
+
+  Raises:
+    Unavailable: No network, or `data_dir` cannot be written.
+    InputError: What was downloaded is not MNIST.
+  """
+  folder = data_dir / NAME / VERSION
+  if not folder.exists():
+    if manual_dir is None and not answers(URL + min(FILES)):
+      raise Unavailable(f"{URL} does not answer")
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download import download_manager, util
+
+    config = tfds.download.DownloadConfig(manual_dir=manual_dir)
+    try:
+      _builder(data_dir).download_and_prepare(download_config=config)
+    except download_manager.NonMatchingChecksumError as error:
+      raise InputError(
+        f"{URL} served something that is not MNIST: set data.manual_dir to a "
+        "folder that holds the four files"
+      ) from error
+    except (OSError, util.DownloadError) as error:
+      # TFDS renames a finished folder into place: another process may have
+      # been first.
+      if not folder.exists():
+        reason = f"cannot prepare MNIST in {data_dir}: {error}"
+        raise Unavailable(reason) from error
+  return _builder(data_dir)

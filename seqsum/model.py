@@ -1,0 +1,144 @@
+"""Frames in, one reading at every step out.
+
+A convolutional encoder, shared over time, reads each frame; a stack of
+recurrent layers reads the encoded frames; a dense head reads their state.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from seqsum import packing
+from seqsum.cells import PackedGRU, kernel_init, recurrent_init
+from seqsum.errors import require
+from seqsum.packing import Rows
+from seqsum.shapes import Frames, Outputs
+
+ACTIVATIONS = {
+  "tanh": nn.tanh,
+  "relu": nn.relu,
+  "gelu": nn.gelu,
+  "sigmoid": nn.sigmoid,
+}
+CORES = {"gru": nn.GRUCell}
+RECURRENCES = {"flax": False, "fused": True}
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+class ConvEncoder(nn.Module):
+  """Valid convolutions with an activation each, flattened.
+
+  Attributes:
+    features: Filters of each layer.
+    kernels: Side of each layer's square filters, in pixels.
+    strides: Pixels from one place of a filter to the next.
+    activation: What follows each convolution.
+    dtype: Of the computation.
+  """
+
+  features: tuple[int, ...] = (8, 16)
+  kernels: tuple[int, ...] = (4, 3)
+  strides: tuple[int, ...] = (1, 1)
+  activation: Callable[[jax.Array], jax.Array] = nn.tanh
+  dtype: DTypeLike = jnp.float32
+
+  def check(self, shape: tuple[int, int, int]) -> None:
+    """Raises `InputError` if nothing would be left of images [H, W, C]."""
+    side = min(shape[:2])
+    for kernel, stride in zip(self.kernels, self.strides, strict=True):
+      side = (side - kernel) // stride + 1
+      require(
+        side > 0,
+        "config.model.conv.kernels",
+        self.kernels,
+        f"too large for frames of {shape}; make them smaller",
+      )
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> jax.Array:
+    """[B, H, W, C] in 0..1 -> [B, F]."""
+    x = images
+    layers = zip(self.features, self.kernels, self.strides, strict=True)
+    for i, (n, side, stride) in enumerate(layers):
+      x = nn.Conv(
+        n,
+        (side, side),
+        strides=stride,
+        padding="VALID",
+        kernel_init=kernel_init,
+        dtype=self.dtype,
+        name=f"conv_{i}",
+      )(x)
+      x = self.activation(x)
+    return x.reshape(x.shape[0], -1)
+
+
+class SequenceModel(nn.Module):
+  """Encoder, recurrent stack and head.
+
+  Both recurrences compute the same function of the same parameters:
+  'flax' is the plain way to write it and the reference that tests compare
+  with; 'fused' computes real frames only and takes products together.
+
+  Attributes:
+    encoder: Makes the encoder when given a name.
+    widths: Features of each recurrent layer.
+    outputs: K, numbers that the head gives at each step.
+    fused: Which of the two recurrences.
+    dtype: Of the computation; parameters and outputs are float32.
+  """
+
+  encoder: Callable[..., ConvEncoder] = ConvEncoder
+  widths: tuple[int, ...] = (200, 100)
+  outputs: int = 1
+  fused: bool = True
+  dtype: DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(self, frames: Frames, rows: Rows | None = None) -> Outputs:
+    """Reads a batch.
+
+    Args:
+      frames: [B, T, H, W, C], uint8 0..255 or floating 0..1.
+      rows: How many leading rows may be alive at each step; all, if None.
+
+    Returns:
+      [B, T, K] float32. Values in the padding mean nothing.
+    """
+    batch, time = frames.shape[:2]
+    head = nn.Dense(self.outputs, kernel_init=kernel_init, name="head")
+    if self.fused:
+      rows = rows or (batch,) * time
+      x = packing.pack(frames, rows)  # [N, H, W, C]
+      x = self.encoder(dtype=self.dtype, name="encoder")(self._scale(x))
+      for i, width in enumerate(self.widths):
+        x = PackedGRU(width, dtype=self.dtype, name=f"gru_{i}")(x, rows)
+      return packing.unpack(head(x.astype(jnp.float32)), rows, batch)
+    # The name of a module lifted by nn.vmap is that of its parameters.
+    over_time = nn.vmap(
+      lambda encoder, images: encoder(images),
+      in_axes=1,
+      out_axes=1,
+      variable_axes={"params": None},
+      split_rngs={"params": False},
+    )
+    encoder = self.encoder(dtype=self.dtype, name="encoder")
+    x = over_time(encoder, self._scale(frames))  # [B, T, F]
+    for i, width in enumerate(self.widths):
+      cell = nn.GRUCell(
+        width,
+        kernel_init=kernel_init,
+        recurrent_kernel_init=recurrent_init,
+        dtype=self.dtype,
+        name=f"gru_{i}",  # nn.RNN files parameters under the cell's name
+      )
+      x = nn.RNN(cell)(x)  # [B, T, width]
+    return head(x.astype(jnp.float32))
+
+  def _scale(self, frames: jax.Array) -> jax.Array:
+    if jnp.issubdtype(frames.dtype, jnp.integer):
+      return frames.astype(self.dtype) / 255
+    return frames.astype(self.dtype)

@@ -1,0 +1,58 @@
+"""Optax optimizers and learning-rate schedules."""
+
+import math
+
+import optax
+
+from seqsum.errors import choose, require
+
+SCHEDULES = {
+  "constant": lambda rate, steps: rate,
+  # From the rate to nothing along half a cosine (Loshchilov & Hutter 2017).
+  "cosine": lambda rate, steps: optax.cosine_decay_schedule(rate, steps),
+}
+
+OPTIMIZERS = {
+  # Tieleman & Hinton 2012, as Keras has it: the square root is taken of the
+  # mean square plus epsilon.
+  "rmsprop": lambda rate, decay: optax.rmsprop(rate, decay=decay, eps=1e-7),
+  "adam": lambda rate, decay: optax.adam(rate, b1=decay),
+  "sgd": lambda rate, decay: optax.sgd(rate, momentum=decay),
+}
+
+
+def build_optimizer(
+  name: str,
+  learning_rate: float,
+  decay: float = 0.9,
+  schedule: str = "constant",
+  steps: int = 1,
+) -> optax.GradientTransformation:
+  """An optimizer.
+
+  Args:
+    name: 'rmsprop', 'adam' or 'sgd'.
+    learning_rate: The highest rate, above 0.
+    decay: In 0..1 (1 excluded); of RMSProp's mean square, of Adam's mean
+      gradient (b1), SGD's momentum.
+    schedule: 'constant' or 'cosine'.
+    steps: How many steps the schedule lasts.
+
+  Raises:
+    InputError: A name is not known or a number is out of its range.
+  """
+  require(
+    learning_rate > 0 and math.isfinite(learning_rate),
+    "config.optimizer.learning_rate",
+    learning_rate,
+    "must be a positive number, such as 1e-3",
+  )
+  require(
+    0 <= decay < 1,
+    "config.optimizer.decay",
+    decay,
+    "must be at least 0 and below 1, such as 0.9",
+  )
+  rate = choose("config.optimizer.schedule", schedule, SCHEDULES)
+  make = choose("config.optimizer.name", name, OPTIMIZERS)
+  return make(rate(learning_rate, steps), decay)

@@ -1,0 +1,146 @@
+"""Sequences of digits, drawn on the device, inside jit.
+
+A batch is a pure function of a key. Digits are drawn with replacement from the
+images of one split, so there is no epoch to shuffle and no iterator to save.
+"""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from seqsum.errors import InputError, require
+from seqsum.shapes import Frames, Images, Key, Labels, Lengths, Values
+from seqsum.tasks import Task
+
+MAX_LEVELS = 16  # distinct row counts of a packed batch, see `Sampler.rows`
+
+
+class SequenceBatch(struct.PyTreeNode):
+  """Sequences, right-padded with blank frames.
+
+  Attributes:
+    frames: [B, T, H, W, C] uint8.
+    lengths: [B] int32, 1..T.
+    labels: [B, T] int32, the digit on each frame, 0 in the padding. Training
+      never looks at them; reports and tests do.
+    targets: [B, T] float32, the fold of the digits so far; in the padding the
+      final value goes on.
+  """
+
+  frames: Frames
+  lengths: Lengths
+  labels: jax.Array
+  targets: Values
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+  """Draws batches of sequences.
+
+  Attributes:
+    task: The fold that makes the targets.
+    batch_size: B, over all devices.
+    min_len, max_len: Lengths are uniform on `min_len..max_len`; T is `max_len`.
+    packed: Draw lengths in equal shares and sort them, longest first. Then the
+      number of rows that are still alive at step t is known before anything
+      runs (`rows`), and no blank frame need be computed. Otherwise each length
+      is drawn by itself.
+  """
+
+  task: Task
+  batch_size: int
+  min_len: int = 1
+  max_len: int = 4
+  packed: bool = True
+
+  def __post_init__(self):
+    positive = "must be at least 1"
+    require(self.batch_size >= 1, "batch_size", self.batch_size, positive)
+    require(self.max_len >= 1, "sequence.max_len", self.max_len, positive)
+    require(self.min_len >= 1, "sequence.min_len", self.min_len, positive)
+    if self.min_len > self.max_len:
+      raise InputError(
+        f"sequence.min_len={self.min_len} is above "
+        f"sequence.max_len={self.max_len}: lower it"
+      )
+
+  def rows(self, shards: int = 1) -> tuple[int, ...]:
+    """How many leading rows can be alive at each step: T static numbers.
+
+    Rows beyond them hold nothing but padding, so a model that works on
+    `frames[:rows[t], t]` computes the same as one that works on all frames.
+    Where equal shares do not come out even, one more row than needed is
+    counted. Long sequences use at most `MAX_LEVELS` different numbers, so that
+    the compiled program stays small.
+
+    Args:
+      shards: The number of devices that share the batch.
+    """
+    batch, kinds = self.batch_size, self.max_len - self.min_len + 1
+    if not self.packed:
+      return (-(-batch // shards),) * self.max_len
+    level = math.ceil(batch / MAX_LEVELS) if kinds > MAX_LEVELS else 1
+    rows = []
+    for t in range(self.max_len):
+      longer = min(self.max_len - t, kinds)  # lengths that reach step t
+      alive = math.ceil(batch * longer / kinds)
+      alive = min(batch, math.ceil(alive / level) * level)
+      rows.append(-(-alive // shards))
+    return tuple(rows)
+
+  def draw_lengths(self, key: Key) -> Lengths:
+    """[B] int32. Each of the lengths is equally likely in a row at random."""
+    batch, kinds = self.batch_size, self.max_len - self.min_len + 1
+    if not self.packed:
+      return jax.random.randint(
+        key, (batch,), self.min_len, self.max_len + 1, jnp.int32
+      )
+    # Systematic sampling: one uniform offset for the whole batch, so that each
+    # length gets its share exactly, or its two neighbours in number with the
+    # right odds where the share is not whole.
+    offset = jax.random.uniform(key)
+    share = (jnp.arange(batch) + offset) * (kinds / batch)
+    lengths = self.max_len - jnp.floor(share).astype(jnp.int32)
+    return jnp.maximum(lengths, self.min_len)  # share may round up to `kinds`
+
+  def __call__(
+    self,
+    key: Key,
+    images: Images,
+    labels: Labels,
+    *,
+    shard: int | jax.Array = 0,
+    shards: int = 1,
+  ) -> SequenceBatch:
+    """Draws one batch, or one device's share of it.
+
+    Args:
+      key: What the whole batch is a function of, shares included.
+      images: [M, H, W, C] uint8.
+      labels: [M] int32.
+      shard: Which share; rows `shard`, `shard + shards`, ... of the batch, so
+        that every share is sorted and of the same lengths.
+      shards: How many shares there are; must divide `batch_size`.
+
+    Returns:
+      A batch of `batch_size / shards` sequences.
+    """
+    length_key, index_key = jax.random.split(key)
+    shape = (self.batch_size, self.max_len)
+    lengths = self.draw_lengths(length_key)
+    index = jax.random.randint(index_key, shape, 0, images.shape[0])
+    lengths, index = (  # [B, ...] -> [B / shards, ...]
+      x.reshape(-1, shards, *x.shape[1:])[:, shard] for x in (lengths, index)
+    )
+    real = jnp.arange(self.max_len) < lengths[:, None]  # [B, T]
+    frames = jnp.where(real[..., None, None, None], images[index], 0)
+    digits = jnp.where(real, labels[index], 0)
+    return SequenceBatch(
+      frames=frames,
+      lengths=lengths,
+      labels=digits,
+      targets=self.task.running(digits, lengths),
+    )

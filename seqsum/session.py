@@ -1,0 +1,129 @@
+"""What a program needs to work on a run's folder: everything but the loop."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+from etils import epath
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from seqsum import folder, mesh
+from seqsum.checkpoint import Checkpoints
+from seqsum.digits import Digits, load
+from seqsum.errors import InputError
+from seqsum.evaluate import Evaluator, make_evaluator
+from seqsum.experiment import Schedule, build_recipe, build_schedule
+from seqsum.metrics import Totals
+from seqsum.step import TEST, Recipe, TrainState, compile_init
+from seqsum.writer import best_step, read_lines
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+  """A run's folder, opened.
+
+  Attributes:
+    config: The resolved config.
+    workdir: The folder.
+    recipe, schedule: What the config asks for.
+    devices: All of them.
+    data: The images.
+  """
+
+  config: ConfigDict
+  workdir: epath.Path
+  recipe: Recipe
+  schedule: Schedule
+  devices: Mesh
+  data: Digits
+
+  @property
+  def image_shape(self) -> tuple[int, int, int]:
+    return self.data.train.images.shape[1:]
+
+  def put(self, tree: Any) -> Any:
+    """A copy of a tree of arrays on every device."""
+    return jax.device_put(tree, mesh.replicated(self.devices))
+
+  @functools.cached_property
+  def init(self):
+    """`seed -> TrainState`, compiled."""
+    return compile_init(self.recipe, self.devices, self.image_shape)
+
+  def like(self) -> tuple[TrainState, Totals]:
+    """The shapes of what a checkpoint holds, for every device."""
+    state = jax.eval_shape(self.init, self.config.seed)
+    everywhere = mesh.replicated(self.devices)
+    return jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
+      (state, Totals.zero()),
+    )
+
+  def evaluator(self, stream: int) -> Evaluator:
+    """Reads the fixed sequences of the validation or the test split."""
+    split = self.data.test if stream == TEST else self.data.validation
+    return make_evaluator(
+      self.recipe,
+      self.devices,
+      stream,
+      *self.put(split),
+      sequences=self.config.eval_sequences,
+      batch_size=self.config.eval_batch_size,
+    )
+
+  def checkpoints(self, best=lambda: None) -> Checkpoints:
+    keep = self.config.checkpoint.keep
+    return Checkpoints(self.workdir / "checkpoints", keep, best)
+
+  def facts(self) -> dict[str, Any]:
+    """What config.json says beside the config."""
+    devices = self.devices.devices.flat
+    return {
+      "dataset": {"name": self.data.name, "sha256": self.data.sha256},
+      "devices": {
+        "kind": devices[0].device_kind,
+        "platform": devices[0].platform,
+        "count": self.devices.size,
+        "processes": jax.process_count(),
+      },
+      "versions": folder.versions(),
+    }
+
+
+def open_session(config: ConfigDict, workdir: epath.PathLike) -> Session:
+  """Checks a config, loads its data and takes the folder.
+
+  Raises:
+    InputError: A value in the config cannot be used, the data cannot be had,
+      or the folder cannot be written or belongs to another run.
+  """
+  recipe, schedule = build_recipe(config), build_schedule(config)
+  devices = mesh.make_mesh()
+  mesh.shard_rows(devices, config.batch_size, "config.batch_size")
+  mesh.shard_rows(devices, config.eval_batch_size, "config.eval_batch_size")
+  workdir = folder.make_folder(workdir)
+  data = load(**config.data)
+  recipe.model.encoder().check(data.train.images.shape[1:])
+  session = Session(config, workdir, recipe, schedule, devices, data)
+  folder.claim(workdir, config.to_dict(), session.facts())
+  return session
+
+
+def restore_best(session: Session) -> tuple[int, TrainState]:
+  """The checkpoint with the lowest validation mse, or else the newest.
+
+  Raises:
+    InputError: There is none.
+  """
+  history = read_lines(session.workdir / "metrics.jsonl")
+  checkpoints = session.checkpoints()
+  step = best_step(history) or checkpoints.latest_step
+  if step is None:
+    raise InputError(
+      f"--workdir={session.workdir} has no checkpoint yet: train first"
+    )
+  state, _ = checkpoints.restore(step, session.like())
+  checkpoints.close()
+  return step, state

@@ -1,0 +1,306 @@
+"""One pure step of training, one of evaluation.
+
+Nothing here reads a clock, a file or a config: plain values in, arrays out.
+The same functions run under `jit` on one device, under `jit(shard_map)` on
+many (`compile_steps`), and under `jax.pmap(..., axis_name=...)`.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jax.sharding import Mesh
+
+from seqsum import mesh as meshes
+from seqsum.losses import Objective
+from seqsum.metrics import NEVER, Totals, final, is_exact
+from seqsum.model import SequenceModel
+from seqsum.sequences import Sampler
+from seqsum.shapes import Images, Key, Labels, Lengths, Scalar, Values
+
+# Streams of random numbers. Batch n of a stream is a function of
+# fold_in(fold_in(key, stream), n) and of nothing else.
+INIT, TRAIN, VALIDATION, TEST = range(4)
+
+
+class TrainState(struct.PyTreeNode):
+  """All that a run needs to go on, and all that a checkpoint holds.
+
+  Attributes:
+    step: [] int32, steps taken so far, which is also the next batch's number.
+    params: The model's variables.
+    opt_state: The optimizer's.
+  """
+
+  step: Scalar
+  params: optax.Params
+  opt_state: optax.OptState
+
+
+class Readings(struct.PyTreeNode):
+  """What a model says of a batch, without the batch's frames.
+
+  Attributes:
+    lengths: [B] int32.
+    labels: [B, T] int32.
+    targets: [B, T] float32.
+    predictions: [B, T] float32 in digit units.
+    losses: [B, T] float32, the loss of the value at each step.
+  """
+
+  lengths: Lengths
+  labels: jax.Array
+  targets: Values
+  predictions: Values
+  losses: Values
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """What is trained, on what, towards what.
+
+  Attributes:
+    model: Reads frames.
+    objective: Loss and decoder; the model must give `objective.outputs`.
+    optimizer: Optax transformation.
+    sampler: Draws training batches.
+    per_step: Whether the loss asks for a value at every real step, or only at
+      the last one.
+  """
+
+  model: SequenceModel
+  objective: Objective
+  optimizer: optax.GradientTransformation
+  sampler: Sampler
+  per_step: bool = False
+
+
+def batch_key(seed: Scalar | int, stream: int, n: Scalar | int) -> Key:
+  """The key of batch `n` of a stream."""
+  return jax.random.fold_in(
+    jax.random.fold_in(jax.random.key(seed), stream), n
+  )
+
+
+def init_state(
+  recipe: Recipe, seed: Scalar | int, image_shape: tuple[int, int, int]
+) -> TrainState:
+  """Parameters as drawn from `seed`, for frames of [H, W, C]."""
+  frames = jax.ShapeDtypeStruct((1, 1, *image_shape), jnp.uint8)
+  params = recipe.model.lazy_init(batch_key(seed, INIT, 0), frames)
+  return TrainState(
+    step=jnp.zeros((), jnp.int32),
+    params=params,
+    opt_state=recipe.optimizer.init(params),
+  )
+
+
+def _shard(axis_name: str | None) -> dict[str, int | jax.Array]:
+  if axis_name is None:
+    return {}
+  return {
+    "shard": jax.lax.axis_index(axis_name),
+    "shards": jax.lax.axis_size(axis_name),
+  }
+
+
+def _sum_over(axis_name: str | None, tree):
+  return tree if axis_name is None else jax.lax.psum(tree, axis_name)
+
+
+def train_step(
+  state: TrainState,
+  seed: Scalar | int,
+  images: Images,
+  labels: Labels,
+  *,
+  recipe: Recipe,
+  axis_name: str | None = None,
+) -> tuple[TrainState, Totals]:
+  """Draws batch number `state.step` and takes one optimizer step on it.
+
+  Args:
+    state: The state to go on from.
+    seed: [] int, the run's seed.
+    images: [M, H, W, C] uint8.
+    labels: [M] int32.
+    recipe: What is trained; static.
+    axis_name: The mapped axis over whose devices the batch is divided, or None
+      on one device. Each device draws its own rows; gradients and totals are
+      summed over the axis, so all devices return the same.
+
+  Returns:
+    The next state, and the batch's totals (of the state before the step).
+  """
+  shard = _shard(axis_name)
+  rows = recipe.sampler.rows(shard.get("shards", 1))
+  key = batch_key(seed, TRAIN, state.step)
+  batch = recipe.sampler(key, images, labels, **shard)
+  step = jnp.arange(recipe.sampler.max_len)
+  last = batch.lengths[:, None] - 1
+  asked = step <= last if recipe.per_step else step == last  # [B, T]
+
+  def total_loss(params):
+    outputs = recipe.model.apply(params, batch.frames, rows)
+    losses = recipe.objective.loss(outputs, batch.targets)
+    # A sum, not a mean: what it is divided by is known only to all devices
+    # together, and nothing that is summed over them may be differentiated.
+    return jnp.where(asked, losses, 0).sum(), outputs
+
+  grad = jax.value_and_grad(total_loss, has_aux=True)
+  (loss, outputs), grads = grad(state.params)
+
+  prediction = final(recipe.objective.predict(outputs), batch.lengths)
+  target = final(batch.targets, batch.lengths)
+  error = prediction - target
+  totals = Totals(
+    sequences=jnp.float32(error.size),
+    values=asked.sum(dtype=jnp.float32),
+    loss=loss,
+    squared=jnp.square(error).sum(),
+    absolute=jnp.abs(error).sum(),
+    exact=is_exact(prediction, target).sum(dtype=jnp.float32),
+    nonfinite=jnp.int32(0),
+  )
+  grads, totals = _sum_over(axis_name, (grads, totals))
+  totals = totals.replace(
+    nonfinite=jnp.where(jnp.isfinite(totals.loss), NEVER, state.step + 1)
+  )
+  grads = jax.tree.map(lambda g: g / totals.values, grads)
+  updates, opt_state = recipe.optimizer.update(
+    grads, state.opt_state, state.params
+  )
+  state = TrainState(
+    step=state.step + 1,
+    params=optax.apply_updates(state.params, updates),
+    opt_state=opt_state,
+  )
+  return state, totals
+
+
+def train_steps(
+  state: TrainState,
+  totals: Totals,
+  seed: Scalar | int,
+  images: Images,
+  labels: Labels,
+  count: Scalar | None = None,
+  **static,
+) -> tuple[TrainState, Totals]:
+  """Takes `count` training steps and adds their totals to those given.
+
+  Without a count it is one step with no loop around it: on a CPU, XLA's
+  convolutions are slow inside a loop. The number of steps is not static, so
+  any number is the same program.
+  """
+
+  def step(state, totals):
+    state, new = train_step(state, seed, images, labels, **static)
+    return state, totals.merge(new)
+
+  if count is None:
+    return step(state, totals)
+  return jax.lax.fori_loop(
+    0, count, lambda _, carry: step(*carry), (state, totals)
+  )
+
+
+def eval_step(
+  params: optax.Params,
+  key_data: jax.Array,
+  images: Images,
+  labels: Labels,
+  *,
+  recipe: Recipe,
+  axis_name: str | None = None,
+) -> Readings:
+  """Draws a batch and reads it.
+
+  Args:
+    params: The model's variables.
+    key_data: `jax.random.key_data` of the batch's key.
+    images: [M, H, W, C] uint8.
+    labels: [M] int32.
+    recipe: Its sampler draws the batch; static.
+    axis_name: As for `train_step`.
+
+  Returns:
+    Readings of the whole batch, in the same order on every device, whatever
+    their number.
+  """
+  shard = _shard(axis_name)
+  key = jax.random.wrap_key_data(key_data)
+  batch = recipe.sampler(key, images, labels, **shard)
+  outputs = recipe.model.apply(
+    params, batch.frames, recipe.sampler.rows(shard.get("shards", 1))
+  )
+  readings = Readings(
+    lengths=batch.lengths,
+    labels=batch.labels,
+    targets=batch.targets,
+    predictions=recipe.objective.predict(outputs),
+    losses=recipe.objective.loss(outputs, batch.targets),
+  )
+  if axis_name is None:
+    return readings
+
+  def gather(x):  # [B / D, ...] -> [B, ...]; device d has rows d, d + D, ...
+    x = jax.lax.all_gather(x, axis_name, axis=1)
+    return x.reshape(-1, *x.shape[2:])
+
+  return jax.tree.map(gather, readings)
+
+
+def compile_init(
+  recipe: Recipe, mesh: Mesh, image_shape: tuple[int, int, int]
+):
+  """`seed -> TrainState`, jitted for the devices of a mesh."""
+  return jax.jit(
+    functools.partial(init_state, recipe, image_shape=image_shape),
+    out_shardings=meshes.replicated(mesh),
+    # It runs once: at full optimization LLVM takes 7 s over the random number
+    # generator, at this level 1 s.
+    compiler_options={"xla_backend_optimization_level": 1},
+  )
+
+
+def compile_step(function, mesh: Mesh, *, recipe: Recipe, donate: bool):
+  """`train_steps` or `eval_step`, jitted for the devices of a mesh.
+
+  Everything that goes in and comes out is replicated: a batch is made where it
+  is used, so no array has a batch dimension to divide.
+
+  Args:
+    function: One of the two.
+    mesh: Of one axis.
+    recipe: What it shall work on.
+    donate: Whether the first argument's buffers may be reused for the result.
+  """
+  if mesh.size == 1:
+    function = functools.partial(function, recipe=recipe)
+  else:
+    function = jax.shard_map(
+      functools.partial(
+        function, recipe=recipe, axis_name=mesh.axis_names[0]
+      ),
+      mesh=mesh,
+      in_specs=meshes.REPLICATED,
+      out_specs=meshes.REPLICATED,
+      # The sums over devices are written out in the step, as pmap needs them;
+      # with this check on, shard_map would add its own to the gradients.
+      check_vma=False,
+    )
+  return jax.jit(
+    function,
+    out_shardings=meshes.replicated(mesh),
+    donate_argnums=(0,) if donate else (),
+  )
+
+
+def is_finite(tree) -> Scalar:
+  """[] bool, whether no array of a tree holds an inf or a nan."""
+  leaves = [jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]
+  return jnp.stack(leaves).all()

@@ -1,0 +1,94 @@
+"""What a run writes down while it goes on: metrics.jsonl and tensorboard/."""
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any, Self
+
+from etils import epath
+
+from seqsum.folder import plain, write_whole
+
+History = Sequence[dict[str, Any]]  # lines of a metrics.jsonl
+
+
+def read_lines(path: epath.Path) -> list[dict[str, Any]]:
+  """The whole lines of a metrics.jsonl; a torn last line is not one."""
+  if not path.exists():
+    return []
+  *lines, _ = path.read_text().split("\n")
+  return [json.loads(line) for line in lines]
+
+
+def best_step(history: History) -> int | None:
+  """The step with the lowest validation mse, the first of equals."""
+  scores = {
+    line["step"]: line["mse"]
+    for line in history
+    if line["split"] == "validation" and line["mse"] is not None
+  }
+  return min(scores, key=scores.get) if scores else None
+
+
+def is_validated(history: History, step: int) -> bool:
+  """Whether the validation of a step has been written down."""
+  return any(
+    line["split"] == "validation" and line["step"] == step for line in history
+  )
+
+
+class MetricsWriter:
+  """metrics.jsonl and tensorboard/ of a run.
+
+  Args:
+    folder: The run's.
+    step: The step from which the run goes on. Lines of later steps, and of a
+      test, which will be made again, are dropped.
+
+  Attributes:
+    history: All lines so far, inf and nan as None.
+  """
+
+  def __init__(self, folder: epath.Path, step: int = 0):
+    from tensorboardX import SummaryWriter  # 0.2 s that only a run needs
+
+    path = folder / "metrics.jsonl"
+    self.history = [
+      line
+      for line in read_lines(path)
+      if line["step"] <= step and line["split"] != "test"
+    ]
+    write_whole(path, "".join(map(_line, self.history)))
+    self._file = open(os.fspath(path), "a")  # noqa: SIM115 open for the run
+    self._board = SummaryWriter(
+      os.fspath(folder / "tensorboard"), purge_step=step + 1
+    )
+
+  def write(self, metrics: dict[str, Any]) -> None:
+    """Adds a line; it must have `step` and `split`."""
+    metrics = plain(metrics)
+    self.history.append(metrics)
+    self._file.write(_line(metrics))
+    self._file.flush()
+    for name, value in metrics.items():
+      if isinstance(value, float):
+        tag = f"{metrics['split']}/{name}"
+        self._board.add_scalar(tag, value, metrics["step"])
+
+  def image(self, name: str, picture: Any, step: int) -> None:
+    """Adds a picture, [H, W, 3] uint8, to TensorBoard."""
+    self._board.add_image(name, picture, step, dataformats="HWC")
+
+  def __enter__(self) -> Self:
+    return self
+
+  def __exit__(self, *exception) -> None:
+    self.close()
+
+  def close(self) -> None:
+    self._file.close()
+    self._board.close()
+
+
+def _line(metrics: dict[str, Any]) -> str:
+  return json.dumps(metrics) + "\n"
