@@ -65,7 +65,7 @@ class PackedGRU(nn.Module):
       for name in ("hr", "hz", "hn")
     )
     kernel = jnp.concatenate([hr[0], hz[0], hn[0]], axis=1).astype(dtype)
-    bias = hn[1].astype(dtype)
+    bias = hn[1].astype(dtype)[None, :]
 
     def step(carry, gates):
       ir, iz, in_ = gates

@@ -59,7 +59,7 @@ class Checkpoints:
   def save(self, step: int, tree: Any) -> None:
     """Begins to save a tree of arrays, unless that step is already there."""
     if self._manager.latest_step() != step:
-      args = ocp.args.StandardSave(tree)
+      args = ocp.args.Composite(state=ocp.args.StandardSave(tree))
       self._manager.save(step, args=args, force=True)
 
   def restore(self, step: int, like: Any) -> Any:
@@ -72,8 +72,8 @@ class Checkpoints:
     """
     self.wait()
     target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    args = ocp.args.StandardRestore(target)
-    return self._manager.restore(step, args=args)
+    args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
+    return self._manager.restore(step, args=args).state
 
   def wait(self) -> None:
     """Until all that was begun is on disk."""

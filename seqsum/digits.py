@@ -115,7 +115,7 @@ def _mnist(root, manual_dir, fallback) -> Digits:
     return digits
 
   try:
-    return _cached("mnist", root / mnist.NAME, prepare)
+    return _cached("mnist", root / mnist.NAME, prepare, mnist.SHA256)
   except mnist.Unavailable as error:
     reason = error
   if files:
@@ -148,6 +148,11 @@ def _tfds(name, root) -> Digits:
   except ValueError as error:  # neither in TFDS nor in `root`
     known = tfds.list_builders(with_community_datasets=False)  # no network
     raise _unknown(name, known) from error
+  except ImportError as error:
+    raise InputError(
+      f"data.name={name!r} needs a package that is not here, TensorFlow "
+      "perhaps: install it or choose another"
+    ) from error
   features = builder.info.features
   if not {"image", "label"} <= set(features or ()):
     raise InputError(f"data.name={name!r} has no image and label: choose one")
@@ -255,18 +260,19 @@ def _read_optdigits() -> tuple[np.ndarray, np.ndarray]:
   return bunch.images.astype(np.int32), bunch.target.astype(np.int32)
 
 
-def _cached(name, folder: Path, prepare) -> Digits:
+def _cached(name, folder: Path, prepare, sha256=None) -> Digits:
   """The arrays in `folder`, or else those of `prepare`, which it keeps there.
 
-  The file carries the digest of what it holds. It is written under another name
-  and renamed, so that whoever reads it sees all of it or none.
+  The file carries the digest of what it holds, unless `sha256` is known anyway.
+  It is written under another name and renamed, so that whoever reads it sees
+  all of it or none.
   """
   path = folder / "seqsum.npz"
   try:
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
       arrays = [file[key] for key in KEYS]
       digits = Digits(name, *map(Split, arrays[::2], arrays[1::2]))
-      if digits.sha256 == str(file["sha256"]):
+      if digits.sha256 == (sha256 or str(file["sha256"])):
         return digits
       raise ValueError(f"digest {digits.sha256}")
   except (FileNotFoundError, NotADirectoryError):

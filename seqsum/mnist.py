@@ -184,7 +184,7 @@ def answers(url: str, seconds: float = 3.0) -> bool:
 
 
 def _builder(data_dir: Path):
-  import tensorflow_datasets as tfds  # takes a second or more
+  import tensorflow_datasets as tfds  # half a second
   from tensorflow_datasets.core.download import checksums
 
   class SeqsumMnist(tfds.core.GeneratorBasedBuilder, skip_registration=True):

@@ -1,5 +1,6 @@
 """What a run comes to: summary.json, the last lines and the report."""
 
+import functools
 import math
 from typing import Any
 
@@ -7,7 +8,7 @@ import jax
 import numpy as np
 import optax
 
-from seqsum import evaluate
+from seqsum import evaluate, folder, report
 from seqsum.evaluate import Evaluation, Evaluator
 from seqsum.session import Session
 from seqsum.writer import read_lines
@@ -34,7 +35,7 @@ def summarize(
     "test": history[-1],
     "validation": next(x for x in validation if x["step"] == best),
     "best_step": best,
-    "parameters": sum(x.size for x in jax.tree.leaves(params)),
+    "parameters": count_parameters(params),
     "dataset": session.data.name,
     "sequences": int(sequences),
     "train_seconds": train_seconds,
@@ -48,9 +49,12 @@ def summarize(
 
 def references(session: Session) -> dict[str, float]:
   """Test mse of others on the same task, to set beside one's own."""
-  sequence = session.config.sequence
-  lengths = sequence.min_len, sequence.max_len
-  posts = session.config.task.name == "sum" and lengths == (1, 4)
+  config = session.config
+  posts = (
+    session.data.name == "mnist"
+    and config.task.name == "sum"
+    and (config.sequence.min_len, config.sequence.max_len) == (1, 4)
+  )
   return {"the post, 2016": POST_MSE} if posts else {}
 
 
@@ -77,4 +81,49 @@ def draw(
   evaluation: Evaluation,
   summary: dict[str, Any],
 ) -> None:
-  """Writes the folder `report/`."""
+  """Writes the folder `report/` of a run, finished or not.
+
+  Args:
+    session: The run's.
+    params: What made the readings.
+    evaluator: Of the split that was read; draws the frames again.
+    evaluation: The readings.
+    summary: Of a finished run; of one that is not, {}.
+  """
+  history = read_lines(session.workdir / "metrics.jsonl")
+  device = session.facts()["devices"]
+  data, guess = session.data, evaluate.guess_the_mean(evaluation)
+  facts = {
+    "images": f"{data.name}, sha256 {data.sha256[:12]}",
+    "parameters": f"{count_parameters(params):,}",
+    "training": f"{history[-1]['step'] * session.config.batch_size:,} "
+    f"sequences in {history[-1]['seconds']:,.0f} s" if history else "none",
+    "devices": f"{device['count']} x {device['kind']}",
+    "versions": ", ".join(
+      f"{name} {version}" for name, version in folder.versions().items()
+    ),
+  }
+  report.write_report(
+    session.workdir / "report",
+    name=session.workdir.name,
+    task=session.config.task.name,
+    history=history,
+    evaluation=evaluation,
+    frames=functools.partial(evaluator.frames, evaluation),
+    filters={
+      "before": first_filters(session.init(session.config.seed).params),
+      "after": first_filters(params),
+    },
+    facts=facts,
+    references={"guess the mean": guess, **references(session)},
+    best_step=summary.get("best_step"),
+  )
+
+
+def first_filters(params: optax.Params) -> np.ndarray:
+  """[kh, kw, C, filters], the kernel of the first convolution."""
+  return np.asarray(params["params"]["encoder"]["conv_0"]["kernel"])
+
+
+def count_parameters(params: optax.Params) -> int:
+  return sum(x.size for x in jax.tree.leaves(params))

@@ -135,7 +135,9 @@ class Sampler:
     lengths, index = (  # [B, ...] -> [B / shards, ...]
       x.reshape(-1, shards, *x.shape[1:])[:, shard] for x in (lengths, index)
     )
-    real = jnp.arange(self.max_len) < lengths[:, None]  # [B, T]
+    images, labels = jnp.asarray(images), jnp.asarray(labels)
+    step = jnp.arange(self.max_len)[None, :]
+    real = step < lengths[:, None]  # [B, T]
     frames = jnp.where(real[..., None, None, None], images[index], 0)
     digits = jnp.where(real, labels[index], 0)
     return SequenceBatch(

@@ -111,19 +111,20 @@ def open_session(config: ConfigDict, workdir: epath.PathLike) -> Session:
   return session
 
 
-def restore_best(session: Session) -> tuple[int, TrainState]:
+def restore_best(
+  session: Session, checkpoints: Checkpoints
+) -> tuple[int, TrainState]:
   """The checkpoint with the lowest validation mse, or else the newest.
 
   Raises:
     InputError: There is none.
   """
   history = read_lines(session.workdir / "metrics.jsonl")
-  checkpoints = session.checkpoints()
+  checkpoints.wait()
   step = best_step(history) or checkpoints.latest_step
   if step is None:
     raise InputError(
       f"--workdir={session.workdir} has no checkpoint yet: train first"
     )
   state, _ = checkpoints.restore(step, session.like())
-  checkpoints.close()
   return step, state

@@ -139,7 +139,7 @@ def train_step(
   rows = recipe.sampler.rows(shard.get("shards", 1))
   key = batch_key(seed, TRAIN, state.step)
   batch = recipe.sampler(key, images, labels, **shard)
-  step = jnp.arange(recipe.sampler.max_len)
+  step = jnp.arange(recipe.sampler.max_len)[None, :]
   last = batch.lengths[:, None] - 1
   asked = step <= last if recipe.per_step else step == last  # [B, T]
 

@@ -145,10 +145,10 @@ def _run(
   if stop:
     if stop.signal == signal.SIGINT:  # a scheduler leaves no time for pictures
       reading = validation(state.params)
-      (lambda *a:0)(session, state.params, validation, reading, {})
+      results.draw(session, state.params, validation, reading, {})
     return None
 
-  best, state = restore_best(session)
+  best, state = restore_best(session, checkpoints)
   test = session.evaluator(TEST)
   start = time.perf_counter()
   reading = test(state.params)
@@ -156,7 +156,7 @@ def _run(
   metrics = evaluate.measure(reading, recipe.per_step)
   write("test", metrics | evaluate.break_down(reading), rate)
   summary = results.summarize(session, best, state.params, reading)
-  (lambda *a:0)(session, state.params, test, reading, summary)
+  results.draw(session, state.params, test, reading, summary)
   folder.write_json(session.workdir / "summary.json", summary)
   return summary
 
@@ -168,7 +168,8 @@ def test_again(config: ConfigDict, workdir: epath.PathLike) -> dict[str, Any]:
     The metrics, with the step of the checkpoint.
   """
   session = open_session(config, workdir)
-  best, state = restore_best(session)
+  with session.checkpoints() as checkpoints:
+    best, state = restore_best(session, checkpoints)
   reading = session.evaluator(TEST)(state.params)
   metrics = evaluate.measure(reading, session.recipe.per_step)
   return {"step": best, **metrics, **evaluate.break_down(reading)}

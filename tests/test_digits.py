@@ -53,33 +53,22 @@ def test_digits_have_the_geometry_of_mnist(small):
   assert 12 < columns.mean() < 16
 
 
-def test_digits_are_upright_and_lose_no_ink(small):
-  """Shrunk back, every image is the 8x8 one that it was made of."""
-  from sklearn.datasets import load_digits
-
-  truth = load_digits()
-  raw = {}  # by what is left of an 8x8 image after its centre is lost
-  for image, label in zip(truth.images, truth.target, strict=True):
-    raw.setdefault(int(label), []).append(image.ravel())
-  for image, label in zip(*small.test, strict=True):
-    top, left = (
-      np.rint(np.array(ndimage.center_of_mass(image[..., 0]))).astype(int) - 10
-    )
-    best = max(
-      np.corrcoef(np.stack([box.ravel(), *raw[int(label)]]))[0, 1:].max()
-      for dy in range(-2, 3)
-      for dx in range(-3, 4)
-      if (box := eighth(image[..., 0], top + dy, left + dx)) is not None
-    )
-    assert best > 0.95
-
-
-def eighth(image, top, left):
-  """The 20x20 box at a place, [8, 8]: means of 5x5 quarter pixels."""
-  box = image[max(top, 0) : top + 20, max(left, 0) : left + 20]
-  if box.shape != (20, 20):
-    return None
-  return np.kron(box, np.ones((2, 2))).reshape(8, 5, 8, 5).mean((1, 3))
+def test_digits_are_enlarged_upright(monkeypatch):
+  """An L of 8x8 becomes an L of 20 rows, 2.5 times as wide and thick."""
+  raw = np.zeros((600, 8, 8), np.int32)
+  raw[:, :, 1:3] = 16  # the stem, two columns: 5 of 20
+  raw[:, 6:, 1:7] = 16  # the foot, six columns: 15 of 20
+  labels = (np.arange(600) % 10).astype(np.int32)
+  monkeypatch.setattr(digits, "_read_optdigits", lambda: (raw, labels))
+  image = digits.load("digits").test.images[0, ..., 0]
+  ink = image > 127
+  rows, columns = np.nonzero(ink.any(1))[0], np.nonzero(ink.any(0))[0]
+  top, left = rows[0], columns[0]
+  assert (len(rows), len(columns)) == (20, 15)
+  assert ink[top + 1 : top + 19, left + 1 : left + 4].all()
+  assert ink[top + 16 : top + 19, left + 1 : left + 14].all()
+  assert not image[: top + 13, left + 7 :].any()
+  assert not image[:, : left - 1].any()
 
 
 def test_digits_are_dealt_evenly(small):
@@ -140,7 +129,7 @@ def test_sha256_knows_every_array(small):
 # as in kmnist.
 
 
-def make(data_dir, train=60, test=20, shape=(28, 28, 1), classes=10):
+def make(data_dir, train=65, test=20, shape=(28, 28, 1), classes=10):
   """Prepares `tiny_digits`; returns the builder's class and images by label."""
   import tensorflow_datasets as tfds
   from PIL import Image
@@ -185,8 +174,8 @@ def test_other_tfds_data(tmp_path, monkeypatch, warned):
   builder.download_and_prepare()
   data = digits.load("tiny_digits", data_dir=tmp_path)
   assert data.name == "tiny_digits"
-  np.testing.assert_array_equal(data.train.images, truth["train"][:54])
-  np.testing.assert_array_equal(data.validation.images, truth["train"][54:])
+  np.testing.assert_array_equal(data.train.images, truth["train"][:59])
+  np.testing.assert_array_equal(data.validation.images, truth["train"][59:])
   np.testing.assert_array_equal(data.test.images, truth["test"])
   np.testing.assert_array_equal(data.test.labels, np.arange(20) % 10)
 
@@ -239,8 +228,15 @@ def flip(path, arrays):
   path.write_bytes(data)
 
 
+class Malice:
+  """What runs code when it is unpickled."""
+
+  def __reduce__(self):
+    return pytest.fail, ("a pickle was loaded",)
+
+
 def pickle(path, arrays):
-  np.savez(path, **arrays | {"train_labels": np.array([{}], object)})
+  np.savez(path, **arrays | {"train_labels": np.array([Malice()], object)})
 
 
 def drop(path, arrays):
@@ -274,7 +270,8 @@ def test_array_file_that_cannot_be_kept(tmp_path, warned, monkeypatch):
   builder, _ = make(tmp_path)
   builder.download_and_prepare()
 
-  def full(*_, **__):
+  def full(path, **_):
+    path.write_bytes(b"the first few bytes")
     raise OSError(28, "No space left on device")
 
   monkeypatch.setattr(digits.np, "savez", full)
@@ -350,7 +347,9 @@ def test_unknown_names(name, hint, tmp_path):
 
 
 def test_names_of_tfds_that_are_no_images(tmp_path):
-  with pytest.raises(InputError, match="data.name='titanic' has no image"):
+  with pytest.raises(InputError, match="'imdb_reviews' has no image"):
+    digits.load("imdb_reviews", data_dir=tmp_path)
+  with pytest.raises(InputError, match="'titanic' needs a package"):
     digits.load("titanic", data_dir=tmp_path)
 
 

@@ -244,9 +244,14 @@ def test_manual_dir_then_records_then_array_file(
 def test_tfds_data_dir_and_empty_strings(
   folder, tmp_path, monkeypatch, no_network
 ):
-  monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+  monkeypatch.setenv("HOME", str(tmp_path / "home"))
+  monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
   check_small(digits.load("mnist", manual_dir=folder))
   check_small(digits.load("mnist", data_dir="", manual_dir=""))
+  assert (tmp_path / "tfds" / mnist.NAME).exists()
+  monkeypatch.delenv("TFDS_DATA_DIR")
+  check_small(digits.load("mnist", manual_dir=folder))
+  assert (tmp_path / "home" / "tensorflow_datasets" / mnist.NAME).exists()
 
 
 def test_download(served, tmp_path):
@@ -314,7 +319,7 @@ def test_data_dir_below_a_file(folder, tmp_path, warned):
   assert len(warned()) == 1
 
 
-def test_another_process_prepares_first(folder, tmp_path, monkeypatch):
+def test_another_process_prepares_first(folder, tmp_path, monkeypatch, warned):
   decode, load = mnist.decode, digits.load
   others = []
 
@@ -329,6 +334,7 @@ def test_another_process_prepares_first(folder, tmp_path, monkeypatch):
   check_small(others[1])
   leftovers = [p.name for p in (tmp_path / mnist.NAME).iterdir()]
   assert sorted(leftovers) == [mnist.VERSION, "seqsum.npz"]
+  assert warned() == []
 
 
 def test_damaged_records(folder, tmp_path):
@@ -344,6 +350,15 @@ def test_records_of_other_data(folder, tmp_path, monkeypatch):
   monkeypatch.setattr(mnist, "SHA256", "0" * 64)
   with pytest.raises(InputError, match=r"records in .* are damaged .*digest"):
     digits.load("mnist", data_dir=tmp_path, manual_dir=folder)
+
+
+def test_array_file_of_other_data(folder, tmp_path, monkeypatch, warned):
+  """A sound file of a small MNIST is not taken for the real one."""
+  digits.load("mnist", data_dir=tmp_path, manual_dir=folder)
+  monkeypatch.setattr(mnist, "SHA256", "0" * 64)
+  with pytest.raises(InputError, match=r"records in .* are damaged .*digest"):
+    digits.load("mnist", data_dir=tmp_path)
+  assert "seqsum.npz is damaged" in warned()[0]
 
 
 def test_without_network_digits_in_ten_seconds(tmp_path, monkeypatch, warned):

@@ -1,0 +1,41 @@
+"""Eight CPU devices, strict numbers, strict warnings."""
+
+import os
+
+# Before JAX starts: eight devices, of which most tests use one.
+os.environ["XLA_FLAGS"] = (
+  os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+)
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax
+import numpy as np
+import pytest
+
+from seqsum import digits
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+CACHE = os.path.join(os.path.dirname(__file__), ".jax_cache")
+jax.config.update("jax_compilation_cache_dir", CACHE)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+@pytest.fixture(scope="session")
+def bundled() -> digits.Digits:
+  return digits.load("digits")
+
+
+@pytest.fixture(scope="session")
+def mnist_dir() -> str:
+  folder = os.environ.get("SEQSUM_MNIST_DIR")
+  if not folder:
+    pytest.skip("set SEQSUM_MNIST_DIR to a folder with the four MNIST files")
+  return folder
+
+
+@pytest.fixture
+def images() -> tuple[np.ndarray, np.ndarray]:
+  """Twenty images, two of each digit; every pixel of image i is i."""
+  values = np.arange(20, dtype=np.uint8)
+  pictures = np.broadcast_to(values[:, None, None, None], (20, 28, 28, 1))
+  return pictures, (values % 10).astype(np.int32)

@@ -1,0 +1,72 @@
+"""A file imports only from floors below its own."""
+
+import ast
+import pathlib
+
+import seqsum
+
+FLOORS = (
+  {"errors", "shapes", "tasks", "digits", "mnist", "mesh", "stopping"},
+  {
+    "checkpoint",
+    "cells",
+    "figures",
+    "folder",
+    "losses",
+    "metrics",
+    "optimizers",
+    "packing",
+    "progress",
+    "sequences",
+    "writer",
+  },
+  {"model", "report"},
+  {"step"},
+  {"evaluate", "experiment"},
+  {"session"},
+  {"results"},
+  {"train"},
+  {"main"},
+)
+# Two files of a floor may lean on each other in this direction only.
+BESIDE = {
+  ("tasks", "errors"),
+  ("mesh", "errors"),
+  ("mnist", "errors"),
+  ("digits", "errors"),
+  ("digits", "mnist"),
+  ("cells", "packing"),
+  ("writer", "folder"),
+}
+FILES = sorted(pathlib.Path(seqsum.__file__).parent.glob("*.py"))
+
+
+def imports(path):
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.ImportFrom) and node.module == "seqsum":
+      yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+      first, _, rest = node.module.partition(".")
+      if first == "seqsum":
+        yield rest
+    elif isinstance(node, ast.Import):
+      for alias in node.names:
+        if alias.name.startswith("seqsum."):
+          yield alias.name.removeprefix("seqsum.")
+
+
+def test_every_file_has_a_floor():
+  names = [path.stem for path in FILES if path.stem != "__init__"]
+  assert sorted(names) == sorted(name for floor in FLOORS for name in floor)
+
+
+def test_imports_go_down():
+  floor = {name: i for i, names in enumerate(FLOORS) for name in names}
+  wrong = [
+    (path.stem, name)
+    for path in FILES
+    if path.stem in floor
+    for name in imports(path)
+    if floor[name] >= floor[path.stem] and (path.stem, name) not in BESIDE
+  ]
+  assert not wrong

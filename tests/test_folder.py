@@ -1,0 +1,72 @@
+import json
+import math
+
+import pytest
+from etils import epath
+
+from seqsum import folder
+from seqsum.errors import InputError
+from seqsum.writer import MetricsWriter, best_step, is_validated, read_lines
+
+DATA = {"dataset": {"name": "digits", "sha256": "12ab"}, "versions": {}}
+
+
+def test_json_files_are_strict_and_whole(tmp_path):
+  path = epath.Path(tmp_path / "x.json")
+  folder.write_json(path, {"a": math.nan, 3: [math.inf, (1, 2.5)]})
+  strict = json.loads(path.read_text(), parse_constant=pytest.fail)
+  assert strict == {"a": None, "3": [None, [1, 2.5]]}
+  assert [p.name for p in path.parent.iterdir()] == ["x.json"]
+
+
+def test_a_folder_belongs_to_its_config_and_data(tmp_path):
+  path = epath.Path(tmp_path)
+  config = {"seed": 1, "data": {"name": "digits", "manual_dir": ""}}
+  folder.claim(path, config, DATA)
+  elsewhere = {"seed": 1, "data": {"name": "digits", "manual_dir": "/x"}}
+  folder.claim(path, elsewhere, {**DATA, "versions": {"jax": "9"}})
+  with pytest.raises(InputError, match=r"config.seed \(1 there, 2 here\)"):
+    folder.claim(path, {**config, "seed": 2}, DATA)
+  other = {"dataset": {"name": "mnist", "sha256": "34cd"}}
+  with pytest.raises(InputError, match="dataset.name.*dataset.sha256"):
+    folder.claim(path, config, other)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+  (tmp_path / "file").write_text("")
+  with pytest.raises(InputError, match="file/x: cannot be written"):
+    folder.make_folder(tmp_path / "file" / "x")
+
+
+def line(step, split="train", **values):
+  return {"step": step, "split": split, "mse": 1.0} | values
+
+
+def test_metrics_go_on_from_a_step(tmp_path):
+  path = epath.Path(tmp_path)
+  with MetricsWriter(path) as writer:
+    for step in (1, 2, 3):
+      writer.write(line(step))
+    writer.write(line(2, "test"))
+  with (path / "metrics.jsonl").open("a") as f:
+    f.write('{"step": 2, "torn')
+  with MetricsWriter(path, step=2) as writer:
+    assert [x["step"] for x in writer.history] == [1, 2]
+    writer.write(line(3, mse=math.nan))
+  lines = read_lines(path / "metrics.jsonl")
+  assert [(x["step"], x["mse"]) for x in lines] == [(1, 1), (2, 1), (3, None)]
+  assert any((path / "tensorboard").iterdir())
+
+
+def test_the_best_step_is_that_of_the_lowest_validation_mse():
+  history = [
+    line(1, "validation", mse=3.0),
+    line(2, "validation", mse=2.0),
+    line(3, "validation", mse=2.0),
+    line(4, "validation", mse=None),
+    line(5, "train", mse=0.1),
+  ]
+  assert best_step(history) == 2
+  assert best_step(history[3:]) is None
+  assert is_validated(history, 3)
+  assert not is_validated(history, 5)

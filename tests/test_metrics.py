@@ -1,0 +1,35 @@
+import jax.numpy as jnp
+import numpy as np
+
+from seqsum.metrics import NEVER, Totals, final, is_exact
+
+
+def totals(**values):
+  return Totals.zero().replace(**{k: jnp.float32(v) for k, v in values.items()})
+
+
+def test_sums_are_divided_once():
+  small = totals(sequences=1, values=2, loss=10, squared=9, absolute=3, exact=0)
+  large = totals(sequences=3, values=6, loss=14, squared=3, absolute=3, exact=3)
+  means = small.merge(large).means()
+  assert means == {"loss": 3, "mse": 3, "mae": 1.5, "exact_accuracy": 0.75}
+
+
+def test_merging_keeps_the_first_step_that_was_not_finite():
+  late, soon = (
+    Totals.zero().replace(nonfinite=jnp.int32(n)) for n in (9, 7)
+  )
+  assert late.merge(soon).merge(Totals.zero()).nonfinite == 7
+  assert Totals.zero().merge(Totals.zero()).nonfinite == NEVER
+
+
+def test_exact_means_that_rounding_gives_the_target():
+  predictions = jnp.array([4.4, 4.6, 3.6, jnp.nan, jnp.inf])
+  np.testing.assert_array_equal(
+    is_exact(predictions, jnp.full(5, 4.0)), [True, False, True, False, False]
+  )
+
+
+def test_final_reads_the_last_real_step():
+  values = jnp.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+  np.testing.assert_array_equal(final(values, jnp.array([3, 1])), [3, 4])

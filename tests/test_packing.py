@@ -1,0 +1,38 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seqsum import packing
+
+ROWS = (4, 4, 2, 1, 0)
+
+
+def test_pack_by_hand():
+  padded = jnp.arange(20).reshape(4, 5)  # row b, step t holds 5 b + t
+  packed = packing.pack(padded, ROWS)
+  np.testing.assert_array_equal(
+    packed, [0, 5, 10, 15, 1, 6, 11, 16, 2, 7, 3]
+  )
+
+
+def test_unpack_undoes_pack_and_leaves_zeros():
+  padded = jax.random.normal(jax.random.key(0), (4, 5, 3))
+  back = packing.unpack(packing.pack(padded, ROWS), ROWS, 4)
+  alive = np.arange(4)[:, None] < np.array(ROWS)[None]
+  np.testing.assert_array_equal(back, np.where(alive[..., None], padded, 0))
+
+
+def test_scan_steps_only_rows_that_are_alive():
+  padded = jnp.ones((4, 5))
+  step = lambda carry, x: (carry + x, carry + x)
+  out = packing.scan(step, jnp.zeros(4), packing.pack(padded, ROWS), ROWS)
+  np.testing.assert_array_equal(
+    packing.unpack(out, ROWS, 4),
+    [[1, 2, 3, 4, 0], [1, 2, 3, 0, 0], [1, 2, 0, 0, 0], [1, 2, 0, 0, 0]],
+  )
+
+
+def test_rising_rows_are_refused():
+  with pytest.raises(ValueError, match="must not rise"):
+    list(packing.runs((2, 3)))

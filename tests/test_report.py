@@ -1,0 +1,298 @@
+import base64
+import io
+from html.parser import HTMLParser
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from seqsum import figures
+from seqsum.evaluate import Evaluation
+from seqsum.report import write_report
+
+NAMES = ("learning", "sequences", "mistakes", "agreement", "errors", "filters")
+VOID = {"meta", "img"}  # elements of the page that have no end tag
+# Four sequences whose final errors are 0, 1/4, 1 and 2.
+LENGTHS = np.array([1, 2, 3, 3], np.int32)
+LABELS = np.array([[4, 0, 0], [1, 2, 0], [9, 9, 9], [5, 0, 2]], np.int32)
+TARGETS = np.cumsum(LABELS, axis=1).astype(np.float32)
+PREDICTIONS = TARGETS + np.array([[0], [0.25], [-1], [2]], np.float32)
+FRAMES = np.random.default_rng(0).integers(0, 256, (4, 3, 7, 5, 1), np.uint8)
+KERNEL = np.random.default_rng(1).normal(size=(4, 3, 1, 8)).astype(np.float32)
+
+
+def evaluation(**changes):
+  fields = {
+    "lengths": LENGTHS,
+    "labels": LABELS,
+    "targets": TARGETS,
+    "predictions": PREDICTIONS,
+    "losses": np.zeros_like(TARGETS),
+    "places": np.zeros((4, 2), int),
+  }
+  return Evaluation(**(fields | changes))
+
+
+def line(step, split, mse, epoch=1):
+  return {
+    "step": step,
+    "epoch": epoch,
+    "split": split,
+    "mse": mse,
+    "exact_accuracy": 0.5,
+    "seconds": 2.0 * step,
+  }
+
+
+HISTORY = [
+  line(5, "train", 30.0),
+  line(10, "validation", 20.0),
+  line(20, "validation", 2.0, epoch=2),
+]
+
+
+def write(folder, **changes):
+  arguments = {
+    "name": "sum",
+    "task": "sum",
+    "history": HISTORY,
+    "evaluation": evaluation(),
+    "frames": lambda which: FRAMES[which],
+    "filters": {"before": KERNEL, "after": 2 * KERNEL},
+    "facts": {"data set": "digits"},
+    "references": {"the post, 2016": 0.61},
+    "best_step": 20,
+  }
+  pictures = write_report(folder, **(arguments | changes))
+  page = Page()
+  page.feed((folder / "index.html").read_text(encoding="utf-8"))
+  page.close()
+  return pictures, page
+
+
+class Page(HTMLParser):
+  """Reads a page; fails if its elements are not nested properly."""
+
+  def __init__(self):
+    super().__init__()
+    self.open, self.tags, self.texts, self.addresses = [], [], [], []
+
+  def handle_starttag(self, tag, attrs):
+    self.tags.append(tag)
+    self.addresses += [v for k, v in attrs if k in ("src", "href", "srcset")]
+    if tag not in VOID:
+      self.open.append(tag)
+
+  def handle_endtag(self, tag):
+    assert self.open.pop() == tag
+
+  def handle_data(self, data):
+    if self.open[-1:] != ["style"]:
+      self.texts.append(data)
+
+  @property
+  def text(self):
+    return " ".join(self.texts)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("finished") / "runs" / "report"
+  settings = dict(matplotlib.rcParams)
+  pictures, page = write(folder)
+  assert dict(matplotlib.rcParams) == settings  # nobody else's are changed
+  return folder, pictures, page
+
+
+def test_leaves_a_page_and_its_pictures(finished):
+  folder, pictures, _ = finished
+  files = {f"{name}.png" for name in NAMES} | {"index.html"}
+  assert {path.name for path in folder.iterdir()} == files
+  for name, png in pictures.items():
+    assert (folder / f"{name}.png").read_bytes() == png
+    with Image.open(io.BytesIO(png)) as image:
+      image.verify()
+      assert image.format == "PNG"
+      assert image.width == 200 * figures.WIDTH
+
+
+def test_the_page_holds_its_pictures_and_fetches_nothing(finished):
+  folder, pictures, page = finished
+  assert page.open == []  # every element was closed
+  head = "data:image/png;base64,"
+  shown = [base64.b64decode(x.removeprefix(head)) for x in page.addresses]
+  assert shown == [pictures[name] for name in NAMES]
+  text = (folder / "index.html").read_text(encoding="utf-8")
+  for fetched in ("http:", "https:", "//", "url(", "@import", "<script"):
+    assert fetched not in text.replace(head, "").split("base64,")[0]
+    assert fetched not in page.text
+  assert not {"script", "link", "iframe"} & set(page.tags)
+
+
+def test_says_in_words_what_a_run_came_to(finished):
+  text = finished[2].text
+  assert (
+    "After 2 epochs the mean squared error on 4 sequences of unseen test "
+    "digits is 1.27; 50.0% of the sums are exactly right." in text
+  )
+  assert "0.812" in text  # the mean absolute error
+  assert "Mean squared error of others: 0.61 (the post, 2016)." in text
+  assert "100.0% are exactly right at length 1, 0.0% at length 3" in text
+  assert "by 100% of their norm" in text
+  assert "not finished" not in text
+
+
+def test_nobody_writes_html_but_us(tmp_path):
+  evil = '</title></td><script>alert("1")</script>&amp;'
+  _, page = write(
+    tmp_path,
+    name=evil,
+    task=evil,
+    facts={evil: evil},
+    references={evil: 1.0},
+  )
+  assert "script" not in page.tags
+  assert page.open == []
+  assert page.texts.count(evil) == 3  # the run, a label and its value
+  assert f"1 ({evil})" in page.text
+
+
+def test_an_interrupted_run_says_so(tmp_path):
+  started = write(tmp_path, history=HISTORY[:1], best_step=None)[1].text
+  assert "During epoch 1 the mean squared error" in started
+  assert "unseen validation digits" in started
+  assert "This run is not finished" in started
+
+
+def test_a_run_that_diverged_has_a_report(tmp_path):
+  predictions = PREDICTIONS.copy()
+  predictions[0], predictions[1], predictions[3] = np.nan, np.inf, -3e38
+  _, page = write(
+    tmp_path,
+    history=[line(5, "train", None), line(10, "validation", float("inf"))],
+    evaluation=evaluation(predictions=predictions),
+    filters={"before": KERNEL, "after": KERNEL * np.nan},
+    references={"guess the mean": float("nan")},
+  )
+  assert "digits is not finite; 0.0% of the sums" in page.text
+  assert "Some weights are not finite" in page.text
+
+
+def test_the_worst_come_first(monkeypatch, tmp_path):
+  asked = []
+  frames = lambda which: asked.append(which) or FRAMES[which]
+  predictions = PREDICTIONS.copy()
+  predictions[1] = np.nan  # worse than any number
+  monkeypatch.setattr("seqsum.report.MOST_STRIPS", 3)
+  write(tmp_path, frames=frames, evaluation=evaluation(predictions=predictions))
+  random, worst = np.split(asked[0], 2)
+  assert len(set(random.tolist())) == 3
+  assert worst.tolist() == [1, 3, 2]
+
+
+FINAL = np.arange(40.0)
+STRIPS = (FRAMES, LENGTHS, TARGETS, PREDICTIONS)
+
+
+@pytest.mark.parametrize(
+  ("draw", "data", "other"),
+  [
+    (figures.learning_curves, (HISTORY, {}), ([*HISTORY[:2]], {})),
+    (figures.learning_curves, (HISTORY, {}), (HISTORY, {"post": 0.61})),
+    (figures.learning_curves, (HISTORY, {}, 10), (HISTORY, {}, 20)),
+    (
+      figures.learning_curves,
+      (HISTORY, {}),
+      ([*HISTORY, line(30, "train", None)], {}),
+    ),
+    (figures.sequences, STRIPS, (255 - FRAMES, *STRIPS[1:])),
+    (figures.sequences, STRIPS, (*STRIPS[:2], TARGETS + 1, PREDICTIONS)),
+    (figures.sequences, STRIPS, (*STRIPS[:3], PREDICTIONS + 1)),
+    (
+      figures.errors,
+      (np.ones(40, int), FINAL, FINAL, "sum"),
+      (np.ones(40, int), FINAL, FINAL + 0.6, "sum"),
+    ),
+    (
+      figures.errors,
+      (np.ones(40, int), FINAL, FINAL, "sum"),
+      (np.arange(40) % 2 + 1, FINAL, FINAL, "sum"),
+    ),
+    (figures.agreement, (FINAL, FINAL, "sum"), (FINAL, FINAL + 0.1, "sum")),
+    (figures.agreement, (FINAL, FINAL, "sum"), (FINAL, FINAL, "product")),
+    (figures.filters, (KERNEL, KERNEL), (KERNEL, -KERNEL)),
+    (figures.filters, (KERNEL, -KERNEL), (-KERNEL, -KERNEL)),
+  ],
+)
+def test_a_picture_shows_its_data(draw, data, other):
+  picture = draw(*data)
+  assert draw(*data) == picture
+  assert draw(*other) != picture
+
+
+def test_what_is_right_is_blue_and_what_is_wrong_is_not():
+  color = lambda png, hue: (
+    (figures.pixels(png) == tuple(bytes.fromhex(hue[1:]))).all(-1).sum()
+  )
+  draw = lambda error: figures.sequences(*STRIPS[:3], TARGETS + error)
+  right, wrong = draw(0.49), draw(0.51)
+  assert color(right, figures.VERMILION) == 0
+  assert color(wrong, figures.VERMILION) > 0
+  assert color(right, figures.BLUE) > color(wrong, figures.BLUE)
+
+
+def test_padding_is_not_shown():
+  frames, targets = FRAMES.copy(), TARGETS.copy()
+  frames[0, 1:], targets[0, 1:] = 255, 7
+  other = figures.sequences(frames, LENGTHS, targets, PREDICTIONS)
+  assert other == figures.sequences(*STRIPS)
+
+
+def test_a_long_sequence_shows_its_last_frames():
+  frames = np.zeros((1, 13, 7, 5, 1), np.uint8)
+  values = np.arange(13.0)[None]
+  draw = lambda frames: figures.sequences(
+    frames, np.array([13]), values, values
+  )
+  early, late = frames.copy(), frames.copy()
+  early[:, :3], late[:, 3] = 255, 255
+  assert draw(early) == draw(frames)
+  assert draw(late) != draw(frames)
+
+
+@pytest.mark.parametrize(("channels", "colors"), [(1, 0), (2, 0), (3, 1)])
+def test_three_channels_are_colours(channels, colors):
+  frames = np.zeros((1, 1, 7, 5, channels), np.uint8)
+  frames[..., 0] = 255
+  one = np.ones((1, 1))
+  png = figures.sequences(frames, np.array([1]), one, one)
+  reds = (figures.pixels(png) == (255, 0, 0)).all(-1)
+  assert reds.any() == colors
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 1, 8), (5, 3, 3, 20), (11, 11, 2, 9)])
+def test_filters_of_any_shape_are_all_drawn(shape):
+  kernel = np.zeros(shape, np.float32)
+  last = kernel.copy()
+  last[-1, -1, -1, -1] = 1
+  shown = figures.pixels(figures.filters(last, last))
+  strongest = np.asarray(matplotlib.colormaps["RdBu_r"](1.0, bytes=True)[:3])
+  found = (shown == strongest).all(-1)
+  found[-int(0.6 * 200) :] = False  # the colour bar has it too
+  assert found.any()
+
+
+@pytest.mark.parametrize(
+  ("value", "words"),
+  [
+    (0.2149, "0.215"),
+    (67.12, "67.1"),
+    (1234567.0, "1,234,567"),
+    (3e31, "3e+31"),
+    (np.nan, "not finite"),
+    (-np.inf, "not finite"),
+  ],
+)
+def test_numbers_are_written_as_a_person_would(value, words):
+  assert figures.number(value) == words

@@ -1,0 +1,107 @@
+import collections
+
+import jax
+import numpy as np
+import pytest
+
+from seqsum.errors import InputError
+from seqsum.sequences import MAX_LEVELS, Sampler
+from seqsum.tasks import PRODUCT, SUM
+
+
+def draw(sampler, seed=0, images=None, **shard):
+  return jax.jit(lambda k: sampler(k, *images, **shard))(jax.random.key(seed))
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("task", [SUM, PRODUCT])
+def test_frames_labels_and_targets_belong_together(images, packed, task):
+  batch = draw(Sampler(task, 64, 1, 4, packed), images=images)
+  assert batch.frames.shape == (64, 4, 28, 28, 1)
+  assert batch.frames.dtype == np.uint8
+  for frames, length, labels, targets in zip(
+    *map(np.asarray, (batch.frames, batch.lengths, batch.labels, batch.targets))
+  ):
+    shown = frames[:, 0, 0, 0] % 10  # every pixel of image i is i
+    np.testing.assert_array_equal(shown[:length], labels[:length])
+    value = task.initial
+    for t in range(4):
+      if t < length:
+        value = task.combine(value, float(labels[t]))
+      assert targets[t] == value
+    assert not frames[length:].any()
+    assert not labels[length:].any()
+
+
+def test_a_batch_is_a_function_of_its_key(images):
+  sampler = Sampler(SUM, 16)
+  same = draw(sampler, 1, images), draw(sampler, 1, images)
+  jax.tree.map(np.testing.assert_array_equal, *same)
+  other = draw(sampler, 2, images)
+  assert (other.targets != same[0].targets).any()
+
+
+@pytest.mark.parametrize("batch, low, high", [(128, 1, 4), (32, 1, 10), (7, 2, 5)])
+def test_packed_lengths_are_sorted_in_equal_shares(batch, low, high):
+  sampler = Sampler(SUM, batch, low, high)
+  kinds = high - low + 1
+  counts = collections.Counter()
+  for seed in range(200):
+    lengths = np.asarray(sampler.draw_lengths(jax.random.key(seed)))
+    assert (np.diff(lengths) <= 0).all()
+    assert set(lengths) <= set(range(low, high + 1))
+    shares = np.bincount(lengths, minlength=high + 1)[low:]
+    assert abs(shares - batch / kinds).max() < 1
+    alive = [(lengths > t).sum() for t in range(high)]
+    assert all(a <= r for a, r in zip(alive, sampler.rows(), strict=True))
+    counts.update(lengths.tolist())
+  share = np.array([counts[n] for n in range(low, high + 1)]) / (200 * batch)
+  np.testing.assert_allclose(share, 1 / kinds, atol=0.01)
+
+
+def test_random_lengths_are_uniform():
+  sampler = Sampler(SUM, 40_000, 2, 5, packed=False)
+  lengths = np.asarray(sampler.draw_lengths(jax.random.key(0)))
+  share = np.bincount(lengths, minlength=6) / lengths.size
+  np.testing.assert_allclose(share, [0, 0, 0.25, 0.25, 0.25, 0.25], atol=0.01)
+
+
+def test_rows_by_hand():
+  assert Sampler(SUM, 128, 1, 4).rows() == (128, 96, 64, 32)
+  assert Sampler(SUM, 128, 1, 4).rows(8) == (16, 12, 8, 4)
+  assert Sampler(SUM, 12, 3, 5).rows() == (12, 12, 12, 8, 4)
+  assert Sampler(SUM, 8, 2, 3, packed=False).rows() == (8, 8, 8)
+  assert Sampler(SUM, 5, 1, 2).rows() == (5, 3)
+
+
+def test_long_sequences_have_few_levels_and_lose_little():
+  rows = Sampler(SUM, 128, 1, 1024).rows()
+  assert len(set(rows)) <= MAX_LEVELS
+  assert sum(rows) < 1.1 * 128 * 1025 / 2
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_shares_of_a_batch_are_its_rows(images, packed):
+  sampler = Sampler(SUM, 16, packed=packed)
+  whole = draw(sampler, 3, images)
+  for shard in range(4):
+    share = draw(sampler, 3, images, shard=shard, shards=4)
+    jax.tree.map(
+      lambda a, b, shard=shard: np.testing.assert_array_equal(a[shard::4], b),
+      whole,
+      share,
+    )
+
+
+@pytest.mark.parametrize(
+  "wrong, words",
+  [
+    ({"max_len": 0}, "max_len=0"),
+    ({"min_len": 0}, "min_len=0"),
+    ({"min_len": 5}, "min_len=5 is above"),
+    ({"batch_size": 0}, "batch_size=0"),
+  ],
+)
+def test_impossible_lengths_are_refused(wrong, words):
+  with pytest.raises(InputError, match=words):
+    Sampler(**{"task": SUM, "batch_size": 4} | wrong)

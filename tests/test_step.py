@@ -1,0 +1,203 @@
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import Mesh
+
+from seqsum.losses import build_objective
+from seqsum.mesh import make_mesh
+from seqsum.metrics import NEVER, Totals
+from seqsum.model import ConvEncoder, SequenceModel
+from seqsum.optimizers import build_optimizer
+from seqsum.sequences import Sampler
+from seqsum.step import (
+  Recipe,
+  TrainState,
+  batch_key,
+  compile_init,
+  compile_step,
+  eval_step,
+  init_state,
+  is_finite,
+  train_step,
+  train_steps,
+)
+from seqsum.tasks import SUM
+
+SHAPE = (28, 28, 1)
+
+
+def make(batch_size=16, loss="mse", rate=1e-3, per_step=False, **sampler):
+  encoder = functools.partial(
+    ConvEncoder, features=(4, 4), kernels=(5, 3), strides=(2, 2)
+  )
+  return Recipe(
+    model=SequenceModel(encoder=encoder, widths=(16,)),
+    objective=build_objective(loss),
+    optimizer=build_optimizer("rmsprop", rate),
+    sampler=Sampler(SUM, batch_size, **sampler),
+    per_step=per_step,
+  )
+
+
+def train(recipe, data, devices, steps, seed=0, count=None):
+  mesh = make_mesh(jax.devices()[:devices])
+  state = compile_init(recipe, mesh, SHAPE)(seed)
+  step = compile_step(train_steps, mesh, recipe=recipe, donate=True)
+  losses = []
+  for _ in range(steps):
+    state, totals = step(state, Totals.zero(), seed, *data, count)
+    losses.append(totals.means()["loss"])
+  return state, losses
+
+
+@pytest.fixture(scope="module")
+def data(bundled):
+  return bundled.train
+
+
+def test_the_step_is_the_gradient_of_the_mean_loss(data):
+  recipe = dataclasses.replace(make(), optimizer=optax.sgd(0.1))
+  state = init_state(recipe, 5, SHAPE)
+  after, totals = jax.jit(functools.partial(train_step, recipe=recipe))(
+    state, 5, *data
+  )
+  batch = recipe.sampler(batch_key(5, 1, 0), *data)
+
+  def loss(params):
+    outputs = recipe.model.apply(params, batch.frames)
+    last = outputs[jnp.arange(16), batch.lengths - 1, 0]
+    final = batch.targets[jnp.arange(16), batch.lengths - 1]
+    return jnp.mean((last - final) ** 2)
+
+  value, grads = jax.value_and_grad(loss)(state.params)
+  np.testing.assert_allclose(totals.means()["loss"], value, rtol=1e-5)
+  np.testing.assert_allclose(totals.squared, totals.loss, rtol=1e-6)
+  jax.tree.map(
+    lambda old, g, new: np.testing.assert_allclose(
+      new, old - 0.1 * g, atol=1e-5
+    ),
+    state.params,
+    grads,
+    after.params,
+  )
+  assert after.step == 1
+
+
+def test_a_value_at_every_step_asks_for_all_of_them(data):
+  recipe = make(per_step=True)
+  state = init_state(recipe, 0, SHAPE)
+  _, totals = jax.jit(functools.partial(train_step, recipe=recipe))(
+    state, 0, *data
+  )
+  batch = recipe.sampler(batch_key(0, 1, 0), *data)
+  outputs = recipe.model.apply(state.params, batch.frames)[..., 0]
+  real = np.arange(4) < np.asarray(batch.lengths)[:, None]
+  expected = np.square(outputs - batch.targets)[real]
+  assert totals.values == real.sum() == 40
+  np.testing.assert_allclose(totals.loss, expected.sum(), rtol=1e-5)
+  assert totals.means()["mse"] != totals.means()["loss"]
+
+
+def test_eight_devices_see_what_one_sees(data):
+  _, one = train(make(32), data, 1, 5)
+  _, eight = train(make(32), data, 8, 5)
+  np.testing.assert_allclose(one, eight, rtol=1e-5)
+
+
+def test_pmap_sees_what_jit_sees(data):
+  recipe = make(32)
+  _, one = train(recipe, data, 1, 5)
+  step = jax.pmap(
+    functools.partial(train_step, recipe=recipe, axis_name="i"),
+    axis_name="i",
+    in_axes=(0, None, None, None),
+  )
+  state = init_state(recipe, 0, SHAPE)
+  state = jax.tree.map(lambda x: jnp.stack([x] * 8), state)
+  losses = []
+  for _ in range(5):
+    state, totals = step(state, 0, *data)
+    losses.append(jax.tree.map(lambda x: x[3], totals).means()["loss"])
+  np.testing.assert_allclose(one, losses, rtol=1e-5)
+
+
+def test_several_steps_in_one_call_are_the_same_steps(data):
+  one, _ = train(make(), data, 1, 6)
+  three, _ = train(make(), data, 1, 2, count=3)
+  assert one.step == three.step == 6
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one, three
+  )
+
+
+def test_the_number_of_steps_and_the_seed_compile_nothing_new(data):
+  recipe = make()
+  mesh = make_mesh(jax.devices()[:1])
+  step = compile_step(train_steps, mesh, recipe=recipe, donate=False)
+  state = compile_init(recipe, mesh, SHAPE)(0)
+  totals = Totals.zero()
+  for seed, count in ((0, 1), (1, 2), (2, 5)):
+    state, totals = step(state, totals, seed, *data, count)
+  assert step._cache_size() <= 2  # NumPy's totals first, then the device's
+
+
+def test_the_seed_decides_parameters_and_sequences(data):
+  _, first = train(make(), data, 1, 2, seed=0)
+  _, again = train(make(), data, 1, 2, seed=0)
+  _, other = train(make(), data, 1, 2, seed=1)
+  assert first == again
+  assert first[0] != other[0]
+
+
+def test_one_batch_can_be_learned_by_heart(data):
+  """With one image a digit, sums of one and two become exact."""
+  recipe = make(32, rate=3e-3, max_len=2)
+  first = [np.flatnonzero(data.labels == d)[0] for d in range(10)]
+  few = data.images[first], data.labels[first]
+  _, losses = train(recipe, few, 1, 400)
+  assert losses[0] > 20
+  assert np.mean(losses[-20:]) < 0.3
+
+
+def test_the_first_loss_is_the_one_we_know(data):
+  """A golden number: it moves only if sampling, model or loss do."""
+  _, losses = train(make(), data, 1, 1)
+  np.testing.assert_allclose(losses, [FIRST_LOSS], rtol=1e-4)
+
+
+FIRST_LOSS = 156.8789
+
+
+def test_a_step_that_is_not_finite_is_named(data):
+  recipe = make(rate=1e30)
+  _, totals = jax.jit(functools.partial(train_step, recipe=recipe))(
+    init_state(recipe, 0, SHAPE), 0, *data
+  )
+  assert totals.nonfinite == NEVER
+  mesh = make_mesh(jax.devices()[:1])
+  step = compile_step(train_steps, mesh, recipe=recipe, donate=False)
+  state, totals = step(
+    init_state(recipe, 0, SHAPE), Totals.zero(), 0, *data, 4
+  )
+  assert 2 <= totals.nonfinite <= 4
+  assert not is_finite(state.params)
+
+
+@pytest.mark.parametrize("devices", [1, 4])
+def test_evaluation_reads_the_same_on_any_number_of_devices(data, devices):
+  recipe = make()
+  params = init_state(recipe, 0, SHAPE).params
+  key = jax.random.key_data(jax.random.key(7))
+  expected = functools.partial(eval_step, recipe=recipe)(params, key, *data)
+  mesh = make_mesh(jax.devices()[:devices])
+  step = compile_step(eval_step, mesh, recipe=recipe, donate=False)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4),
+    step(params, key, *data),
+    expected,
+  )

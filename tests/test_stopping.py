@@ -1,0 +1,24 @@
+import os
+import signal
+
+import pytest
+
+from seqsum.stopping import StopRequest
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_asks(number):
+  before = signal.getsignal(number)
+  with StopRequest() as stop:
+    assert not stop
+    os.kill(os.getpid(), number)
+    assert stop
+    assert stop.signal == number
+  assert signal.getsignal(number) is before
+
+
+def test_a_second_ctrl_c_does_not_wait():
+  with StopRequest():
+    os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+      os.kill(os.getpid(), signal.SIGINT)
