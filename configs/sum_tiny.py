@@ -1,6 +1,6 @@
 """The sum in a minute, with no network: scikit-learn's bundled digits.
 
-    python -m seqsum.main --config=configs/sum_tiny.py
+python -m seqsum.main --config=configs/sum_tiny.py
 """
 
 import ml_collections

@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
-from seqsum import mnist
+from seqsum import idx, mnist, optdigits
 from seqsum.errors import InputError, require
-from seqsum.mnist import CLASSES, SHAPE
+from seqsum.idx import CLASSES, SHAPE
 
 VALIDATION = 5_000  # images from the end of a training split
 KEYS = [  # the arrays of a cached data set
@@ -89,7 +89,7 @@ def load(
     InputError: The data cannot be had, or is damaged.
   """
   if name == "digits":
-    return _optdigits()
+    return _bundled()
   data_dir = data_dir or os.environ.get("TFDS_DATA_DIR", "")
   remedy = "must be a local folder, copy the data there"
   require("://" not in str(data_dir), "data.data_dir", str(data_dir), remedy)
@@ -121,7 +121,7 @@ def _mnist(root, manual_dir, fallback) -> Digits:
   if files:
     logging.warning("%s; going on in memory", reason)
     arrays = [
-      Split(*mnist.decode(files[images], files[labels], count))
+      Split(*idx.decode(files[images], files[labels], count))
       for images, labels, count in mnist.SPLITS.values()
     ]
     return _carve("mnist", *arrays)
@@ -212,28 +212,9 @@ def _carve(name, train: Split, test: Split) -> Digits:
   )
 
 
-def _optdigits() -> Digits:
-  """scikit-learn's bundled digits in the geometry of MNIST.
-
-  MNIST fits a digit into 20x20 pixels and puts its centre of mass at (14, 14).
-  These came as 8x8 counts of ink; a cubic zoom makes them 20x20. Cutting grey
-  off at both ends gives back the stroke width and the mean ink of MNIST.
-
-  Source: https://archive.ics.uci.edu/dataset/80, its test part (1,797 digits).
-  """
-  from scipy import ndimage
-
-  raw, labels = _read_optdigits()
-  zoom = ndimage.zoom(  # [20, 8]: zooming is linear, this is its matrix
-    np.eye(8), (2.5, 1), order=3, mode="grid-constant", grid_mode=True
-  )
-  ink = zoom @ (raw / 16.0) @ zoom.T  # [N, 20, 20]
-  ink = np.rint(255 * np.clip((ink - 0.25) / (0.9 - 0.25), 0, 1))
-  images = np.zeros((len(ink), *SHAPE), np.uint8)
-  for image, box in zip(images, ink, strict=True):
-    top, left = np.rint(14 - np.array(ndimage.center_of_mass(box))).astype(int)
-    image[top : top + 20, left : left + 20, 0] = box
-
+def _bundled() -> Digits:
+  """scikit-learn's digits; the same 300 are tested in every run."""
+  images, labels = optdigits.load()
   # Shuffled, then dealt so that each digit has its share in every prefix.
   order = np.random.default_rng(0).permutation(len(labels))
   place = np.empty(len(labels))
@@ -245,19 +226,6 @@ def _optdigits() -> Digits:
     Split(images[i], labels[i]) for i in np.split(order, [300, 500])
   )
   return Digits("digits", train, validation, test)
-
-
-def _read_optdigits() -> tuple[np.ndarray, np.ndarray]:
-  """[1797, 8, 8] 0..16 and [1797] int32, without importing sklearn: 2 s."""
-  package = Path(importlib.util.find_spec("sklearn").origin).parent
-  path = package / "datasets" / "data" / "digits.csv.gz"
-  if path.exists():
-    table = np.loadtxt(path, delimiter=",", dtype=np.int32)
-    return table[:, :-1].reshape(-1, 8, 8), table[:, -1]
-  from sklearn.datasets import load_digits  # they moved the file
-
-  bunch = load_digits()
-  return bunch.images.astype(np.int32), bunch.target.astype(np.int32)
 
 
 def _cached(name, folder: Path, prepare, sha256=None) -> Digits:

@@ -16,7 +16,8 @@ import optax
 from jax.sharding import Mesh
 
 from seqsum.metrics import is_exact
-from seqsum.step import Readings, Recipe, batch_key, compile_step, eval_step
+from seqsum.parallel import compile_step
+from seqsum.step import Readings, Recipe, batch_key, eval_step
 
 SEED = 0  # of the held-out sequences, whatever the seed of a run
 
@@ -157,9 +158,7 @@ def measure(evaluation: Evaluation, per_step: bool) -> dict[str, float]:
   """
   real = np.arange(evaluation.losses.shape[1]) < evaluation.lengths[:, None]
   losses = (
-    evaluation.losses[real]
-    if per_step
-    else evaluation.final(evaluation.losses)
+    evaluation.losses[real] if per_step else evaluation.final(evaluation.losses)
   )
   return {"loss": float(losses.mean(dtype=np.float64))} | _errors(
     evaluation.final(evaluation.predictions),

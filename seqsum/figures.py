@@ -258,9 +258,8 @@ def _groups(
 ) -> Iterator[tuple[float, float, np.ndarray]]:
   """(lowest, highest, which) of each value, or of neighbours if many."""
   unique = np.unique(values)
-  for run in np.array_split(unique, min(most, len(unique)) or 1):
-    if run.size:
-      yield run[0], run[-1], (values >= run[0]) & (values <= run[-1])
+  for run in np.array_split(unique, min(most, len(unique))):
+    yield run[0], run[-1], (values >= run[0]) & (values <= run[-1])
 
 
 @_picture
@@ -276,7 +275,7 @@ def agreement(
   exact = is_exact(predictions, targets)
   some = np.unique(np.linspace(0, len(targets) - 1, MOST_POINTS).astype(int))
   axes = figure.subplots()
-  low, high = targets.min(initial=0), targets.max(initial=1)
+  low, high = targets.min(), targets.max()
   pad = 1 + 0.08 * (high - low)
   if high > 200:
     axes.set_xscale("symlog", linthresh=10)
@@ -303,18 +302,16 @@ def agreement(
   axes.set(xlim=(low, high), ylim=(low, high))
   axes.set(xlabel=f"true {task}", ylabel=f"predicted {task}")
   axes.set_aspect("equal")
-  share = 100 * exact.mean() if len(exact) else 0
+  share = 100 * exact.mean()
   said = [
     (f"✓ {share:.1f}% exactly right", BLUE),
     (f"✗ {100 - share:.1f}% off by 0.5 or more", VERMILION),
   ]
   if lost := np.count_nonzero(~np.isfinite(predictions)):
     said.append((f"{lost:,} not finite", VERMILION))
+  corner = {"transform": axes.transAxes, "va": "top"}
   for i, (line, color) in enumerate(said):
-    axes.text(
-      0.03, 0.97 - 0.06 * i, line, color=color, va="top",
-      transform=axes.transAxes,
-    )  # fmt: skip
+    axes.text(0.03, 0.97 - 0.06 * i, line, color=color, **corner)
 
 
 @_picture
@@ -334,7 +331,7 @@ def sequences(
     targets, predictions: [M, T] float.
   """
   height, width = frames.shape[2:4]
-  longest = min(lengths.max(initial=1), MOST_FRAMES)
+  longest = min(lengths.max(), MOST_FRAMES)
   strips = max(1, 8 // longest)  # side by side
   gap = 0.7 * width
   across = max(8 * width, strips * (longest * width + gap) - gap)
@@ -348,8 +345,8 @@ def sequences(
   word = functools.partial(axes.text, ha="center", va="baseline")
   word(0, 0.15 * inch, "prediction so far", ha="left", fontsize=9)
   word(0, 0.3 * inch, "true value so far", ha="left", fontsize=9, color=GREY)
-  right = "✓ rounds to the true value"
-  word(across, 0.15 * inch, right, ha="right", fontsize=9, color=BLUE)
+  key = "✓ rounds to the true value"
+  word(across, 0.15 * inch, key, ha="right", fontsize=9, color=BLUE)
   for i, (strip, length) in enumerate(zip(frames, lengths, strict=True)):
     left = (i % strips) * (longest * width + gap)
     top = (i // strips) * down + 0.45 * inch
@@ -364,12 +361,12 @@ def sequences(
       word(left, top + height / 2, "…", ha="right", fontsize=7)
     for t in range(first, length):
       middle = left + (t - first + 0.5) * width
-      said = f"{_short(predictions[i, t])}"
+      said = _short(predictions[i, t])
       look = {"fontsize": 9, "color": INK}
       if t == length - 1:
-        right = is_exact(predictions[i, t], targets[i, t])
-        said += "✓" if right else "✗"
-        look |= {"color": BLUE if right else VERMILION, "weight": "bold"}
+        exact = is_exact(predictions[i, t], targets[i, t])
+        said += "✓" if exact else "✗"
+        look |= {"color": BLUE if exact else VERMILION, "weight": "bold"}
       word(middle, top + height + 0.17 * inch, said, **look)
       word(
         middle,
@@ -408,7 +405,7 @@ def filters(figure: Any, before: np.ndarray, after: np.ndarray) -> None:
   finite = np.abs(np.stack([before, after]))
   limit = np.max(finite, where=np.isfinite(finite), initial=0) or 1.0
   kh, kw, channels, count = before.shape
-  across = min(count, 16 if kw < 8 else 8)
+  across = min(max(count, 8), 16 if kw < 8 else 8)
   rows = math.ceil(count / across) * (channels * kh + 1)
   inch = (across * (kw + 1) - 1) / (WIDTH - 0.75)
   figure.set_size_inches(WIDTH, 2 * rows / inch + 0.75)

@@ -1,9 +1,9 @@
 """A run's folder: a contract that other programs read.
 
-    config.json     the resolved config; versions, devices, data
-    metrics.jsonl   one JSON object a line
-    summary.json    written last: a run without it is not finished
-    tensorboard/  checkpoints/  report/
+config.json     the resolved config; versions, devices, data
+metrics.jsonl   one JSON object a line
+summary.json    written last: a run without it is not finished
+tensorboard/  checkpoints/  report/
 """
 
 import json

@@ -74,9 +74,12 @@ def main(argv: list[str]) -> int:
 
 def parse_flags(argv: list[str]) -> list[str]:
   """absl's parser, except that every mistake is one line."""
+  for arg in argv:
+    name, _, path = arg.lstrip("-").partition("=")
+    if arg.startswith("-") and name == "config" and not os.path.isfile(path):
+      raise InputError(f"--config={path}: there is no such file")
   try:
     rest = flags.FLAGS(argv)
-    _ = CONFIG.value  # a file that did not load is told of only here
     if flags.FLAGS["verbosity"].using_default_value:
       flags.FLAGS.verbosity = -1  # warnings; app.run would make it 0
     return rest

@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 
 from seqsum import packing
 from seqsum.cells import PackedGRU, kernel_init, recurrent_init
+from seqsum.convolution import Conv
 from seqsum.errors import require
 from seqsum.packing import Rows
 from seqsum.shapes import Frames, Outputs
@@ -36,6 +37,7 @@ class ConvEncoder(nn.Module):
     kernels: Side of each layer's square filters, in pixels.
     strides: Pixels from one place of a filter to the next.
     activation: What follows each convolution.
+    plain: Use Flax's own convolutions.
     dtype: Of the computation.
   """
 
@@ -43,6 +45,7 @@ class ConvEncoder(nn.Module):
   kernels: tuple[int, ...] = (4, 3)
   strides: tuple[int, ...] = (1, 1)
   activation: Callable[[jax.Array], jax.Array] = nn.tanh
+  plain: bool = False
   dtype: DTypeLike = jnp.float32
 
   def check(self, shape: tuple[int, int, int]) -> None:
@@ -63,16 +66,18 @@ class ConvEncoder(nn.Module):
     x = images
     layers = zip(self.features, self.kernels, self.strides, strict=True)
     for i, (n, side, stride) in enumerate(layers):
-      x = nn.Conv(
-        n,
-        (side, side),
-        strides=stride,
-        padding="VALID",
-        kernel_init=kernel_init,
-        dtype=self.dtype,
-        name=f"conv_{i}",
-      )(x)
-      x = self.activation(x)
+      shared = {
+        "kernel_init": kernel_init,
+        "dtype": self.dtype,
+        "name": f"conv_{i}",
+      }
+      if self.plain:
+        conv = nn.Conv(
+          n, (side, side), strides=stride, padding="VALID", **shared
+        )
+      else:
+        conv = Conv(n, side, stride, **shared)
+      x = self.activation(conv(x))
     return x.reshape(x.shape[0], -1)
 
 
@@ -125,7 +130,7 @@ class SequenceModel(nn.Module):
       variable_axes={"params": None},
       split_rngs={"params": False},
     )
-    encoder = self.encoder(dtype=self.dtype, name="encoder")
+    encoder = self.encoder(plain=True, dtype=self.dtype, name="encoder")
     x = over_time(encoder, self._scale(frames))  # [B, T, F]
     for i, width in enumerate(self.widths):
       cell = nn.GRUCell(

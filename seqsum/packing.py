@@ -6,6 +6,7 @@ the `rows[0]` frames of step 0, then the `rows[1]` frames of step 1, and so on.
 Steps with the same number of rows stand next to each other and form a run.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,7 +26,7 @@ def runs(rows: Rows) -> Iterator[tuple[slice, slice, int]]:
     Which steps they are, where they stand in the packed array, and the number
     of rows. Runs of no rows are left out.
   """
-  if any(a < b for a, b in zip(rows, rows[1:], strict=False)):
+  if any(a < b for a, b in itertools.pairwise(rows)):
     raise ValueError(f"rows must not rise from step to step, got {rows}")
   start, place = 0, 0
   for stop in range(1, len(rows) + 1):
@@ -39,10 +40,12 @@ def runs(rows: Rows) -> Iterator[tuple[slice, slice, int]]:
 
 def pack(padded: jax.Array, rows: Rows) -> Packed:
   """[B, T, ...] -> [N, ...], leaving out what stands beyond `rows`."""
-  return jnp.concatenate([
-    padded[:n, steps].swapaxes(0, 1).reshape(-1, *padded.shape[2:])
-    for steps, _, n in runs(rows)
-  ])
+  return jnp.concatenate(
+    [
+      padded[:n, steps].swapaxes(0, 1).reshape(-1, *padded.shape[2:])
+      for steps, _, n in runs(rows)
+    ]
+  )
 
 
 def unpack(packed: Packed, rows: Rows, batch: int) -> jax.Array:
@@ -83,7 +86,5 @@ def scan(
     )
     carry = jax.tree.map(lambda c, n=n: c[:n], carry)
     carry, out = jax.lax.scan(step, carry, block, unroll=min(length, UNROLL))
-    outputs.append(
-      jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:]), out)
-    )
+    outputs.append(jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:]), out))
   return jax.tree.map(lambda *ys: jnp.concatenate(ys), *outputs)

@@ -59,9 +59,13 @@ class Progress:
     return f"epoch {line['epoch']}/{self._epochs}"
 
 
+def number(value: float | None) -> str:
+  """As it is printed; inf and nan, which files have as null, in words."""
+  return "not finite" if value is None else f"{value:.4g}"
+
+
 def _numbers(line: dict[str, Any]) -> str:
-  mse = "not finite" if line["mse"] is None else f"{line['mse']:.4g}"
   return (
-    f"mse {mse}, {line['exact_accuracy']:.1%} exact, "
+    f"mse {number(line['mse'])}, {line['exact_accuracy']:.1%} exact, "
     f"{line['sequences_per_second']:,.0f} sequences/s"
   )

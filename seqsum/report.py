@@ -51,7 +51,8 @@ table { border-collapse: collapse; width: 100%; font-size: .94rem; }
 th, td { text-align: left; vertical-align: top; padding: .45rem 1rem .45rem 0;
   border-top: 1px solid var(--line); overflow-wrap: anywhere; }
 th { color: var(--soft); font-weight: 500; width: 12rem; }
-@media (max-width: 600px) { main { padding-top: 1.5rem; } th { width: 8rem; } }
+@media (max-width: 600px) { main { padding: 1.5rem .75rem; }
+  figure img { padding: 10px 2px; } th { width: 8rem; } }
 """
 
 

@@ -10,6 +10,7 @@ import optax
 
 from seqsum import evaluate, folder, report
 from seqsum.evaluate import Evaluation, Evaluator
+from seqsum.progress import number
 from seqsum.session import Session
 from seqsum.writer import read_lines
 
@@ -62,14 +63,14 @@ def last_words(summary: dict[str, Any], workdir: str) -> str:
   """What a finished run prints, beside others and beside a guess."""
   test = summary["test"]
   lines = [
-    f"test mse {test['mse']:.4g}, mae {test['mae']:.4g}, "
+    f"test mse {number(test['mse'])}, mae {number(test['mae'])}, "
     f"{test['exact_accuracy']:.2%} exact, at the best step "
     f"{summary['best_step']:,} ({summary['dataset']}, "
     f"{summary['sequences']:,} sequences in {summary['wall_seconds']:,.0f} s)",
     f"guess the mean: mse {summary['guess_the_mean_mse']:.4g}",
   ]
   for name, mse in summary["references"].items():
-    better = "better" if test["mse"] < mse else "not better"
+    better = "better" if (test["mse"] or math.inf) < mse else "not better"
     lines.append(f"{name}: mse {mse:.4g}; this run is {better}")
   return "\n".join([*lines, f"see {workdir}/report/index.html"])
 
@@ -80,7 +81,7 @@ def draw(
   evaluator: Evaluator,
   evaluation: Evaluation,
   summary: dict[str, Any],
-) -> None:
+) -> dict[str, bytes]:
   """Writes the folder `report/` of a run, finished or not.
 
   Args:
@@ -89,6 +90,9 @@ def draw(
     evaluator: Of the split that was read; draws the frames again.
     evaluation: The readings.
     summary: Of a finished run; of one that is not, {}.
+
+  Returns:
+    The pictures, PNG files by name.
   """
   history = read_lines(session.workdir / "metrics.jsonl")
   device = session.facts()["devices"]
@@ -97,13 +101,15 @@ def draw(
     "images": f"{data.name}, sha256 {data.sha256[:12]}",
     "parameters": f"{count_parameters(params):,}",
     "training": f"{history[-1]['step'] * session.config.batch_size:,} "
-    f"sequences in {history[-1]['seconds']:,.0f} s" if history else "none",
+    f"sequences in {history[-1]['seconds']:,.0f} s"
+    if history
+    else "none",
     "devices": f"{device['count']} x {device['kind']}",
     "versions": ", ".join(
       f"{name} {version}" for name, version in folder.versions().items()
     ),
   }
-  report.write_report(
+  return report.write_report(
     session.workdir / "report",
     name=session.workdir.name,
     task=session.config.task.name,

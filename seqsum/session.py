@@ -16,7 +16,8 @@ from seqsum.errors import InputError
 from seqsum.evaluate import Evaluator, make_evaluator
 from seqsum.experiment import Schedule, build_recipe, build_schedule
 from seqsum.metrics import Totals
-from seqsum.step import TEST, Recipe, TrainState, compile_init
+from seqsum.parallel import compile_init
+from seqsum.step import TEST, Recipe, TrainState
 from seqsum.writer import best_step, read_lines
 
 

@@ -2,19 +2,16 @@
 
 Nothing here reads a clock, a file or a config: plain values in, arrays out.
 The same functions run under `jit` on one device, under `jit(shard_map)` on
-many (`compile_steps`), and under `jax.pmap(..., axis_name=...)`.
+many (`parallel.py`), and under `jax.pmap(..., axis_name=...)`.
 """
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
-from jax.sharding import Mesh
 
-from seqsum import mesh as meshes
 from seqsum.losses import Objective
 from seqsum.metrics import NEVER, Totals, final, is_exact
 from seqsum.model import SequenceModel
@@ -80,9 +77,7 @@ class Recipe:
 
 def batch_key(seed: Scalar | int, stream: int, n: Scalar | int) -> Key:
   """The key of batch `n` of a stream."""
-  return jax.random.fold_in(
-    jax.random.fold_in(jax.random.key(seed), stream), n
-  )
+  return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), stream), n)
 
 
 def init_state(
@@ -252,52 +247,6 @@ def eval_step(
     return x.reshape(-1, *x.shape[2:])
 
   return jax.tree.map(gather, readings)
-
-
-def compile_init(
-  recipe: Recipe, mesh: Mesh, image_shape: tuple[int, int, int]
-):
-  """`seed -> TrainState`, jitted for the devices of a mesh."""
-  return jax.jit(
-    functools.partial(init_state, recipe, image_shape=image_shape),
-    out_shardings=meshes.replicated(mesh),
-    # It runs once: at full optimization LLVM takes 7 s over the random number
-    # generator, at this level 1 s.
-    compiler_options={"xla_backend_optimization_level": 1},
-  )
-
-
-def compile_step(function, mesh: Mesh, *, recipe: Recipe, donate: bool):
-  """`train_steps` or `eval_step`, jitted for the devices of a mesh.
-
-  Everything that goes in and comes out is replicated: a batch is made where it
-  is used, so no array has a batch dimension to divide.
-
-  Args:
-    function: One of the two.
-    mesh: Of one axis.
-    recipe: What it shall work on.
-    donate: Whether the first argument's buffers may be reused for the result.
-  """
-  if mesh.size == 1:
-    function = functools.partial(function, recipe=recipe)
-  else:
-    function = jax.shard_map(
-      functools.partial(
-        function, recipe=recipe, axis_name=mesh.axis_names[0]
-      ),
-      mesh=mesh,
-      in_specs=meshes.REPLICATED,
-      out_specs=meshes.REPLICATED,
-      # The sums over devices are written out in the step, as pmap needs them;
-      # with this check on, shard_map would add its own to the gradients.
-      check_vma=False,
-    )
-  return jax.jit(
-    function,
-    out_shardings=meshes.replicated(mesh),
-    donate_argnums=(0,) if donate else (),
-  )
 
 
 def is_finite(tree) -> Scalar:

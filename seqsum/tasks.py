@@ -51,9 +51,7 @@ class Task:
     batch, time = digits.shape
     alive = jnp.arange(time)[:, None] < lengths[None, :]  # [T, B]
     start = jnp.full((batch,), self.initial, jnp.float32)
-    _, values = jax.lax.scan(
-      step, start, (digits.T.astype(jnp.float32), alive)
-    )
+    _, values = jax.lax.scan(step, start, (digits.T.astype(jnp.float32), alive))
     return values.T
 
   def reachable(self, max_len: int, min_len: int = 1) -> np.ndarray:

@@ -11,15 +11,10 @@ from ml_collections import ConfigDict
 
 from seqsum import evaluate, folder, results
 from seqsum.metrics import NEVER, Totals
+from seqsum.parallel import compile_step
 from seqsum.progress import Progress
 from seqsum.session import Session, open_session, restore_best
-from seqsum.step import (
-  TEST,
-  VALIDATION,
-  compile_step,
-  is_finite,
-  train_steps,
-)
+from seqsum.step import TEST, VALIDATION, is_finite, train_steps
 from seqsum.stopping import StopRequest
 from seqsum.writer import MetricsWriter, best_step, is_validated
 
@@ -84,14 +79,16 @@ def _run(
   )
 
   def write(split: str, metrics: dict[str, Any], rate: float) -> None:
-    writer.write({
-      "step": step,
-      "epoch": schedule.epoch(step),
-      "split": split,
-      **metrics,
-      "sequences_per_second": rate,
-      "seconds": carried + time.perf_counter() - began,
-    })
+    writer.write(
+      {
+        "step": step,
+        "epoch": schedule.epoch(step),
+        "split": split,
+        **metrics,
+        "sequences_per_second": rate,
+        "seconds": carried + time.perf_counter() - began,
+      }
+    )
 
   def check_finite() -> None:
     if config.on_nonfinite == "continue":
@@ -145,7 +142,8 @@ def _run(
   if stop:
     if stop.signal == signal.SIGINT:  # a scheduler leaves no time for pictures
       reading = validation(state.params)
-      results.draw(session, state.params, validation, reading, {})
+      pngs = results.draw(session, state.params, validation, reading, {})
+      writer.pictures(pngs, step)
     return None
 
   best, state = restore_best(session, checkpoints)
@@ -156,7 +154,8 @@ def _run(
   metrics = evaluate.measure(reading, recipe.per_step)
   write("test", metrics | evaluate.break_down(reading), rate)
   summary = results.summarize(session, best, state.params, reading)
-  results.draw(session, state.params, test, reading, summary)
+  pngs = results.draw(session, state.params, test, reading, summary)
+  writer.pictures(pngs, step)
   folder.write_json(session.workdir / "summary.json", summary)
   return summary
 

@@ -1,11 +1,14 @@
 """What a run writes down while it goes on: metrics.jsonl and tensorboard/."""
 
+import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+import numpy as np
 from etils import epath
+from PIL import Image
 
 from seqsum.folder import plain, write_whole
 
@@ -75,9 +78,11 @@ class MetricsWriter:
         tag = f"{metrics['split']}/{name}"
         self._board.add_scalar(tag, value, metrics["step"])
 
-  def image(self, name: str, picture: Any, step: int) -> None:
-    """Adds a picture, [H, W, 3] uint8, to TensorBoard."""
-    self._board.add_image(name, picture, step, dataformats="HWC")
+  def pictures(self, pngs: Mapping[str, bytes], step: int) -> None:
+    """Adds pictures, PNG files by name, to TensorBoard."""
+    for name, png in pngs.items():
+      pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+      self._board.add_image(name, pixels, step, dataformats="HWC")
 
   def __enter__(self) -> Self:
     return self

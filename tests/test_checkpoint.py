@@ -47,9 +47,7 @@ def test_donating_the_state_after_a_save_does_not_change_what_is_saved(
 ):
   mesh = make_mesh(jax.devices()[:1])
   state = tree(1, mesh)
-  step = jax.jit(
-    lambda t: jax.tree.map(lambda x: x + 1, t), donate_argnums=0
-  )
+  step = jax.jit(lambda t: jax.tree.map(lambda x: x + 1, t), donate_argnums=0)
   with Checkpoints(tmp_path, keep=100) as checkpoints:
     for n in range(1, 30):
       checkpoints.save(n, state)

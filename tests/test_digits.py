@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from seqsum import digits
+from seqsum import digits, optdigits
 from seqsum.errors import InputError
 
 
@@ -59,7 +59,7 @@ def test_digits_are_enlarged_upright(monkeypatch):
   raw[:, :, 1:3] = 16  # the stem, two columns: 5 of 20
   raw[:, 6:, 1:7] = 16  # the foot, six columns: 15 of 20
   labels = (np.arange(600) % 10).astype(np.int32)
-  monkeypatch.setattr(digits, "_read_optdigits", lambda: (raw, labels))
+  monkeypatch.setattr(optdigits, "read", lambda: (raw, labels))
   image = digits.load("digits").test.images[0, ..., 0]
   ink = image > 127
   rows, columns = np.nonzero(ink.any(1))[0], np.nonzero(ink.any(0))[0]

@@ -6,10 +6,14 @@ import pathlib
 import seqsum
 
 FLOORS = (
-  {"errors", "shapes", "tasks", "digits", "mnist", "mesh", "stopping"},
+  {"errors", "shapes", "stopping"},
+  {"tasks", "mesh", "idx"},
+  {"mnist", "optdigits"},
+  {"digits"},
   {
     "checkpoint",
     "cells",
+    "convolution",
     "figures",
     "folder",
     "losses",
@@ -22,6 +26,7 @@ FLOORS = (
   },
   {"model", "report"},
   {"step"},
+  {"parallel"},
   {"evaluate", "experiment"},
   {"session"},
   {"results"},
@@ -30,12 +35,8 @@ FLOORS = (
 )
 # Two files of a floor may lean on each other in this direction only.
 BESIDE = {
-  ("tasks", "errors"),
-  ("mesh", "errors"),
-  ("mnist", "errors"),
-  ("digits", "errors"),
-  ("digits", "mnist"),
   ("cells", "packing"),
+  ("figures", "metrics"),
   ("writer", "folder"),
 }
 FILES = sorted(pathlib.Path(seqsum.__file__).parent.glob("*.py"))

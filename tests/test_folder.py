@@ -28,7 +28,7 @@ def test_a_folder_belongs_to_its_config_and_data(tmp_path):
   with pytest.raises(InputError, match=r"config.seed \(1 there, 2 here\)"):
     folder.claim(path, {**config, "seed": 2}, DATA)
   other = {"dataset": {"name": "mnist", "sha256": "34cd"}}
-  with pytest.raises(InputError, match="dataset.name.*dataset.sha256"):
+  with pytest.raises(InputError, match=r"dataset.name.*dataset.sha256"):
     folder.claim(path, config, other)
 
 

@@ -7,7 +7,7 @@ from seqsum.losses import build_objective
 
 
 @pytest.mark.parametrize(
-  "name, expected",
+  ("name", "expected"),
   [
     ("mse", [4.0, 0.25]),
     ("mae", [2.0, 0.5]),
@@ -25,5 +25,5 @@ def test_losses_by_hand(name, expected):
 
 
 def test_an_unknown_loss_is_refused():
-  with pytest.raises(InputError, match=r"config.loss='mes'.*did you mean 'mse'"):
+  with pytest.raises(InputError, match=r"loss='mes'.*did you mean 'mse'"):
     build_objective("mes")

@@ -16,9 +16,7 @@ def test_sums_are_divided_once():
 
 
 def test_merging_keeps_the_first_step_that_was_not_finite():
-  late, soon = (
-    Totals.zero().replace(nonfinite=jnp.int32(n)) for n in (9, 7)
-  )
+  late, soon = (Totals.zero().replace(nonfinite=jnp.int32(n)) for n in (9, 7))
   assert late.merge(soon).merge(Totals.zero()).nonfinite == 7
   assert Totals.zero().merge(Totals.zero()).nonfinite == NEVER
 

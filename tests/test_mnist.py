@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqsum import digits, mnist
+from seqsum import digits, idx, mnist
 from seqsum.errors import InputError
 
 LABELS = b"\0\0\x08\1" + b"\0\0\0\3" + b"\7\0\x09"
@@ -26,8 +26,8 @@ IMAGES = (
 
 
 def test_parse_idx_by_hand():
-  labels = mnist.parse_idx(LABELS)
-  images = mnist.parse_idx(IMAGES)
+  labels = idx.parse_idx(LABELS)
+  images = idx.parse_idx(IMAGES)
   assert labels.dtype == images.dtype == np.uint8
   np.testing.assert_array_equal(labels, [7, 0, 9])
   np.testing.assert_array_equal(images, [[[0, 1, 2], [3, 4, 5]]])
@@ -52,11 +52,11 @@ def test_parse_idx_by_hand():
 )
 def test_parse_idx_refuses(data, message):
   with pytest.raises(InputError, match=message):
-    mnist.parse_idx(data)
+    idx.parse_idx(data)
 
 
 def test_gunzip_takes_one_member_of_at_most_the_limit():
-  assert mnist.gunzip(gzip.compress(LABELS), len(LABELS)) == LABELS
+  assert idx.gunzip(gzip.compress(LABELS), len(LABELS)) == LABELS
 
 
 @pytest.mark.parametrize(
@@ -73,14 +73,14 @@ def test_gunzip_takes_one_member_of_at_most_the_limit():
 )
 def test_gunzip_refuses(data, message):
   with pytest.raises(InputError, match=message):
-    mnist.gunzip(data, len(LABELS))
+    idx.gunzip(data, len(LABELS))
 
 
 def test_gunzip_never_unpacks_a_bomb():
   bomb = gzip.compress(bytes(50_000_000), compresslevel=1)
   tracemalloc.start()
   with pytest.raises(InputError, match="more than the 1000 bytes"):
-    mnist.gunzip(bomb, 1_000)
+    idx.gunzip(bomb, 1_000)
   _, peak = tracemalloc.get_traced_memory()
   tracemalloc.stop()
   assert peak < 2 * len(bomb) + 1_000_000
@@ -102,7 +102,7 @@ def some(count, seed=0):
 
 def test_decode():
   pixels, truth = some(3)
-  images, labels = mnist.decode(*pack(pixels, truth), 3)
+  images, labels = idx.decode(*pack(pixels, truth), 3)
   assert images.shape == (3, 28, 28, 1)
   assert images.dtype == np.uint8
   assert labels.dtype == np.int32
@@ -123,7 +123,7 @@ def test_decode():
 )
 def test_decode_refuses(images, labels, message):
   with pytest.raises(InputError, match=message):
-    mnist.decode(*pack(images, labels), 3)
+    idx.decode(*pack(images, labels), 3)
 
 
 def test_files_are_those_that_tfds_knows():
@@ -320,7 +320,7 @@ def test_data_dir_below_a_file(folder, tmp_path, warned):
 
 
 def test_another_process_prepares_first(folder, tmp_path, monkeypatch, warned):
-  decode, load = mnist.decode, digits.load
+  decode, load = idx.decode, digits.load
   others = []
 
   def late(*args):  # in the midst of our preparing, all of another's
@@ -329,7 +329,7 @@ def test_another_process_prepares_first(folder, tmp_path, monkeypatch, warned):
       others.append(load("mnist", data_dir=tmp_path, manual_dir=folder))
     return decode(*args)
 
-  monkeypatch.setattr(mnist, "decode", late)
+  monkeypatch.setattr(idx, "decode", late)
   check_small(load("mnist", data_dir=tmp_path, manual_dir=folder))
   check_small(others[1])
   leftovers = [p.name for p in (tmp_path / mnist.NAME).iterdir()]

@@ -64,7 +64,7 @@ def test_fused_equals_plain_in_values_and_gradients(bundled, packed):
     jax.jit(
       jax.value_and_grad(
         lambda params, model, rows: (
-          (out := model.apply(params, batch.frames, rows)) * weight
+          model.apply(params, batch.frames, rows) * weight
         ).sum(),
       ),
       static_argnums=(1, 2),

@@ -32,7 +32,7 @@ def test_the_cosine_ends_at_nothing():
 
 
 @pytest.mark.parametrize(
-  "wrong, words",
+  ("wrong", "words"),
   [
     ({"learning_rate": 0.0}, "learning_rate=0.0"),
     ({"learning_rate": -1.0}, "learning_rate=-1.0"),

@@ -11,9 +11,7 @@ ROWS = (4, 4, 2, 1, 0)
 def test_pack_by_hand():
   padded = jnp.arange(20).reshape(4, 5)  # row b, step t holds 5 b + t
   packed = packing.pack(padded, ROWS)
-  np.testing.assert_array_equal(
-    packed, [0, 5, 10, 15, 1, 6, 11, 16, 2, 7, 3]
-  )
+  np.testing.assert_array_equal(packed, [0, 5, 10, 15, 1, 6, 11, 16, 2, 7, 3])
 
 
 def test_unpack_undoes_pack_and_leaves_zeros():

@@ -1,5 +1,7 @@
 import base64
+import functools
 import io
+import re
 from html.parser import HTMLParser
 
 import matplotlib
@@ -124,10 +126,18 @@ def test_the_page_holds_its_pictures_and_fetches_nothing(finished):
   shown = [base64.b64decode(x.removeprefix(head)) for x in page.addresses]
   assert shown == [pictures[name] for name in NAMES]
   text = (folder / "index.html").read_text(encoding="utf-8")
-  for fetched in ("http:", "https:", "//", "url(", "@import", "<script"):
-    assert fetched not in text.replace(head, "").split("base64,")[0]
-    assert fetched not in page.text
+  text = re.sub(r'"data:image/png;base64,[^"]*"', "", text)
+  for fetched in ("http:", "https:", "//", "url(", "@import"):
+    assert fetched not in text
   assert not {"script", "link", "iframe"} & set(page.tags)
+
+
+@pytest.fixture
+def blank(monkeypatch):
+  """Pages without pictures, where only the words matter."""
+  draws = "learning_curves", "sequences", "agreement", "errors", "filters"
+  for draw in draws:
+    monkeypatch.setattr(figures, draw, lambda *_: b"")
 
 
 def test_says_in_words_what_a_run_came_to(finished):
@@ -143,7 +153,7 @@ def test_says_in_words_what_a_run_came_to(finished):
   assert "not finished" not in text
 
 
-def test_nobody_writes_html_but_us(tmp_path):
+def test_nobody_writes_html_but_us(blank, tmp_path):
   evil = '</title></td><script>alert("1")</script>&amp;'
   _, page = write(
     tmp_path,
@@ -158,11 +168,14 @@ def test_nobody_writes_html_but_us(tmp_path):
   assert f"1 ({evil})" in page.text
 
 
-def test_an_interrupted_run_says_so(tmp_path):
+def test_an_interrupted_run_says_so(blank, tmp_path):
   started = write(tmp_path, history=HISTORY[:1], best_step=None)[1].text
   assert "During epoch 1 the mean squared error" in started
   assert "unseen validation digits" in started
   assert "This run is not finished" in started
+  validated = write(tmp_path, history=HISTORY[:2], best_step=None)[1].text
+  assert "After 1 epoch the mean squared error" in validated
+  assert "Before any training" in write(tmp_path, history=[])[1].text
 
 
 def test_a_run_that_diverged_has_a_report(tmp_path):
@@ -179,56 +192,91 @@ def test_a_run_that_diverged_has_a_report(tmp_path):
   assert "Some weights are not finite" in page.text
 
 
-def test_the_worst_come_first(monkeypatch, tmp_path):
-  asked = []
-  frames = lambda which: asked.append(which) or FRAMES[which]
+def test_the_worst_come_first(blank, monkeypatch, tmp_path):
+  shown = []
   predictions = PREDICTIONS.copy()
   predictions[1] = np.nan  # worse than any number
   monkeypatch.setattr("seqsum.report.MOST_STRIPS", 3)
-  write(tmp_path, frames=frames, evaluation=evaluation(predictions=predictions))
-  random, worst = np.split(asked[0], 2)
-  assert len(set(random.tolist())) == 3
-  assert worst.tolist() == [1, 3, 2]
+  monkeypatch.setattr(
+    figures, "sequences", lambda *strips: shown.append(strips) or b""
+  )
+  write(tmp_path, evaluation=evaluation(predictions=predictions))
+  random, worst = shown
+  assert len({strip.tobytes() for strip in random[0]}) == 3
+  for values, sequences in zip(
+    worst, (FRAMES, LENGTHS, TARGETS, predictions), strict=True
+  ):
+    np.testing.assert_array_equal(values, sequences[[1, 3, 2]])
 
 
 FINAL = np.arange(40.0)
+ONES = np.ones(40, int)
+LOST = line(15, "train", None) | {"exact_accuracy": None}
 STRIPS = (FRAMES, LENGTHS, TARGETS, PREDICTIONS)
+DATA = {
+  figures.learning_curves: (HISTORY, {}, 10),
+  figures.sequences: STRIPS,
+  figures.errors: (ONES, FINAL, FINAL, "sum"),
+  figures.agreement: (FINAL, FINAL, "sum"),
+  figures.filters: (KERNEL, -KERNEL),
+}
+drawn = functools.cache(lambda draw: draw(*DATA[draw]))
+
+
+@pytest.fixture
+def small(monkeypatch):
+  """Half the time, for pictures that are only compared with each other."""
+  monkeypatch.setitem(figures.STYLE, "savefig.dpi", 60)
+  monkeypatch.setitem(figures.STYLE, "figure.constrained_layout.use", False)
+
+
+@pytest.mark.parametrize("draw", DATA)
+def test_a_picture_is_a_function_of_its_data(draw, small):
+  assert draw(*DATA[draw]) == drawn(draw)
 
 
 @pytest.mark.parametrize(
-  ("draw", "data", "other"),
+  ("draw", "data"),
   [
-    (figures.learning_curves, (HISTORY, {}), ([*HISTORY[:2]], {})),
-    (figures.learning_curves, (HISTORY, {}), (HISTORY, {"post": 0.61})),
-    (figures.learning_curves, (HISTORY, {}, 10), (HISTORY, {}, 20)),
-    (
-      figures.learning_curves,
-      (HISTORY, {}),
-      ([*HISTORY, line(30, "train", None)], {}),
-    ),
-    (figures.sequences, STRIPS, (255 - FRAMES, *STRIPS[1:])),
-    (figures.sequences, STRIPS, (*STRIPS[:2], TARGETS + 1, PREDICTIONS)),
-    (figures.sequences, STRIPS, (*STRIPS[:3], PREDICTIONS + 1)),
-    (
-      figures.errors,
-      (np.ones(40, int), FINAL, FINAL, "sum"),
-      (np.ones(40, int), FINAL, FINAL + 0.6, "sum"),
-    ),
-    (
-      figures.errors,
-      (np.ones(40, int), FINAL, FINAL, "sum"),
-      (np.arange(40) % 2 + 1, FINAL, FINAL, "sum"),
-    ),
-    (figures.agreement, (FINAL, FINAL, "sum"), (FINAL, FINAL + 0.1, "sum")),
-    (figures.agreement, (FINAL, FINAL, "sum"), (FINAL, FINAL, "product")),
-    (figures.filters, (KERNEL, KERNEL), (KERNEL, -KERNEL)),
-    (figures.filters, (KERNEL, -KERNEL), (-KERNEL, -KERNEL)),
+    (figures.learning_curves, ([], {}, 10)),
+    (figures.learning_curves, (HISTORY[:1], {}, 10)),
+    (figures.learning_curves, (HISTORY, {}, 20)),
+    (figures.learning_curves, (HISTORY, {"post": 0.61}, 10)),
+    (figures.learning_curves, ([*HISTORY[:2], LOST, HISTORY[2]], {}, 10)),
+    (figures.sequences, (255 - FRAMES, *STRIPS[1:])),
+    (figures.sequences, (*STRIPS[:2], TARGETS + 1, PREDICTIONS)),
+    (figures.sequences, (*STRIPS[:3], PREDICTIONS + 1)),
+    (figures.errors, (ONES, FINAL, FINAL + 0.4, "sum")),  # all still exact
+    (figures.errors, (ONES + np.arange(40) % 2, FINAL, FINAL, "sum")),
+    (figures.errors, (ONES, FINAL // 2, FINAL // 2, "sum")),
+    (figures.agreement, (FINAL, FINAL + 0.1, "sum")),
+    (figures.agreement, (FINAL, FINAL, "product")),
+    (figures.filters, (KERNEL, KERNEL)),
+    (figures.filters, (-KERNEL, -KERNEL)),
   ],
 )
-def test_a_picture_shows_its_data(draw, data, other):
-  picture = draw(*data)
-  assert draw(*data) == picture
-  assert draw(*other) != picture
+def test_a_picture_shows_its_data(draw, data, small):
+  assert draw(*data) != drawn(draw)
+
+
+def test_what_cannot_be_drawn_is_told(small):
+  draw = lambda *predictions: figures.agreement(
+    np.arange(len(predictions)) % 2, np.array(predictions), "sum"
+  )
+  for far in (1e9, -1e9):  # an arrow at the edge, where its target is
+    assert draw(far, np.nan) != draw(np.nan, far)
+  assert draw(np.nan, np.nan) == draw(np.nan, np.inf)
+  assert draw(np.nan, np.nan) != draw(np.nan, np.nan, np.nan)  # a count
+
+
+def test_products_are_drawn_though_they_are_many(small):
+  targets = np.arange(1000.0) ** 2 // 150
+  ones = np.ones(1000, int)
+  assert targets.max() > 6000
+  few = figures.errors(ones, targets, targets + 0.1, "product")
+  assert few != figures.errors(ones, targets, targets + 0.3, "product")
+  near = figures.agreement(targets, targets, "product")
+  assert near != figures.agreement(targets, targets * 1.5, "product")
 
 
 def test_what_is_right_is_blue_and_what_is_wrong_is_not():

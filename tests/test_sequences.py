@@ -20,7 +20,10 @@ def test_frames_labels_and_targets_belong_together(images, packed, task):
   assert batch.frames.shape == (64, 4, 28, 28, 1)
   assert batch.frames.dtype == np.uint8
   for frames, length, labels, targets in zip(
-    *map(np.asarray, (batch.frames, batch.lengths, batch.labels, batch.targets))
+    *map(
+      np.asarray, (batch.frames, batch.lengths, batch.labels, batch.targets)
+    ),
+    strict=True,
   ):
     shown = frames[:, 0, 0, 0] % 10  # every pixel of image i is i
     np.testing.assert_array_equal(shown[:length], labels[:length])
@@ -41,7 +44,9 @@ def test_a_batch_is_a_function_of_its_key(images):
   assert (other.targets != same[0].targets).any()
 
 
-@pytest.mark.parametrize("batch, low, high", [(128, 1, 4), (32, 1, 10), (7, 2, 5)])
+@pytest.mark.parametrize(
+  ("batch", "low", "high"), [(128, 1, 4), (32, 1, 10), (7, 2, 5)]
+)
 def test_packed_lengths_are_sorted_in_equal_shares(batch, low, high):
   sampler = Sampler(SUM, batch, low, high)
   kinds = high - low + 1
@@ -94,7 +99,7 @@ def test_shares_of_a_batch_are_its_rows(images, packed):
 
 
 @pytest.mark.parametrize(
-  "wrong, words",
+  ("wrong", "words"),
   [
     ({"max_len": 0}, "max_len=0"),
     ({"min_len": 0}, "min_len=0"),

@@ -6,20 +6,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax.sharding import Mesh
 
 from seqsum.losses import build_objective
 from seqsum.mesh import make_mesh
 from seqsum.metrics import NEVER, Totals
 from seqsum.model import ConvEncoder, SequenceModel
 from seqsum.optimizers import build_optimizer
+from seqsum.parallel import compile_init, compile_step
 from seqsum.sequences import Sampler
 from seqsum.step import (
   Recipe,
-  TrainState,
   batch_key,
-  compile_init,
-  compile_step,
   eval_step,
   init_state,
   is_finite,
@@ -181,9 +178,7 @@ def test_a_step_that_is_not_finite_is_named(data):
   assert totals.nonfinite == NEVER
   mesh = make_mesh(jax.devices()[:1])
   step = compile_step(train_steps, mesh, recipe=recipe, donate=False)
-  state, totals = step(
-    init_state(recipe, 0, SHAPE), Totals.zero(), 0, *data, 4
-  )
+  state, totals = step(init_state(recipe, 0, SHAPE), Totals.zero(), 0, *data, 4)
   assert 2 <= totals.nonfinite <= 4
   assert not is_finite(state.params)
 

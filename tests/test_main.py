@@ -1,0 +1,323 @@
+"""The command line as a person meets it: a subprocess."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# A run of 40 steps that validates twice and saves every five steps.
+QUICK = (
+  "--config=configs/sum_tiny.py",
+  "--config.epochs=2",
+  "--config.sequences_per_epoch=160",
+  "--config.batch_size=8",
+  "--config.log_every=4",
+  "--config.eval_sequences=48",
+  "--config.eval_batch_size=32",
+  "--config.checkpoint.every_steps=5",
+)
+WHEN = ("seconds", "sequences_per_second")  # what a clock decides
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+  """One device, and a compilation cache that all runs share."""
+  return {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {
+    "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))
+  }
+
+
+@pytest.fixture(scope="session")
+def run(environment):
+  def run(*flags, cwd=ROOT, **env):
+    return subprocess.run(
+      [sys.executable, "-m", "seqsum.main", *flags],
+      cwd=cwd,
+      env=environment | env,
+      capture_output=True,
+      text=True,
+      timeout=300,
+    )
+
+  return run
+
+
+@pytest.fixture(scope="session")
+def finished(run, tmp_path_factory):
+  """A run that nobody stopped."""
+  workdir = tmp_path_factory.mktemp("finished") / "run"
+  done = run(*QUICK, f"--workdir={workdir}")
+  assert done.returncode == 0, done.stderr
+  return workdir, done
+
+
+def lines(workdir):
+  text = (workdir / "metrics.jsonl").read_text()
+  return [
+    {k: v for k, v in json.loads(line).items() if k not in WHEN}
+    for line in text.splitlines()
+  ]
+
+
+def summary(workdir):
+  return json.loads((workdir / "summary.json").read_text())
+
+
+def state(workdir):
+  """The arrays of the newest checkpoint, by Orbax without seqsum."""
+  import jax
+  import orbax.checkpoint as ocp
+
+  step = max(int(p.name) for p in (workdir / "checkpoints").iterdir())
+  with ocp.StandardCheckpointer() as checkpointer:
+    tree = checkpointer.restore(workdir / "checkpoints" / str(step) / "state")
+  return step, [np.asarray(x) for x in jax.tree.leaves(tree)]
+
+
+def assert_same_run(one, other):
+  assert lines(one) == lines(other)
+  (step, arrays), (other_step, other_arrays) = state(one), state(other)
+  assert step == other_step
+  for a, b in zip(arrays, other_arrays, strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+def test_a_run_leaves_what_it_promises(finished):
+  workdir, done = finished
+  config = json.loads((workdir / "config.json").read_text())
+  assert config["config"]["batch_size"] == 8
+  assert config["dataset"]["name"] == "digits"
+  assert len(config["dataset"]["sha256"]) == 64
+  assert config["devices"]["count"] == 1
+  assert "jax" in config["versions"]
+  written = lines(workdir)
+  assert [x["step"] for x in written if x["split"] == "validation"] == [20, 40]
+  steps = [x["step"] for x in written if x["split"] == "train"]
+  assert steps == list(range(4, 41, 4))
+  test = written[-1]
+  assert test["split"] == "test"
+  assert set(test["by_length"]) == {"1", "2", "3", "4"}
+  assert sum(x["count"] for x in test["by_target"].values()) == 48
+  result = summary(workdir)
+  for key in (
+    "test",
+    "validation",
+    "best_step",
+    "parameters",
+    "dataset",
+    "train_seconds",
+    "sequences_per_second",
+    "time_to_mse_0.61_seconds",
+  ):
+    assert key in result
+  page = (workdir / "report" / "index.html").read_text()
+  assert "data:image/png;base64" in page
+  assert "guess the mean" in done.stdout
+  assert "validation mse" in done.stdout
+
+
+def test_a_finished_run_says_so_and_stays_as_it_is(finished, run):
+  workdir, _ = finished
+  before = (workdir / "metrics.jsonl").read_bytes()
+  again = run(*QUICK, f"--workdir={workdir}")
+  assert again.returncode == 0
+  assert "is finished" in again.stdout
+  assert (workdir / "metrics.jsonl").read_bytes() == before
+
+
+def test_eval_only_finds_the_same_numbers(finished, run):
+  workdir, _ = finished
+  done = run(*QUICK, f"--workdir={workdir}", "--eval_only")
+  assert done.returncode == 0, done.stderr
+  found, expected = json.loads(done.stdout), summary(workdir)["test"]
+  assert found["step"] == summary(workdir)["best_step"]
+  for key in ("loss", "mse", "mae", "exact_accuracy", "by_target"):
+    assert found[key] == expected[key]
+
+
+def test_another_config_is_refused_with_what_differs(finished, run):
+  workdir, _ = finished
+  done = run(*QUICK, f"--workdir={workdir}", "--config.seed=3")
+  assert done.returncode != 0
+  assert "belongs to another run" in done.stderr
+  assert "config.seed (0 there, 3 here)" in done.stderr
+
+
+def start(environment, workdir, *flags):
+  return subprocess.Popen(
+    [sys.executable, "-m", "seqsum.main", *QUICK, f"--workdir={workdir}"]
+    + list(flags),
+    cwd=ROOT,
+    env=environment,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def wait_for_step(process, workdir, step):
+  """Until the run has written a line of that step."""
+  path = workdir / "metrics.jsonl"
+  while process.poll() is None:
+    if path.exists() and re.search(rf'"step": {step},', path.read_text()):
+      return
+    time.sleep(0.01)
+  raise AssertionError(process.communicate())
+
+
+def test_killed_thrice_ends_as_if_never_killed(
+  finished, environment, run, tmp_path
+):
+  workdir = tmp_path / "killed"
+  for step in (8, 12, 28):  # in the middle of an epoch
+    process = start(environment, workdir)
+    wait_for_step(process, workdir, step)
+    process.kill()
+    process.communicate()
+  done = run(*QUICK, f"--workdir={workdir}")
+  assert done.returncode == 0, done.stderr
+  assert "goes on from step" in done.stdout
+  assert_same_run(workdir, finished[0])
+  clocks = ("train_seconds", "wall_seconds", *WHEN)
+  ours, theirs = summary(workdir), summary(finished[0])
+  for key in ("test", "validation"):
+    for clock in WHEN:
+      ours[key].pop(clock), theirs[key].pop(clock)
+  for clock in clocks:
+    ours.pop(clock, None), theirs.pop(clock, None)
+  assert ours == theirs
+
+
+@pytest.mark.parametrize(
+  ("number", "code", "report"),
+  [(signal.SIGINT, 130, True), (signal.SIGTERM, 143, False)],
+)
+def test_asked_to_stop_it_saves_and_can_go_on(
+  finished, environment, run, tmp_path, number, code, report
+):
+  workdir = tmp_path / "stopped"
+  process = start(environment, workdir)
+  wait_for_step(process, workdir, 8)
+  process.send_signal(number)
+  out, err = process.communicate(timeout=120)
+  assert process.returncode == code, err
+  assert number.name in out
+  assert "Traceback" not in err
+  assert (workdir / "report" / "index.html").exists() == report
+  assert not (workdir / "summary.json").exists()
+  step, _ = state(workdir)
+  done = run(*QUICK, f"--workdir={workdir}")
+  assert f"goes on from step {step}" in done.stdout
+  assert_same_run(workdir, finished[0])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(run, tmp_path):
+  flags = (*QUICK, "--config.optimizer.learning_rate=1e30")
+  workdir = tmp_path / "diverged"
+  done = run(*flags, f"--workdir={workdir}")
+  assert done.returncode == 1
+  assert re.search(r"inf or nan at step \d", done.stderr)
+  assert "Traceback" not in done.stderr
+  workdir = tmp_path / "study"
+  done = run(*flags, f"--workdir={workdir}", "--config.on_nonfinite=continue")
+  assert done.returncode == 0, done.stderr
+  strict = json.loads(
+    (workdir / "summary.json").read_text(), parse_constant=pytest.fail
+  )
+  assert strict["test"]["mse"] is None
+
+
+@pytest.mark.parametrize(
+  ("flag", "words"),
+  [
+    ("--config.batchsize=3", 'unknown config field.*Did you mean "batch_size"'),
+    ("--config.model.grus=3", 'Did you mean "gru"'),
+    ("--config.model.conv.size.x=3", "unknown config field.*size"),
+    ("--config.batch_size=many", "config.batch_size=many"),
+    ("--config.batch_size=0", "batch_size=0: must be at least 1"),
+    ("--config.sequence.max_len=0", "max_len=0: must be at least 1"),
+    ("--config.sequence.min_len=9", "min_len=9 is above sequence.max_len=4"),
+    ("--config.task.name=summ", "did you mean 'sum'"),
+    ("--config.loss=l2", "config.loss='l2' is not known"),
+    ("--config.model.activation=tan", "did you mean 'tanh'"),
+    ("--config.model.core=grru", "did you mean 'gru'"),
+    ("--config.model.recurrence=x", "choose from 'flax', 'fused'"),
+    ("--config.model.gru=()", "config.model.gru"),
+    ("--config.model.gru=(3,4.5)", "positive whole numbers"),
+    ("--config.model.conv.features=(8,)", "kernels"),
+    ("--config.model.conv.kernels=(30,3)", "too large for frames"),
+    ("--config.optimizer.name=adma", "did you mean 'adam'"),
+    ("--config.optimizer.learning_rate=0", "learning_rate=0.0"),
+    ("--config.optimizer.learning_rate=-1", "must be a positive number"),
+    ("--config.on_nonfinite=stpo", "did you mean 'stop'"),
+    ("--config.data.name=mnits", "'mnist'"),
+    ("--config=configs/none.py", "configs/none.py"),
+    ("--conf.seed=3", "Unknown command line flag"),
+    ("--workdir=pyproject.toml/x", "cannot be written"),
+    ("stray", "unexpected argument 'stray'"),
+  ],
+)
+def test_a_mistake_gets_one_clear_line(run, tmp_path, flag, words):
+  flags = [f"--workdir={tmp_path / 'run'}", "--config=configs/sum_tiny.py"]
+  done = run(*flags, flag)
+  assert done.returncode not in (0, None)
+  assert "Traceback" not in done.stderr
+  (line,) = done.stderr.strip().splitlines()
+  assert re.search(words, line), line
+  assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_a_batch_that_devices_cannot_share_is_refused(run, tmp_path):
+  done = run(
+    *QUICK,
+    f"--workdir={tmp_path}",
+    "--config.batch_size=12",
+    XLA_FLAGS="--xla_force_host_platform_device_count=8",
+  )
+  assert done.returncode != 0
+  assert "config.batch_size=12" in done.stderr
+  assert "8 device(s)" in done.stderr
+
+
+def test_no_config_no_run(run):
+  done = run()
+  assert done.returncode != 0
+  assert "--config is missing" in done.stderr
+
+
+def test_help_and_version_explain(run):
+  done = run("--help")
+  assert "--config=configs/sum.py" in done.stdout
+  assert "--workdir" in done.stdout
+  assert re.fullmatch(r"seqsum \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+@pytest.mark.mnist
+def test_mnist_that_is_damaged_is_refused(run, tmp_path, mnist_dir):
+  files = tmp_path / "files"
+  shutil.copytree(mnist_dir, files)
+  name = files / "t10k-labels-idx1-ubyte.gz"
+  name.chmod(0o644)
+  data = bytearray(name.read_bytes())
+  data[100] ^= 1
+  files.chmod(0o755)
+  name.unlink()
+  name.write_bytes(data)
+  done = run(
+    *QUICK,
+    f"--workdir={tmp_path / 'run'}",
+    "--config.data.name=mnist",
+    f"--config.data.data_dir={tmp_path / 'tfds'}",
+    f"--config.data.manual_dir={files}",
+  )
+  assert done.returncode != 0
+  assert "t10k-labels-idx1-ubyte.gz" in done.stderr
+  assert "Traceback" not in done.stderr
