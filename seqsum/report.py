@@ -141,21 +141,6 @@ def write_report(
       "digits, on a logarithmic scale, and the share that is exactly right.",
     ),
     Figure(
-      "sequences",
-      draw(random, strips[: len(random)]),
-      "Rows of handwritten digits with a number under each.",
-      f"{len(random)} sequences drawn at random.",
-      "The network reads one frame after the other and is never told which "
-      f"is the last; its last word counts, ✓ if it rounds to the true {task}.",
-    ),
-    Figure(
-      "mistakes",
-      draw(worst, strips[len(random) :]),
-      "Rows of handwritten digits with a number under each.",
-      f"The {len(worst)} largest errors.",
-      "Look for the frame at which the prediction leaves the truth.",
-    ),
-    Figure(
       "agreement",
       figures.agreement(target, prediction, task),
       f"Scatter plot of predicted {task} against true {task}.",
@@ -171,6 +156,21 @@ def write_report(
       f"{exact[lengths == shortest].mean():.1%} are exactly right at length "
       f"{shortest}, {exact[lengths == longest].mean():.1%} at length "
       f"{longest}; {task}s that are seldom seen rest on few sequences.",
+    ),
+    Figure(
+      "sequences",
+      draw(random, strips[: len(random)]),
+      "Rows of handwritten digits with a number under each.",
+      f"{len(random)} sequences drawn at random.",
+      "The network reads one frame after the other and is never told which "
+      f"is the last; its last word counts, ✓ if it rounds to the true {task}.",
+    ),
+    Figure(
+      "mistakes",
+      draw(worst, strips[len(random) :]),
+      "Rows of handwritten digits with a number under each.",
+      f"The {len(worst)} largest errors.",
+      "Look for the frame at which the prediction leaves the truth.",
     ),
     Figure(
       "filters",

@@ -13,7 +13,7 @@ from seqsum import figures
 from seqsum.evaluate import Evaluation
 from seqsum.report import write_report
 
-NAMES = ("learning", "sequences", "mistakes", "agreement", "errors", "filters")
+NAMES = ("learning", "agreement", "errors", "sequences", "mistakes", "filters")
 VOID = {"meta", "img"}  # elements of the page that have no end tag
 # Four sequences whose final errors are 0, 1/4, 1 and 2.
 LENGTHS = np.array([1, 2, 3, 3], np.int32)
