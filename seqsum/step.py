@@ -137,15 +137,16 @@ def train_step(
   step = jnp.arange(recipe.sampler.max_len)[None, :]
   last = batch.lengths[:, None] - 1
   asked = step <= last if recipe.per_step else step == last  # [B, T]
+  values = _sum_over(axis_name, asked.sum(dtype=jnp.float32))
 
-  def total_loss(params):
+  def share_of_loss(params):
     outputs = recipe.model.apply(params, batch.frames, rows)
     losses = recipe.objective.loss(outputs, batch.targets)
-    # A sum, not a mean: what it is divided by is known only to all devices
-    # together, and nothing that is summed over them may be differentiated.
-    return jnp.where(asked, losses, 0).sum(), outputs
+    # This device's part of the mean over all of them. Divided here, not in the
+    # gradients: that would be another pass over every parameter.
+    return jnp.where(asked, losses, 0).sum() / values, outputs
 
-  grad = jax.value_and_grad(total_loss, has_aux=True)
+  grad = jax.value_and_grad(share_of_loss, has_aux=True)
   (loss, outputs), grads = grad(state.params)
 
   prediction = final(recipe.objective.predict(outputs), batch.lengths)
@@ -154,7 +155,7 @@ def train_step(
   totals = Totals(
     sequences=jnp.float32(error.size),
     values=asked.sum(dtype=jnp.float32),
-    loss=loss,
+    loss=loss * values,
     squared=jnp.square(error).sum(),
     absolute=jnp.abs(error).sum(),
     exact=is_exact(prediction, target).sum(dtype=jnp.float32),
@@ -164,7 +165,9 @@ def train_step(
   totals = totals.replace(
     nonfinite=jnp.where(jnp.isfinite(totals.loss), NEVER, state.step + 1)
   )
-  grads = jax.tree.map(lambda g: g / totals.values, grads)
+  # The update overwrites the parameters: unless all gradients, which read them,
+  # come first, XLA has to copy the large ones.
+  grads = jax.lax.optimization_barrier(grads)
   updates, opt_state = recipe.optimizer.update(
     grads, state.opt_state, state.params
   )
