@@ -6,6 +6,8 @@
 trained on the mean squared error by RMSProp (1e-3, decay 0.9).
 """
 
+import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -90,3 +92,13 @@ def flops(frames: float, *, train: bool) -> float:
   if not train:
     return frames * total + head
   return frames * (3 * total - first) + 3 * head
+
+
+def best_seconds(call: Callable[[], object], times: int = 4) -> float:
+  """The fastest of a few calls."""
+  best = float("inf")
+  for _ in range(times):
+    begin = time.perf_counter()
+    call()
+    best = min(best, time.perf_counter() - begin)
+  return best

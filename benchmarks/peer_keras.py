@@ -1,10 +1,15 @@
 """The network in Keras 3, on the backend that $KERAS_BACKEND names.
 
-Frames are folded into the batch: `TimeDistributed` computes the same and is
-slower. Padding stands at the end, so a mask would change nothing but the time:
-the state at each sequence's last frame is picked out instead, and both GRUs
-take their fast path (`use_cudnn="auto"`, no mask).
+Frames are folded into the batch: `TimeDistributed` computes the same in three
+times the time. Padding stands at the end, so a mask would change nothing but
+the time: the state at each sequence's last frame is picked out instead, which
+leaves both GRUs their fast path. Compiled as Keras chooses (`jit_compile`
+"auto": XLA on JAX and TensorFlow, eager on PyTorch). `fit` and
+`train_on_batch` are both tried, and the faster is measured; so are `predict`
+and `predict_on_batch`.
 """
+
+import importlib.metadata
 
 import keras
 import numpy as np
@@ -13,7 +18,13 @@ from keras import layers, ops
 from benchmarks import network
 from benchmarks.network import Batch
 
-VERSIONS = {"keras": keras.__version__}
+BACKEND = keras.backend.backend()
+VERSIONS = {
+  "keras": keras.__version__,
+  BACKEND: importlib.metadata.version(
+    {"tensorflow": "tensorflow-cpu"}.get(BACKEND, BACKEND)
+  ),
+}
 
 
 def build_model() -> keras.Model:
@@ -25,7 +36,111 @@ def build_model() -> keras.Model:
   x = ops.reshape(x, (-1, network.TIME, network.ENCODED))
   for i, width in enumerate(network.GRUS):
     x = layers.GRU(
-      width, return_sequences=True, unroll=UNROLL, name=f"gru_{i}"
+      width,
+      return_sequences=True,
+      # Measured: TensorFlow gains by it, JAX loses, PyTorch does not care.
+      unroll=BACKEND == "tensorflow",
+      name=f"gru_{i}",
     )(x)
   x = ops.sum(x * last[..., None], axis=1)
   return keras.Model([frames, last], layers.Dense(1, name="head")(x))
+
+
+class Peer:
+  """See `worker.Peer`."""
+
+  def __init__(self, batches: list[Batch], variant: str):
+    del variant  # the backend was chosen before Keras was imported
+    keras.utils.set_random_seed(0)
+    self.model = build_model()
+    self.model.compile(
+      optimizer=keras.optimizers.RMSprop(
+        network.LEARNING_RATE, rho=network.DECAY, epsilon=network.EPSILON
+      ),
+      loss="mse",
+    )
+    self.size = len(batches[0].lengths)
+    self.batches = [
+      [ops.convert_to_tensor(x) for x in _arrays(batch)] for batch in batches
+    ]
+    # The same once more, end to end, for `fit` and `predict` to cut up.
+    self.everything = [
+      ops.concatenate(parts) for parts in zip(*self.batches, strict=True)
+    ]
+    self.train_ways = {
+      "train_on_batch": self._train_on_batch,
+      "fit": self._fit,
+    }
+    self.predict_ways = {
+      "predict_on_batch": self._predict_on_batch,
+      "predict": self._predict,
+    }
+
+  @property
+  def parameters(self) -> int:
+    return self.model.count_params()
+
+  def _train_on_batch(self, steps: int) -> float:
+    for n in range(steps):
+      frames, last, targets = self.batches[n % len(self.batches)]
+      loss = self.model.train_on_batch([frames, last], targets)
+    return float(loss)
+
+  def _fit(self, steps: int) -> float:
+    *inputs, targets = self._first(steps)  # whole rounds of them, or less
+    history = self.model.fit(
+      inputs,
+      targets,
+      batch_size=self.size,
+      epochs=max(1, steps // len(self.batches)),
+      shuffle=False,
+      verbose=0,
+    )
+    return history.history["loss"][-1]
+
+  def _predict_on_batch(self, steps: int) -> None:
+    for n in range(steps):
+      self.model.predict_on_batch(self.batches[n % len(self.batches)][:2])
+
+  def _predict(self, steps: int) -> None:
+    for _ in range(max(1, steps // len(self.batches))):
+      inputs = self._first(steps)[:2]
+      self.model.predict(inputs, batch_size=self.size, verbose=0)
+
+  def _first(self, steps: int):
+    """The first batches; all of them if steps are at least as many."""
+    return [x[: steps * self.size] for x in self.everything]
+
+  def read(self) -> list[float]:
+    outputs = self.model.predict_on_batch(self.batches[0][:2])
+    return np.asarray(outputs)[:, 0].tolist()
+
+  def load(self, path: str) -> None:
+    p = np.load(path)
+    for i in range(len(network.CONVOLUTIONS)):
+      self.model.get_layer(f"conv_{i}").set_weights(
+        [p[f"conv_{i}/kernel"], p[f"conv_{i}/bias"]]
+      )
+    for i in range(len(network.GRUS)):
+      join = lambda names, leaf, i=i: np.concatenate(
+        [p[f"gru_{i}/{name}/{leaf}"] for name in names], axis=-1
+      )
+      bias = p[f"gru_{i}/hn/bias"]
+      self.model.get_layer(f"gru_{i}").set_weights(
+        [
+          join(("iz", "ir", "in"), "kernel"),
+          join(("hz", "hr", "hn"), "kernel"),
+          np.stack(
+            [
+              join(("iz", "ir", "in"), "bias"),
+              np.concatenate([np.zeros(2 * len(bias), np.float32), bias]),
+            ]
+          ),
+        ]
+      )
+    self.model.get_layer("head").set_weights([p["head/kernel"], p["head/bias"]])
+
+
+def _arrays(batch: Batch):
+  last = np.eye(network.TIME, dtype=np.float32)[batch.lengths - 1]
+  return batch.frames, last, batch.targets[:, None]

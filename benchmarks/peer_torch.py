@@ -1,13 +1,19 @@
-"""The network in PyTorch, in four ways, as one who knows PyTorch writes it.
+"""The network in PyTorch, in five ways, as one who knows PyTorch writes it.
 
 - eager: every frame of the padded batch.
-- compiled: the same under `torch.compile`, optimizer included.
+- compiled: the same under `torch.compile`, optimizer included. (Dynamo leaves
+  `nn.GRU` to PyTorch's own kernels.)
 - shared: the encoding of a blank frame is computed once for all of them.
 - packed: `PackedSequence` from the pixels on; blank frames do not exist.
+- packed-compiled: that, with encoder and optimizer compiled.
 
-Frames are folded into the batch in one convolution, in channels_last, where a
-flattened image is a view. Nothing is fetched before the last step of a block.
+Frames are folded into the batch of one convolution, in channels_last, where a
+flattened image is a view. The update is tried parameter by parameter and as
+`foreach`, and the faster is measured. Nothing is fetched before the last step
+of a block.
 """
+
+import functools
 
 import numpy as np
 import torch
@@ -89,6 +95,15 @@ class Packed(Network):
     return self.head(state[0])[:, 0]
 
 
+KINDS = {
+  "eager": Padded,
+  "compiled": Padded,
+  "shared": Shared,
+  "packed": Packed,
+  "packed-compiled": Packed,
+}
+
+
 def _images(frames: np.ndarray) -> torch.Tensor:
   """[..., H, W, 1] -> [N, 1, H, W] in channels_last."""
   images = torch.from_numpy(frames.reshape(-1, *frames.shape[-3:]))
@@ -101,8 +116,7 @@ class Peer:
 
   def __init__(self, batches: list[Batch], variant: str):
     torch.manual_seed(0)
-    kind = {"shared": Shared, "packed": Packed}.get(variant, Padded)
-    self.model = kind()
+    self.model = KINDS[variant]()
     self.optimizer = torch.optim.RMSprop(
       self.model.parameters(),
       lr=network.LEARNING_RATE,
@@ -115,16 +129,31 @@ class Peer:
       for batch in batches
     ]
     self.forward, self.update = self.model, self.optimizer.step
+    compiled = variant.endswith("compiled")
+    if compiled:
+      self.update = torch.compile(self.optimizer.step)
     if variant == "compiled":
       self.forward = torch.compile(self.model)
-      self.update = torch.compile(self.optimizer.step)
+    if variant == "packed-compiled":
+      self.model.encode = torch.compile(self.model.encode)
+    self.train_ways = (
+      {"compiled update": self._train}
+      if compiled
+      else {
+        "update one by one": functools.partial(self._train, foreach=False),
+        "update foreach": functools.partial(self._train, foreach=True),
+      }
+    )
+    self.predict_ways = {"inference_mode": self._predict}
 
   @property
   def parameters(self) -> int:
     return sum(p.numel() for p in self.model.parameters())
 
-  def train(self, steps: int) -> float:
+  def _train(self, steps: int, foreach: bool | None = None) -> float:
     self.model.train()
+    for group in self.optimizer.param_groups:
+      group["foreach"] = foreach
     for n in range(steps):
       inputs, targets = self.batches[n % len(self.batches)]
       self.optimizer.zero_grad(set_to_none=True)
@@ -133,7 +162,7 @@ class Peer:
       self.update()
     return loss.item()
 
-  def predict(self, steps: int) -> None:
+  def _predict(self, steps: int) -> None:
     self.model.eval()
     with torch.inference_mode():
       for n in range(steps):
@@ -165,6 +194,8 @@ class Peer:
     state["head.bias"] = p["head/bias"]
     self.model.load_state_dict(state)
 
-  def multiply(self, side: int) -> None:
-    """One product of square matrices, to learn the machine's rate."""
-    torch.mm(*torch.ones(2, side, side))
+  def multiply(self, side: int) -> float:
+    """Best seconds of a product of square matrices: the machine's rate."""
+    x = torch.ones(side, side)
+    out = torch.empty(side, side)
+    return network.best_seconds(lambda: torch.mm(x, x, out=out))

@@ -1,24 +1,21 @@
 """Where the images come from: arrays of digits, in three splits.
 
-Everything is returned as NumPy arrays in memory. What TFDS took seconds to read
-is kept as one array file beside its records, so that the next start needs
-neither the records nor TFDS.
+Everything is NumPy arrays in memory. What TFDS took seconds to read is kept in
+an array file beside its records; the next start needs neither them nor TFDS.
 """
 
 import dataclasses
 import difflib
-import hashlib
 import importlib.util
 import os
 import re
-import uuid
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from absl import logging
 
-from seqsum import idx, mnist, optdigits
+from seqsum import array_cache, idx, mnist, optdigits
 from seqsum.errors import InputError, require
 from seqsum.idx import CLASSES, SHAPE
 
@@ -49,8 +46,7 @@ class Digits:
   Attributes:
     name: The data really used, which may be the fallback.
     train, validation, test: No image of MNIST or digits is in two of them.
-    sha256: Digest of the bytes of images and labels (C order, little-endian)
-      of train, validation and test.
+    sha256: The `array_cache.digest` of all images and labels, in that order.
   """
 
   name: str
@@ -60,11 +56,8 @@ class Digits:
   sha256: str = dataclasses.field(init=False)
 
   def __post_init__(self):
-    digest = hashlib.sha256()
-    for images, labels in (self.train, self.validation, self.test):
-      digest.update(np.ascontiguousarray(images))
-      digest.update(np.ascontiguousarray(labels, "<i4"))
-    object.__setattr__(self, "sha256", digest.hexdigest())
+    arrays = (*self.train, *self.validation, *self.test)
+    object.__setattr__(self, "sha256", array_cache.digest(arrays))
 
 
 def load(
@@ -229,36 +222,14 @@ def _bundled() -> Digits:
 
 
 def _cached(name, folder: Path, prepare, sha256=None) -> Digits:
-  """The arrays in `folder`, or else those of `prepare`, which it keeps there.
-
-  The file carries the digest of what it holds, unless `sha256` is known anyway.
-  It is written under another name and renamed, so that whoever reads it sees
-  all of it or none.
-  """
+  """What `folder` keeps, or else what `prepare` gives, kept from now on."""
   path = folder / "seqsum.npz"
-  try:
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-      arrays = [file[key] for key in KEYS]
-      digits = Digits(name, *map(Split, arrays[::2], arrays[1::2]))
-      if digits.sha256 == (sha256 or str(file["sha256"])):
-        return digits
-      raise ValueError(f"digest {digits.sha256}")
-  except (FileNotFoundError, NotADirectoryError):
-    pass
-  except Exception as error:  # whatever damage does to a zip file
-    logging.warning("%s is damaged (%s); making it again", path, error)
-
+  arrays = array_cache.load(path, KEYS, sha256)
+  if arrays is not None:
+    return Digits(name, *map(Split, arrays[::2], arrays[1::2]))
   digits = prepare()
   arrays = (*digits.train, *digits.validation, *digits.test)
-  keyed = dict(zip(KEYS, arrays, strict=True))
-  partial = path.with_name(f".{uuid.uuid4().hex}.npz")
-  try:
-    np.savez(partial, sha256=np.array(digits.sha256), **keyed)
-    partial.replace(path)
-  except OSError as error:
-    logging.warning("cannot keep %s (%s); starts will be slow", path, error)
-  finally:
-    partial.unlink(missing_ok=True)
+  array_cache.save(path, dict(zip(KEYS, arrays, strict=True)))
   return digits
 
 

@@ -12,6 +12,11 @@ checkpoints/, tensorboard/ and report/index.html. The same command goes on
 where the folder's run left off. Ctrl-C saves, draws the report and stops.
 """
 
+from seqsum import allocator
+
+if __name__ == "__main__":
+  allocator.keep_memory()  # starts anew, so it comes before what takes long
+
 import json
 import os
 import pathlib

@@ -1,5 +1,6 @@
 """Sums before means: totals that are added up and divided once, at the end."""
 
+import math
 from typing import TypeVar
 
 import jax
@@ -64,3 +65,15 @@ def is_exact(predictions: Array, targets: Array) -> Array:
 def final(values: Values, lengths: jax.Array) -> jax.Array:
   """[B, T] -> [B], the value at each sequence's last real step."""
   return jnp.take_along_axis(values, lengths[:, None] - 1, axis=1)[:, 0]
+
+
+def number(value: float | None, digits: int = 3) -> str:
+  """In so many digits or so, the way that a person would write it.
+
+  Whatever is inf or nan, which files have as null, is said in words.
+  """
+  if value is None or not math.isfinite(value):
+    return "not finite"
+  if 1e3 <= abs(value) < 1e9:
+    return f"{value:,.0f}"
+  return f"{value:.{digits}g}"

@@ -10,13 +10,16 @@ from seqsum.step import Recipe, init_state
 
 
 @functools.cache
-def compiler_options() -> dict[str, str]:
-  """What XLA is told about a step: on a CPU, not to use YNNPACK.
-
-  With XLA's default the kernel gradient of a convolution goes to YNNPACK, nine
-  times slower than Eigen, which is what is left (docs/performance.md).
-  """
-  options = {"xla_cpu_experimental_ynn_fusion_type": ""}
+def compiler_options() -> dict[str, str | bool]:
+  """What XLA is told about a step on a CPU (measured: docs/performance.md)."""
+  options = {
+    # XLA's default hands the kernel gradient of a convolution to YNNPACK, nine
+    # times slower than Eigen, which is what is left.
+    "xla_cpu_experimental_ynn_fusion_type": "",
+    # Else the large parameters, which are updated in place, are copied first,
+    # because a gradient also reads them.
+    "xla_cpu_copy_insertion_use_region_analysis": True,
+  }
   if jax.default_backend() != "cpu":
     return {}
   try:

@@ -5,6 +5,8 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
+from seqsum.metrics import number
+
 
 class Progress:
   """A bar with the time left on a terminal; lines everywhere.
@@ -59,13 +61,8 @@ class Progress:
     return f"epoch {line['epoch']}/{self._epochs}"
 
 
-def number(value: float | None) -> str:
-  """As it is printed; inf and nan, which files have as null, in words."""
-  return "not finite" if value is None else f"{value:.4g}"
-
-
 def _numbers(line: dict[str, Any]) -> str:
   return (
-    f"mse {number(line['mse'])}, {line['exact_accuracy']:.1%} exact, "
+    f"mse {number(line['mse'], 4)}, {line['exact_accuracy']:.1%} exact, "
     f"{line['sequences_per_second']:,.0f} sequences/s"
   )

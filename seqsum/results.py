@@ -10,7 +10,7 @@ import optax
 
 from seqsum import evaluate, folder, report
 from seqsum.evaluate import Evaluation, Evaluator
-from seqsum.progress import number
+from seqsum.metrics import number
 from seqsum.session import Session
 from seqsum.writer import read_lines
 
@@ -63,15 +63,15 @@ def last_words(summary: dict[str, Any], workdir: str) -> str:
   """What a finished run prints, beside others and beside a guess."""
   test = summary["test"]
   lines = [
-    f"test mse {number(test['mse'])}, mae {number(test['mae'])}, "
+    f"test mse {number(test['mse'], 4)}, mae {number(test['mae'], 4)}, "
     f"{test['exact_accuracy']:.2%} exact, at the best step "
     f"{summary['best_step']:,} ({summary['dataset']}, "
     f"{summary['sequences']:,} sequences in {summary['wall_seconds']:,.0f} s)",
-    f"guess the mean: mse {summary['guess_the_mean_mse']:.4g}",
+    f"guess the mean: mse {number(summary['guess_the_mean_mse'], 4)}",
   ]
   for name, mse in summary["references"].items():
     better = "better" if (test["mse"] or math.inf) < mse else "not better"
-    lines.append(f"{name}: mse {mse:.4g}; this run is {better}")
+    lines.append(f"{name}: mse {number(mse, 4)}; this run is {better}")
   return "\n".join([*lines, f"see {workdir}/report/index.html"])
 
 

@@ -165,9 +165,6 @@ def train_step(
   totals = totals.replace(
     nonfinite=jnp.where(jnp.isfinite(totals.loss), NEVER, state.step + 1)
   )
-  # The update overwrites the parameters: unless all gradients, which read them,
-  # come first, XLA has to copy the large ones.
-  grads = jax.lax.optimization_barrier(grads)
   updates, opt_state = recipe.optimizer.update(
     grads, state.opt_state, state.params
   )

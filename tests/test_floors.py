@@ -6,8 +6,8 @@ import pathlib
 import seqsum
 
 FLOORS = (
-  {"errors", "shapes", "stopping"},
-  {"tasks", "mesh", "idx"},
+  {"allocator", "errors", "shapes", "stopping"},
+  {"array_cache", "idx", "mesh", "metrics", "tasks"},
   {"mnist", "optdigits"},
   {"digits"},
   {
@@ -17,15 +17,15 @@ FLOORS = (
     "figures",
     "folder",
     "losses",
-    "metrics",
     "optimizers",
     "packing",
+    "page",
     "progress",
     "sequences",
     "writer",
   },
-  {"model", "report"},
-  {"step"},
+  {"charts", "model"},
+  {"report", "step"},
   {"parallel"},
   {"evaluate", "experiment"},
   {"session"},
@@ -36,7 +36,6 @@ FLOORS = (
 # Two files of a floor may lean on each other in this direction only.
 BESIDE = {
   ("cells", "packing"),
-  ("figures", "metrics"),
   ("writer", "folder"),
 }
 FILES = sorted(pathlib.Path(seqsum.__file__).parent.glob("*.py"))

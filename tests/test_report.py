@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seqsum import figures
+from seqsum import charts, figures
 from seqsum.evaluate import Evaluation
+from seqsum.metrics import number
 from seqsum.report import write_report
 
 NAMES = ("learning", "agreement", "errors", "sequences", "mistakes", "filters")
@@ -135,9 +136,9 @@ def test_the_page_holds_its_pictures_and_fetches_nothing(finished):
 @pytest.fixture
 def blank(monkeypatch):
   """Pages without pictures, where only the words matter."""
-  draws = "learning_curves", "sequences", "agreement", "errors", "filters"
-  for draw in draws:
-    monkeypatch.setattr(figures, draw, lambda *_: b"")
+  for draw in DATA:
+    path = f"{draw.__module__}.{draw.__name__}"
+    monkeypatch.setattr(path, lambda *_: b"")
 
 
 def test_says_in_words_what_a_run_came_to(finished):
@@ -214,10 +215,10 @@ ONES = np.ones(40, int)
 LOST = line(15, "train", None) | {"exact_accuracy": None}
 STRIPS = (FRAMES, LENGTHS, TARGETS, PREDICTIONS)
 DATA = {
-  figures.learning_curves: (HISTORY, {}, 10),
+  charts.learning_curves: (HISTORY, {}, 10),
   figures.sequences: STRIPS,
-  figures.errors: (ONES, FINAL, FINAL, "sum"),
-  figures.agreement: (FINAL, FINAL, "sum"),
+  charts.errors: (ONES, FINAL, FINAL, "sum"),
+  charts.agreement: (FINAL, FINAL, "sum"),
   figures.filters: (KERNEL, -KERNEL),
 }
 drawn = functools.cache(lambda draw: draw(*DATA[draw]))
@@ -238,19 +239,19 @@ def test_a_picture_is_a_function_of_its_data(draw, small):
 @pytest.mark.parametrize(
   ("draw", "data"),
   [
-    (figures.learning_curves, ([], {}, 10)),
-    (figures.learning_curves, (HISTORY[:1], {}, 10)),
-    (figures.learning_curves, (HISTORY, {}, 20)),
-    (figures.learning_curves, (HISTORY, {"post": 0.61}, 10)),
-    (figures.learning_curves, ([*HISTORY[:2], LOST, HISTORY[2]], {}, 10)),
+    (charts.learning_curves, ([], {}, 10)),
+    (charts.learning_curves, (HISTORY[:1], {}, 10)),
+    (charts.learning_curves, (HISTORY, {}, 20)),
+    (charts.learning_curves, (HISTORY, {"post": 0.61}, 10)),
+    (charts.learning_curves, ([*HISTORY[:2], LOST, HISTORY[2]], {}, 10)),
     (figures.sequences, (255 - FRAMES, *STRIPS[1:])),
     (figures.sequences, (*STRIPS[:2], TARGETS + 1, PREDICTIONS)),
     (figures.sequences, (*STRIPS[:3], PREDICTIONS + 1)),
-    (figures.errors, (ONES, FINAL, FINAL + 0.4, "sum")),  # all still exact
-    (figures.errors, (ONES + np.arange(40) % 2, FINAL, FINAL, "sum")),
-    (figures.errors, (ONES, FINAL // 2, FINAL // 2, "sum")),
-    (figures.agreement, (FINAL, FINAL + 0.1, "sum")),
-    (figures.agreement, (FINAL, FINAL, "product")),
+    (charts.errors, (ONES, FINAL, FINAL + 0.4, "sum")),  # all still exact
+    (charts.errors, (ONES + np.arange(40) % 2, FINAL, FINAL, "sum")),
+    (charts.errors, (ONES, FINAL // 2, FINAL // 2, "sum")),
+    (charts.agreement, (FINAL, FINAL + 0.1, "sum")),
+    (charts.agreement, (FINAL, FINAL, "product")),
     (figures.filters, (KERNEL, KERNEL)),
     (figures.filters, (-KERNEL, -KERNEL)),
   ],
@@ -260,7 +261,7 @@ def test_a_picture_shows_its_data(draw, data, small):
 
 
 def test_what_cannot_be_drawn_is_told(small):
-  draw = lambda *predictions: figures.agreement(
+  draw = lambda *predictions: charts.agreement(
     np.arange(len(predictions)) % 2, np.array(predictions), "sum"
   )
   for far in (1e9, -1e9):  # an arrow at the edge, where its target is
@@ -273,15 +274,20 @@ def test_products_are_drawn_though_they_are_many(small):
   targets = np.arange(1000.0) ** 2 // 150
   ones = np.ones(1000, int)
   assert targets.max() > 6000
-  few = figures.errors(ones, targets, targets + 0.1, "product")
-  assert few != figures.errors(ones, targets, targets + 0.3, "product")
-  near = figures.agreement(targets, targets, "product")
-  assert near != figures.agreement(targets, targets * 1.5, "product")
+  few = charts.errors(ones, targets, targets + 0.1, "product")
+  assert few != charts.errors(ones, targets, targets + 0.3, "product")
+  near = charts.agreement(targets, targets, "product")
+  assert near != charts.agreement(targets, targets * 1.5, "product")
+
+
+def pixels(png):
+  """[H, W, 3] uint8."""
+  return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
 
 def test_what_is_right_is_blue_and_what_is_wrong_is_not():
   color = lambda png, hue: (
-    (figures.pixels(png) == tuple(bytes.fromhex(hue[1:]))).all(-1).sum()
+    (pixels(png) == tuple(bytes.fromhex(hue[1:]))).all(-1).sum()
   )
   draw = lambda error: figures.sequences(*STRIPS[:3], TARGETS + error)
   right, wrong = draw(0.49), draw(0.51)
@@ -315,7 +321,7 @@ def test_three_channels_are_colours(channels, colors):
   frames[..., 0] = 255
   one = np.ones((1, 1))
   png = figures.sequences(frames, np.array([1]), one, one)
-  reds = (figures.pixels(png) == (255, 0, 0)).all(-1)
+  reds = (pixels(png) == (255, 0, 0)).all(-1)
   assert reds.any() == colors
 
 
@@ -324,7 +330,7 @@ def test_filters_of_any_shape_are_all_drawn(shape):
   kernel = np.zeros(shape, np.float32)
   last = kernel.copy()
   last[-1, -1, -1, -1] = 1
-  shown = figures.pixels(figures.filters(last, last))
+  shown = pixels(figures.filters(last, last))
   strongest = np.asarray(matplotlib.colormaps["RdBu_r"](1.0, bytes=True)[:3])
   found = (shown == strongest).all(-1)
   found[-int(0.6 * 200) :] = False  # the colour bar has it too
@@ -340,7 +346,8 @@ def test_filters_of_any_shape_are_all_drawn(shape):
     (3e31, "3e+31"),
     (np.nan, "not finite"),
     (-np.inf, "not finite"),
+    (None, "not finite"),
   ],
 )
 def test_numbers_are_written_as_a_person_would(value, words):
-  assert figures.number(value) == words
+  assert number(value) == words

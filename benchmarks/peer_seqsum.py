@@ -1,0 +1,146 @@
+"""seqsum itself, as `python -m seqsum.main --config=configs/sum.py` runs it.
+
+Not a model written for a benchmark: the objects that `train.py` uses, made the
+way it makes them, called the way it calls them. A step draws its own sequences
+inside the compiled program, and that time counts; peers find theirs drawn.
+
+- default: the config as it is.
+- flax: `recurrence='flax'`, `packed=False`, how anyone would write it in Flax.
+"""
+
+import dataclasses
+import os
+
+# First, as the command has it: what the program sets up on import is set up.
+import seqsum.main  # noqa: F401
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import network
+from benchmarks.network import Batch
+from configs import sum as experiment
+from seqsum.metrics import Totals, final
+from seqsum.parallel import compile_step
+from seqsum.sequences import SequenceBatch
+from seqsum.session import open_session
+from seqsum.step import VALIDATION, train_steps
+
+VERSIONS = {"jax": jax.__version__, "flax": flax.__version__}
+
+
+class Peer:
+  """See `worker.Peer`."""
+
+  def __init__(self, batches: list[Batch], variant: str):
+    # What main() does with --compilation_cache.
+    cache = os.environ["BENCHMARK_COMPILATION_CACHE"]
+    jax.config.update("jax_compilation_cache_dir", cache)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+    config = experiment.get_config()
+    config.batch_size = config.eval_batch_size = len(batches[0].lengths)
+    config.data.name = os.environ["BENCHMARK_DATA"]
+    config.data.data_dir = os.environ["BENCHMARK_DATA_DIR"]
+    if variant == "flax":
+      config.model.recurrence, config.sequence.packed = "flax", False
+    self.session = open_session(config, os.environ["BENCHMARK_WORKDIR"])
+    self.batches = batches
+    self.advance = self._compile(self.session.recipe)
+    self.data = self.session.put(self.session.data.train)
+    self.state = self.session.init(config.seed)
+    self.evaluator = self.session.evaluator(VALIDATION)
+    self.train_ways = {"loop of train.py": self._train}
+    self.predict_ways = {"evaluator": self._predict}
+
+  @property
+  def parameters(self) -> int:
+    return sum(x.size for x in jax.tree.leaves(self.state.params))
+
+  def _compile(self, recipe):
+    return compile_step(
+      train_steps, self.session.devices, recipe=recipe, donate=True
+    )
+
+  def _train(self, steps: int) -> float:
+    totals = self.session.put(Totals.zero())
+    for _ in range(steps):
+      before = totals
+      self.state, totals = self.advance(
+        self.state, totals, self.session.config.seed, *self.data, None
+      )
+      jax.block_until_ready(before)  # the device is one step ahead, not more
+    jax.block_until_ready(self.state)
+    return jax.device_get(totals).means()["loss"]
+
+  def _predict(self, steps: int) -> None:
+    sequences = steps * self.evaluator.batch_size
+    dataclasses.replace(self.evaluator, sequences=sequences)(self.state.params)
+
+  def read(self) -> list[float]:
+    recipe, batch = self.session.recipe, self.batches[0]
+
+    @jax.jit
+    def outputs(params, frames, lengths):
+      outputs = recipe.model.apply(params, frames, recipe.sampler.rows())
+      return final(recipe.objective.predict(outputs), lengths)
+
+    lengths = jnp.asarray(batch.lengths, jnp.int32)
+    return outputs(self.state.params, batch.frames, lengths).tolist()
+
+  def follow(self, steps: int) -> float:
+    """Trains on the peers' batches instead of its own."""
+    for n in range(steps):
+      sampler = _Given(self.session.recipe.sampler, self.batches[n])
+      recipe = dataclasses.replace(self.session.recipe, sampler=sampler)
+      self.state, totals = self._compile(recipe)(
+        self.state, Totals.zero(), 0, *self.data, None
+      )
+    return jax.device_get(totals).means()["loss"]
+
+  def save(self, path: str) -> None:
+    """Writes the parameters under short names, for peers to load."""
+    flat = flax.traverse_util.flatten_dict(self.state.params["params"], sep="/")
+    np.savez(path, **{k.removeprefix("encoder/"): v for k, v in flat.items()})
+
+  def load(self, path: str) -> None:
+    """Reads what another seqsum saved: the two recurrences share a tree."""
+    given = np.load(path)
+    flat = flax.traverse_util.flatten_dict(self.state.params["params"], sep="/")
+    params = {k: given[k.removeprefix("encoder/")] for k in flat}
+    params = flax.traverse_util.unflatten_dict(params, sep="/")
+    params = self.session.put({"params": params})
+    self.state = self.state.replace(params=params)
+
+  def multiply(self, side: int) -> float:
+    """Best seconds of a product of square matrices: the machine's rate."""
+    x = jnp.ones((side, side))
+    product = jax.jit(jnp.matmul)
+    return network.best_seconds(lambda: product(x, x).block_until_ready())
+
+
+class _Given:
+  """A sampler that draws one batch, always the same.
+
+  Attributes:
+    sampler: Whose lengths the batch has.
+    batch: The batch.
+  """
+
+  def __init__(self, sampler, batch: Batch):
+    self.sampler, self.batch = sampler, batch
+    self.max_len = network.TIME
+
+  def rows(self, shards: int = 1) -> tuple[int, ...]:
+    return self.sampler.rows(shards)
+
+  def __call__(self, key, images, labels, **shard) -> SequenceBatch:
+    batch = self.batch
+    targets = np.repeat(batch.targets[:, None], network.TIME, axis=1)
+    return SequenceBatch(
+      frames=jnp.asarray(batch.frames),
+      lengths=jnp.asarray(batch.lengths, jnp.int32),
+      labels=jnp.zeros(targets.shape, jnp.int32),
+      targets=jnp.asarray(targets),
+    )

@@ -1,0 +1,5 @@
+T = None
+
+
+def write(results):
+  return ""

@@ -1,0 +1,38 @@
+"""How the C library hands out memory: in huge pages, and for good.
+
+XLA on a CPU asks for a step's temporary buffers, some 80 MB for the post's
+network, at every step, and glibc gives them back to the kernel at its end. The
+kernel then fills 25,000 pages with zeros a step, a third of a step's time on
+the machine of docs/performance.md. glibc can be told to keep the memory, and to
+ask for huge pages, but only by an environment variable that it reads when a
+process starts.
+
+https://www.gnu.org/software/libc/manual/html_node/Memory-Allocation-Tunables.html
+"""
+
+import os
+import platform
+import sys
+
+VARIABLE = "GLIBC_TUNABLES"
+TUNABLES = {
+  "hugetlb": 1,  # madvise(MADV_HUGEPAGE), glibc 2.35
+  "arena_max": 1,  # arenas of threads are too small for a step's buffers
+  "mmap_threshold": 1 << 30,  # bytes; a block above it goes back when freed
+  "trim_threshold": (1 << 31) - 1,  # bytes free at the top before trimming
+  "top_pad": 1 << 27,  # bytes asked for in advance
+}
+
+
+def keep_memory() -> None:
+  """Starts this process anew with the variable set, unless it is already.
+
+  Does nothing where the C library is another. Must come before anything that
+  takes long; the process keeps its number and its command line.
+  """
+  if VARIABLE in os.environ or platform.libc_ver()[0] != "glibc":
+    return
+  os.environ[VARIABLE] = ":".join(
+    f"glibc.malloc.{name}={value}" for name, value in TUNABLES.items()
+  )
+  os.execv(sys.executable, sys.orig_argv)
