@@ -1,2 +1,91 @@
-def draw(results, path):
-  pass
+"""Results -> a picture: bars of training rates, with the limit beside them."""
+
+import pathlib
+import statistics
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+
+from benchmarks import table
+
+# Okabe and Ito's blue stands out from grey to every eye.
+OURS, THEIRS, LIMIT = "#0072B2", "#b8b8b8", "#555555"
+
+
+def draw(results: dict[str, Any], path: pathlib.Path) -> None:
+  """One panel a batch size, on all cores; a bar a peer, fastest first."""
+  threads = max(s["threads"] for s in results["settings"])
+  settings = [s for s in results["settings"] if s["threads"] == threads]
+  settings.sort(key=lambda setting: setting["batch"])
+  rate = lambda setting, name: statistics.median(
+    table.rates(setting, name, "train")
+  )
+  names = sorted(  # as the first panel has it, so that a row is one peer
+    {name for setting in settings for name in setting["ways"]},
+    key=lambda name: -max(
+      rate(setting, name) for setting in settings if name in setting["ways"]
+    ),
+  )
+  fig, axes = plt.subplots(
+    1,
+    len(settings),
+    figsize=(2.4 + 2.9 * len(settings), 1.5 + 0.3 * len(names)),
+    sharex=True,
+    sharey=True,
+    squeeze=False,
+    layout="constrained",
+  )
+  for ax, setting in zip(axes[0], settings, strict=True):
+    for row, name in enumerate(names):
+      if name not in setting["ways"]:
+        continue
+      ours = name == "seqsum"
+      measured = table.rates(setting, name, "train")
+      middle = statistics.median(measured)
+      ax.barh(row, middle, height=0.7, color=OURS if ours else THEIRS)
+      ax.plot([min(measured), max(measured)], [row, row], color="black", lw=1)
+      ax.annotate(
+        f"{middle:,.0f}",
+        (max(measured), row),
+        (4, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=9,
+        fontweight="bold" if ours else "normal",
+        color=OURS if ours else "black",
+      )
+    for frames, label in ((table.PADDED, "padded"), (table.REAL, "no blanks")):
+      if place := table.limit(setting, frames, "train"):
+        ax.axvline(place, color=LIMIT, lw=1, ls=(0, (4, 3)), zorder=0)
+        ax.annotate(
+          f"limit, {label}\n{place:,.0f}",
+          (place, len(names) - 0.45),
+          (-3, 0),
+          textcoords="offset points",
+          ha="right",
+          va="bottom",
+          fontsize=8,
+          color=LIMIT,
+        )
+    ax.set_title(f"batch {setting['batch']}", loc="left", fontsize=10)
+    ax.set_yticks(range(len(names)), [table.LABELS[name] for name in names])
+    ax.set_ylim(len(names) + 0.6, -0.6)
+    ax.tick_params(axis="y", length=0)
+    ax.tick_params(axis="x", labelsize=8, colors=LIMIT)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.spines["bottom"].set_color(LIMIT)
+  for label in axes[0][0].get_yticklabels():
+    if label.get_text() == "seqsum":
+      label.set(color=OURS, fontweight="bold")
+  fig.suptitle(
+    f"Training, sequences per second on {threads} cores",
+    x=0.01,
+    ha="left",
+    fontsize=11,
+    fontweight="bold",
+  )
+  fig.savefig(path, dpi=150)
+  plt.close(fig)

@@ -6,6 +6,7 @@ NumPy and writes array_record, which can be read without TensorFlow too.
 """
 
 import hashlib
+import sys
 import threading
 from pathlib import Path
 
@@ -168,6 +169,8 @@ def prepare(data_dir: Path, manual_dir: Path | None):
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download import download_manager, util
 
+    if not sys.stderr.isatty():
+      tfds.disable_progress_bar()
     config = tfds.download.DownloadConfig(manual_dir=manual_dir)
     try:
       _builder(data_dir).download_and_prepare(download_config=config)

@@ -60,6 +60,7 @@ def _run(
   advance = compile_step(
     train_steps, session.devices, recipe=recipe, donate=True
   )
+  all_finite = jax.jit(is_finite)
   validation = session.evaluator(VALIDATION)
   images, labels = session.put(session.data.train)
 
@@ -94,7 +95,7 @@ def _run(
     if config.on_nonfinite == "continue":
       return
     first = int(totals.nonfinite)
-    if first != NEVER or not is_finite(state.params):
+    if first != NEVER or not all_finite(state.params):
       raise Diverged(
         f"the loss is inf or nan at step {min(first, step + 1):,}; the last "
         f"good checkpoint is that of step {checkpoints.latest_step or 0:,}: "

@@ -1,8 +1,18 @@
+import functools
+
+import jax
 import numpy as np
 import pytest
 
 from seqsum import evaluate
-from seqsum.evaluate import Evaluation
+from seqsum.evaluate import Evaluation, make_evaluator
+from seqsum.losses import build_objective
+from seqsum.mesh import make_mesh
+from seqsum.model import ConvEncoder, SequenceModel
+from seqsum.optimizers import build_optimizer
+from seqsum.sequences import Sampler
+from seqsum.step import TEST, VALIDATION, Recipe, init_state
+from seqsum.tasks import SUM
 
 
 @pytest.fixture
@@ -53,3 +63,60 @@ def test_break_down_by_hand(reading):
 
 def test_guess_the_mean_is_the_variance_of_the_targets(reading):
   assert evaluate.guess_the_mean(reading) == pytest.approx(np.var([5, 3, 5]))
+
+
+def make_recipe(batch_size=16):
+  encoder = functools.partial(
+    ConvEncoder, features=(2,), kernels=(5,), strides=(4,)
+  )
+  return Recipe(
+    model=SequenceModel(encoder=encoder, widths=(4,)),
+    objective=build_objective("mse"),
+    optimizer=build_optimizer("sgd", 0.1),
+    sampler=Sampler(SUM, batch_size),
+  )
+
+
+def test_held_out_sequences_are_fixed_and_can_be_drawn_again(images):
+  """Of the last batch half is read, spread over all lengths."""
+  recipe, mesh = make_recipe(), make_mesh(jax.devices()[:1])
+  params = init_state(recipe, 0, (28, 28, 1)).params
+  make = functools.partial(
+    make_evaluator,
+    mesh=mesh,
+    images=images[0],
+    labels=images[1],
+    sequences=24,
+    batch_size=16,
+  )
+  test = make(recipe, stream=TEST)
+  reading = test(params)
+  assert reading.predictions.shape == (24, 4)
+  np.testing.assert_array_equal(
+    np.bincount(reading.lengths, minlength=5), [0, 6, 6, 6, 6]
+  )
+  again = make(make_recipe(batch_size=8), stream=TEST)(params)
+  np.testing.assert_array_equal(reading.labels, again.labels)
+  other = make(recipe, stream=VALIDATION)(params)
+  assert (reading.labels != other.labels).any()
+
+  which = [20, 3]
+  frames = test.frames(reading, which)
+  for strip, n in zip(frames, which, strict=True):
+    length = reading.lengths[n]
+    np.testing.assert_array_equal(
+      strip[:length, 0, 0, 0] % 10, reading.labels[n, :length]
+    )
+    assert not strip[length:].any()
+
+
+def test_evaluation_can_be_asked_to_leave_off(images):
+  evaluator = make_evaluator(
+    make_recipe(),
+    make_mesh(jax.devices()[:1]),
+    TEST,
+    *images,
+    sequences=16,
+    batch_size=16,
+  )
+  assert evaluator(None, stop=True) is None

@@ -287,6 +287,19 @@ def test_a_batch_that_devices_cannot_share_is_refused(run, tmp_path):
   assert "8 device(s)" in done.stderr
 
 
+def test_eight_devices_start_as_one_does(finished, run, tmp_path):
+  done = run(
+    *QUICK,
+    f"--workdir={tmp_path}",
+    XLA_FLAGS="--xla_force_host_platform_device_count=8",
+  )
+  assert done.returncode == 0, done.stderr
+  config = json.loads((tmp_path / "config.json").read_text())
+  assert config["devices"]["count"] == 8
+  for ours, theirs in zip(lines(tmp_path)[:3], lines(finished[0])[:3]):
+    np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=1e-5)
+
+
 def test_no_config_no_run(run):
   done = run()
   assert done.returncode != 0

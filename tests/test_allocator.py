@@ -1,0 +1,37 @@
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import os
+from seqsum import allocator
+before = os.getpid()
+allocator.keep_memory()
+print(before, os.environ.get(allocator.VARIABLE), *__import__('sys').argv[1:])
+"""
+
+
+def start(**env):
+  process = subprocess.Popen(
+    [sys.executable, "-c", SCRIPT, "--a=b c"],
+    env={k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"} | env,
+    stdout=subprocess.PIPE,
+    text=True,
+  )
+  out, _ = process.communicate(timeout=30)
+  return process.pid, out
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="not glibc")
+def test_the_process_starts_anew_with_the_same_arguments_and_number():
+  pid, out = start()
+  assert out.startswith(f"{pid} glibc.malloc.hugetlb=1")
+  assert out.endswith("--a=b c\n")
+
+
+def test_a_variable_that_somebody_set_is_left_alone():
+  _, out = start(GLIBC_TUNABLES="glibc.malloc.check=0")
+  assert "glibc.malloc.check=0 " in out
