@@ -16,23 +16,25 @@ OURS, THEIRS, LIMIT = "#0072B2", "#b8b8b8", "#555555"
 
 
 def draw(results: dict[str, Any], path: pathlib.Path) -> None:
-  """One panel a batch size, on all cores; a bar a peer, fastest first."""
+  """One panel a batch size, on all cores; a bar a peer, a line its spread."""
   threads = max(s["threads"] for s in results["settings"])
   settings = [s for s in results["settings"] if s["threads"] == threads]
   settings.sort(key=lambda setting: setting["batch"])
   rate = lambda setting, name: statistics.median(
     table.rates(setting, name, "train")
   )
-  names = sorted(  # as the first panel has it, so that a row is one peer
+  names = sorted(  # by their best, the same in all panels: a row is one peer
     {name for setting in settings for name in setting["ways"]},
-    key=lambda name: -max(
-      rate(setting, name) for setting in settings if name in setting["ways"]
+    key=lambda name: (
+      -max(
+        rate(setting, name) for setting in settings if name in setting["ways"]
+      )
     ),
   )
   fig, axes = plt.subplots(
     1,
     len(settings),
-    figsize=(2.4 + 2.9 * len(settings), 1.5 + 0.3 * len(names)),
+    figsize=(2.4 + 2.9 * len(settings), 1.5 + 0.27 * len(names)),
     sharex=True,
     sharey=True,
     squeeze=False,
@@ -53,6 +55,7 @@ def draw(results: dict[str, Any], path: pathlib.Path) -> None:
         (4, 0),
         textcoords="offset points",
         va="center",
+        bbox={"color": "white", "pad": 0.6},  # a limit may run behind it
         fontsize=9,
         fontweight="bold" if ours else "normal",
         color=OURS if ours else "black",
@@ -62,17 +65,17 @@ def draw(results: dict[str, Any], path: pathlib.Path) -> None:
         ax.axvline(place, color=LIMIT, lw=1, ls=(0, (4, 3)), zorder=0)
         ax.annotate(
           f"limit, {label}\n{place:,.0f}",
-          (place, len(names) - 0.45),
+          (place, len(names) - 0.4),
           (-3, 0),
           textcoords="offset points",
           ha="right",
-          va="bottom",
+          va="top",
           fontsize=8,
           color=LIMIT,
         )
     ax.set_title(f"batch {setting['batch']}", loc="left", fontsize=10)
     ax.set_yticks(range(len(names)), [table.LABELS[name] for name in names])
-    ax.set_ylim(len(names) + 0.6, -0.6)
+    ax.set_ylim(len(names) + 0.5, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.tick_params(axis="x", labelsize=8, colors=LIMIT)
     ax.spines[["top", "right", "left"]].set_visible(False)

@@ -11,13 +11,13 @@ inside the compiled program, and that time counts; peers find theirs drawn.
 import dataclasses
 import os
 
-# First, as the command has it: what the program sets up on import is set up.
-import seqsum.main  # noqa: F401
 import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+# As the command has it: what the program sets up when imported is set up.
+import seqsum.main  # noqa: F401
 from benchmarks import network
 from benchmarks.network import Batch
 from configs import sum as experiment

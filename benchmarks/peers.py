@@ -9,7 +9,7 @@ others stopped by a signal: whatever the machine does beside, they share it.
 Ratios are taken within a round.
 
     python -m benchmarks.peers --check   # do all compute the same?
-    python -m benchmarks.peers --quick   # does it run? two minutes
+    python -m benchmarks.peers --quick   # does it run? a few minutes
 """
 
 import argparse
@@ -18,6 +18,7 @@ import os
 import pathlib
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def parse() -> argparse.Namespace:
   add("--one_core", type=numbers, default=[128], help="batches on one core")
   add("--threads", type=int, default=os.cpu_count(), help="that are all cores")
   add("--rounds", type=int, default=5)
-  add("--seconds", type=float, default=1.2, help="a block of training")
+  add("--seconds", type=float, default=1.0, help="a block of training")
   add("--mnist_dir", default="", help="'': scikit-learn's bundled digits")
   add("--out", default=str(ROOT / "benchmarks/results/peers"))
   add("--quick", action="store_true", help="batch 32, two short rounds")
@@ -137,29 +138,26 @@ def measure(names, folder, batch, threads, flags, results, say) -> None:
   setting = {"batch": batch, "threads": threads, "ways": {}, "rounds": []}
   results["settings"].append(setting)
   try:
-    for name in names:
-      try:
-        begin = time.perf_counter()
-        process = Process(name, folder, batch, threads)
-        live[name] = process
-        born = process.ask("start")[0]
-        seconds = time.perf_counter() - begin
-        ways = {"train": tune(process, "train", batch, flags.seconds)}
-        memory = process.ask("memory")[0]  # of training alone
-        ways["predict"] = tune(process, "predict", batch, flags.seconds / 2)
-      except Failed as error:
-        live.pop(name).kill()
-        say(f"  {name} is left out: {error}")
-        continue
-      setting["ways"][name] = ways
-      say(
-        f"  {name}: first step after {seconds:.1f} s, "
-        f"{born['parameters']:,} parameters, {memory:,.0f} MB, "
-        f"by {ways['train']['way']} and {ways['predict']['way']}"
+    # One after the other if starts are noted, otherwise side by side.
+    with ThreadPoolExecutor(1 if first else threads) as pool:
+      started = pool.map(
+        lambda name: start(live, name, folder, batch, threads), names
       )
-      if first:
-        results["versions"] |= born.pop("versions")
-        results["starts"][name] = born | {"cold": seconds, "memory": memory}
+      for name, (answer, seconds) in zip(names, started, strict=True):
+        if answer is None:
+          say(f"  {name} is left out: {live.pop(name).last_words}")
+        elif first:
+          count = answer["parameters"]
+          say(f"  {name}: first step after {seconds:.1f} s, {count:,} numbers")
+          results["versions"] |= answer.pop("versions")
+          results["starts"][name] = answer | {"cold": seconds}
+    for name, process in live.items():
+      ways = {"train": tune(process, "train", batch, flags.seconds)}
+      if first:  # before anything but training took any
+        results["starts"][name]["memory"] = process.ask("memory")[0]
+      ways["predict"] = tune(process, "predict", batch, flags.seconds / 2)
+      setting["ways"][name] = ways
+      say(f"  {name}: {ways['train']['way']}, {ways['predict']['way']}")
     for n in range(flags.rounds):
       order = list(live)[:: 1 if n % 2 else -1]  # nobody is always after X
       rates = {}
@@ -182,11 +180,26 @@ def measure(names, folder, batch, threads, flags, results, say) -> None:
       process.kill()
   for name in CACHING if first else ():  # again, with what they compiled
     if name in live:
-      begin = time.perf_counter()
-      process = Process(name, folder, batch, threads)
-      process.ask("start")
-      results["starts"][name]["warm"] = time.perf_counter() - begin
-      process.kill()
+      again = {}
+      results["starts"][name]["warm"] = start(
+        again, name, folder, batch, threads
+      )[1]
+      again[name].kill()
+
+
+def start(live, name, folder, batch, threads) -> tuple[dict | None, float]:
+  """Adds a process to the living ones and sees it through its first step.
+
+  Returns:
+    What it answers, None if it died; and the seconds since it was called.
+  """
+  begin = time.perf_counter()
+  live[name] = Process(name, folder, batch, threads)
+  try:
+    answer = live[name].ask("start")[0]
+  except Failed:
+    answer = None
+  return answer, time.perf_counter() - begin
 
 
 def tune(process: Process, kind: str, batch: int, seconds: float) -> dict:

@@ -40,7 +40,6 @@ def environment(
     "JAX_PLATFORMS": "cpu",
     "KERAS_BACKEND": keras,
     "TF_CPP_MIN_LOG_LEVEL": "3",
-    "TF_ENABLE_ONEDNN_OPTS": "1",
     "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
     "BENCHMARK_COMPILATION_CACHE": str(folder / "xla"),
   }
@@ -75,12 +74,14 @@ class Process:
   """
 
   def __init__(self, name: str, folder: pathlib.Path, batch: int, threads: int):
+    self.name = name
     variables = environment(folder, threads, PEERS[name][1])
     variables["BENCHMARK_DATA"] = (folder / "name").read_text()
     variables["BENCHMARK_DATA_DIR"] = str(folder)
     # A run's folder belongs to one config: one each.
     variables["BENCHMARK_WORKDIR"] = tempfile.mkdtemp(dir=folder)
-    self._errors = tempfile.TemporaryFile("w+", dir=folder)
+    # Kept open as long as the process lives, closed in `kill`.
+    self._errors = tempfile.TemporaryFile("w+", dir=folder)  # noqa: SIM115
     self._child = subprocess.Popen(
       [
         sys.executable,
@@ -112,11 +113,16 @@ class Process:
       answer = json.loads(self._child.stdout.readline())
     except (BrokenPipeError, json.JSONDecodeError) as error:
       self._child.wait(10)
-      self._errors.seek(0)
-      last = self._errors.read().strip().splitlines()[-1:]
-      raise Failed(" ".join(last) or f"exit {self._child.poll()}") from error
+      raise Failed(f"{self.name}: {self.last_words}") from error
     self._signal(signal.SIGSTOP)
     return answer["result"], answer["seconds"]
+
+  @property
+  def last_words(self) -> str:
+    """The last line that the process wrote to stderr."""
+    self._errors.seek(0)
+    lines = self._errors.read().strip().splitlines()
+    return lines[-1] if lines else f"exit {self._child.poll()}"
 
   def kill(self) -> None:
     self._signal(signal.SIGKILL)

@@ -9,7 +9,7 @@ import jax
 from etils import epath
 from ml_collections import ConfigDict
 
-from seqsum import evaluate, folder, results
+from seqsum import allocator, evaluate, folder, results
 from seqsum.metrics import NEVER, Totals
 from seqsum.parallel import compile_step
 from seqsum.progress import Progress
@@ -110,6 +110,7 @@ def _run(
         rate = len(reading.lengths) / (time.perf_counter() - start)
         write("validation", evaluate.measure(reading, recipe.per_step), rate)
         progress.validation(writer.history[-1])
+        allocator.give_back()
       mark = time.perf_counter(), step
     if stop or step == schedule.total:
       break
@@ -133,6 +134,7 @@ def _run(
       write("train", jax.device_get(totals).means(), rate)
       progress.training(writer.history[-1])
       totals = session.put(Totals.zero())
+      allocator.give_back()
       mark = time.perf_counter(), step
     if schedule.is_checkpoint(step):
       check_finite()

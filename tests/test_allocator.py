@@ -35,3 +35,29 @@ def test_the_process_starts_anew_with_the_same_arguments_and_number():
 def test_a_variable_that_somebody_set_is_left_alone():
   _, out = start(GLIBC_TUNABLES="glibc.malloc.check=0")
   assert "glibc.malloc.check=0 " in out
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="not glibc")
+def test_what_is_kept_can_be_given_back():
+  script = """
+import re
+from seqsum import allocator
+def resident():
+  with open("/proc/self/status") as f:
+    return int(re.search(r"VmRSS:\\s+(\\d+)", f.read())[1]) >> 10
+allocator.keep_memory()
+blocks = [bytearray(1 << 16) for _ in range(3200)]  # 200 MB
+del blocks
+kept = resident()
+allocator.give_back()
+print(kept - resident())
+"""
+  done = subprocess.run(
+    [sys.executable, "-c", script],
+    env={k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"},
+    capture_output=True,
+    text=True,
+    check=True,
+    timeout=30,
+  )
+  assert int(done.stdout) > 150

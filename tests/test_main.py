@@ -296,7 +296,8 @@ def test_eight_devices_start_as_one_does(finished, run, tmp_path):
   assert done.returncode == 0, done.stderr
   config = json.loads((tmp_path / "config.json").read_text())
   assert config["devices"]["count"] == 8
-  for ours, theirs in zip(lines(tmp_path)[:3], lines(finished[0])[:3]):
+  pairs = zip(lines(tmp_path)[:3], lines(finished[0])[:3], strict=True)
+  for ours, theirs in pairs:
     np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=1e-5)
 
 

@@ -1,0 +1,160 @@
+"""Where a step's time goes, by part, and what the compiled program costs.
+
+    python -m benchmarks.profile --batch=128
+
+Each part is compiled alone, at the size that it has in the step, and timed in
+turns with the others and with a product of two 1,024 x 1,024 matrices, which
+tells how fast the machine is at that moment. Parts that the compiler fuses in
+the whole step are slower alone, so they add up to more than the step.
+"""
+
+import argparse
+import functools
+import statistics
+import time
+
+from seqsum import allocator
+
+if __name__ == "__main__":
+  allocator.keep_memory()
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from configs import sum as post
+from seqsum.cells import PackedGRU
+from seqsum.convolution import add_bias, plain, shifted
+from seqsum.experiment import build_recipe
+from seqsum.mesh import make_mesh
+from seqsum.metrics import Totals
+from seqsum.parallel import compile_init, compile_step, compiler_options
+from seqsum.step import train_steps
+
+SIDE = 1024
+
+
+def normal(*shape: int) -> jax.Array:
+  return jax.random.normal(jax.random.key(len(shape)), shape)
+
+
+def parts(batch_size: int) -> dict[str, tuple]:
+  """Name -> (function, arguments), the parts of a step on packed frames."""
+  recipe = build_recipe(post.get_config())
+  rows = tuple(n * batch_size // 128 for n in recipe.sampler.rows())
+  frames = sum(rows)
+  pixels = jnp.ones((frames, 28, 28, 1), jnp.uint8)
+  hidden, filters = normal(frames, 25, 25, 8), normal(frames, 23, 23, 16)
+  kernels = normal(4, 4, 1, 8), normal(3, 3, 8, 16)
+  features, gates = normal(frames, 8464), [normal(frames, 200)] * 3
+  weights = [normal(8464, 200)] * 3
+  optimizer = optax.rmsprop(1e-3, decay=0.9, eps=1e-7)
+  gru = PackedGRU(200)
+  gru_inputs = normal(frames, 200)
+  gru_params = gru.init(jax.random.key(0), gru_inputs, rows)
+
+  def first(kernel, bias, pixels):
+    x = pixels.astype(jnp.float32) / 255
+    return jnp.tanh(add_bias(shifted(x, kernel), bias))
+
+  def second(x, kernel, bias):
+    return jnp.tanh(add_bias(plain(x, kernel), bias))
+
+  def back(function, gradient, *inputs):
+    return jax.vjp(function, *inputs)[1](gradient)
+
+  def update(params, state, grads):
+    updates, state = optimizer.update(grads, state)
+    return optax.apply_updates(params, updates), state
+
+  def recurrence(params, x):
+    return jnp.square(gru.apply(params, x, rows)).sum()
+
+  side = normal(SIDE, SIDE)
+  return {
+    "product of 1,024^3": (lambda a: a @ a, (side,)),
+    "first convolution, tanh": (first, (kernels[0], jnp.ones(8), pixels)),
+    "the first, with gradients": (
+      lambda p, g, k, b: back(functools.partial(first, pixels=p), g, k, b),
+      (pixels, hidden, kernels[0], jnp.ones(8)),
+    ),
+    "second convolution, tanh": (second, (hidden, kernels[1], jnp.ones(16))),
+    "the second, with gradients": (
+      functools.partial(back, second),
+      (filters, hidden, kernels[1], jnp.ones(16)),
+    ),
+    "projection": (lambda x, w: [x @ k for k in w], (features, weights)),
+    "projection, gradient of its inputs": (
+      lambda g, w: sum(a @ k.T for a, k in zip(g, w, strict=True)),
+      (gates, weights),
+    ),
+    "projection, gradient of its kernels": (
+      lambda x, g: [x.T @ a for a in g],
+      (features, gates),
+    ),
+    "a GRU of 200 on 200, both ways": (
+      jax.grad(recurrence, argnums=(0, 1)),
+      (gru_params, gru_inputs),
+    ),
+    "RMSProp of the projection": (
+      update,
+      (weights, optimizer.init(weights), weights),
+    ),
+  }
+
+
+def whole_step(batch_size: int):
+  """(function without arguments that takes a step, the compiled program)."""
+  config = post.get_config()
+  config.batch_size = batch_size
+  recipe, mesh = build_recipe(config), make_mesh(jax.devices()[:1])
+  images = jnp.zeros((1_000, 28, 28, 1), jnp.uint8)
+  labels = jnp.zeros((1_000,), jnp.int32)
+  state = compile_init(recipe, mesh, (28, 28, 1))(0)
+  step = compile_step(train_steps, mesh, recipe=recipe, donate=True)
+  last = [state]
+
+  def run():
+    last[0], totals = step(last[0], Totals.zero(), 0, images, labels, None)
+    return totals
+
+  lowered = step.lower(state, Totals.zero(), 0, images, labels, None)
+  return run, lowered.compile()
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--batch", type=int, default=128)
+  parser.add_argument("--rounds", type=int, default=20)
+  flags = parser.parse_args()
+
+  runs = {}
+  for name, (function, inputs) in parts(flags.batch).items():
+    options = compiler_options()
+    compiled = jax.jit(function, compiler_options=options).lower(*inputs)
+    runs[name] = functools.partial(compiled.compile(), *inputs)
+  runs["the whole step"], program = whole_step(flags.batch)
+
+  times = {name: [] for name in runs}
+  for _ in range(flags.rounds + 1):
+    for name, run in runs.items():
+      start = time.perf_counter()
+      jax.block_until_ready(run())
+      times[name].append(1e3 * (time.perf_counter() - start))
+  unit = statistics.median(times["product of 1,024^3"][1:])
+  print(f"batch {flags.batch}, {flags.rounds} rounds\n")
+  print("| part | median ms | lowest ms | products of 1,024^3 |")
+  print("|---|---|---|---|")
+  for name, found in times.items():
+    middle, low = statistics.median(found[1:]), min(found[1:])
+    print(f"| {name} | {middle:.1f} | {low:.1f} | {middle / unit:.2f} |")
+  cost, memory = program.cost_analysis(), program.memory_analysis()
+  print(
+    f"\nthe step by XLA's count: {cost['flops'] / 1e9:.2f} GFLOP, "
+    f"{cost['bytes accessed'] / 1e6:.0f} MB read and written, "
+    f"{memory.temp_size_in_bytes / 1e6:.0f} MB of temporary buffers"
+  )
+
+
+if __name__ == "__main__":
+  main()
