@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from benchmarks.worker import PEERS
+from seqsum import allocator
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -36,6 +37,7 @@ def environment(
 ) -> dict[str, str]:
   """Variables for a child: CPU only, caches in `folder`, so many threads."""
   names = {
+    allocator.VARIABLE: allocator.SETTING,  # the same memory for all
     "CUDA_VISIBLE_DEVICES": "",
     "JAX_PLATFORMS": "cpu",
     "KERAS_BACKEND": keras,

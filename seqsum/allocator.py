@@ -23,6 +23,7 @@ TUNABLES = {
   "trim_threshold": (1 << 31) - 1,  # bytes free at the top before trimming
   "top_pad": 1 << 27,  # bytes asked for in advance
 }
+SETTING = ":".join(f"glibc.malloc.{k}={v}" for k, v in TUNABLES.items())
 
 
 def is_glibc() -> bool:
@@ -47,7 +48,5 @@ def keep_memory() -> None:
   """
   if VARIABLE in os.environ or not is_glibc():
     return
-  os.environ[VARIABLE] = ":".join(
-    f"glibc.malloc.{name}={value}" for name, value in TUNABLES.items()
-  )
+  os.environ[VARIABLE] = SETTING
   os.execv(sys.executable, sys.orig_argv)
