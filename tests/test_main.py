@@ -173,6 +173,7 @@ def wait_for_step(process, workdir, step):
   raise AssertionError(process.communicate())
 
 
+@pytest.mark.slow
 def test_killed_thrice_ends_as_if_never_killed(
   finished, environment, run, tmp_path
 ):
@@ -196,6 +197,7 @@ def test_killed_thrice_ends_as_if_never_killed(
   assert ours == theirs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("number", "code", "report"),
   [(signal.SIGINT, 130, True), (signal.SIGTERM, 143, False)],
@@ -219,6 +221,7 @@ def test_asked_to_stop_it_saves_and_can_go_on(
   assert_same_run(workdir, finished[0])
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run(run, tmp_path):
   flags = (*QUICK, "--config.optimizer.learning_rate=1e30")
   workdir = tmp_path / "diverged"
@@ -287,6 +290,7 @@ def test_a_batch_that_devices_cannot_share_is_refused(run, tmp_path):
   assert "8 device(s)" in done.stderr
 
 
+@pytest.mark.slow
 def test_eight_devices_start_as_one_does(finished, run, tmp_path):
   done = run(
     *QUICK,
