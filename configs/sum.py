@@ -4,6 +4,9 @@
 
 Convolutions read each frame, two GRU layers read the frames, one number comes
 out. Nothing tells the network what a digit is: it sees sums only.
+
+Two cores of a shared virtual machine took 37 minutes; test mse 0.77, 82.4% of
+the sums exact. The post reported 0.61.
 """
 
 import ml_collections
