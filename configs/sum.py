@@ -44,6 +44,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.model = ml_collections.ConfigDict()
   config.model.core = "gru"
   config.model.recurrence = "fused"  # or flax: plain, slower, the same values
+  config.model.remat = 0  # frames encoded at a time, and again for gradients
   config.model.activation = "tanh"  # of the convolutions
   config.model.conv = ml_collections.ConfigDict()
   config.model.conv.features = (8, 16)

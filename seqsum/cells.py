@@ -9,6 +9,7 @@ from seqsum import packing
 from seqsum.packing import Rows
 from seqsum.shapes import Packed
 
+Gates = tuple[Packed, Packed, Packed]  # of reset, update and candidate
 kernel_init = nn.initializers.glorot_uniform()  # as Keras
 recurrent_init = nn.initializers.orthogonal()
 
@@ -52,18 +53,23 @@ class PackedGRU(nn.Module):
   features: int
   dtype: DTypeLike = jnp.float32
 
-  @nn.compact
-  def __call__(self, inputs: Packed, rows: Rows) -> Packed:
-    """[N, F] -> [N, features], the carry after each step."""
-    width, dtype = self.features, self.dtype
-    gates = [  # [N, features] each
-      nn.Dense(width, kernel_init=kernel_init, dtype=dtype, name=name)(inputs)
-      for name in ("ir", "iz", "in")
-    ]
-    hr, hz, hn = (
-      _Affine(width, name == "hn", recurrent_init, name=name)(width)
-      for name in ("hr", "hz", "hn")
+  def setup(self):
+    for name in ("ir", "iz", "in"):  # `in` is a word of Python's
+      dense = nn.Dense(self.features, kernel_init=kernel_init, dtype=self.dtype)
+      setattr(self, name, dense)
+    self.hr, self.hz, self.hn = (
+      _Affine(self.features, use_bias, recurrent_init)
+      for use_bias in (False, False, True)
     )
+
+  def project(self, inputs: Packed) -> Gates:
+    """[N, F] -> three [N, features], what the inputs give to each gate."""
+    return tuple(getattr(self, name)(inputs) for name in ("ir", "iz", "in"))
+
+  def __call__(self, gates: Gates, rows: Rows) -> Packed:
+    """Three of `project` -> [N, features], the carry after each step."""
+    width, dtype = self.features, self.dtype
+    hr, hz, hn = (affine(width) for affine in (self.hr, self.hz, self.hn))
     kernel = jnp.concatenate([hr[0], hz[0], hn[0]], axis=1).astype(dtype)
     bias = hn[1].astype(dtype)[None, :]
 
@@ -77,4 +83,4 @@ class PackedGRU(nn.Module):
       return carry, carry
 
     start = jnp.zeros((rows[0], width), dtype)
-    return packing.scan(step, start, tuple(gates), rows)
+    return packing.scan(step, start, gates, rows)

@@ -4,7 +4,7 @@ Whatever is inf or nan is counted and said, never drawn as a number.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,6 @@ def learning_curves(
     references: Name -> mse, drawn as level lines.
     best_step: The validation to mark, if any.
   """
-  from matplotlib.patheffects import withStroke
-
   lines = [line for line in history if line["split"] != "test"]
   # A validation ends an epoch; before the first there is no epoch to count in.
   ends = [line for line in lines if line["split"] == "validation"]
@@ -54,47 +52,26 @@ def learning_curves(
     top = {"transform": error.get_xaxis_transform(), "color": VERMILION}
     error.plot(lost, [0.97] * len(lost), "x", clip_on=False, **top)
     error.text(lost[0], 0.92, "not finite", va="top", ha="center", **top)
-  end = max((line["step"] for line in lines), default=1) / unit
-  points = np.concatenate([line.get_xydata() for line in error.lines[:2]])
-  left = points[:, 0] < end / 2
+  levels = []
   for name, mse in references.items():
-    if not (_is_finite(mse) and mse > 0):
-      continue
-    # The words go to the half where the curves are further away.
-    away = np.nan_to_num(np.abs(np.log(points[:, 1] / mse)), nan=np.inf)
-    room = [np.min(away, where=half, initial=np.inf) for half in (left, ~left)]
-    side = int(np.argmax(room))
-    error.axhline(mse, color=INK, lw=1, ls=(0, (1, 3)), zorder=1)
-    error.annotate(
-      f"{name}: {number(mse)}",
-      (side, mse),
-      (2 - 4 * side, 3),
-      xycoords=error.get_yaxis_transform(),
-      textcoords="offset points",
-      ha=("left", "right")[side],
-      fontsize=9,
-    )
+    if _is_finite(mse) and mse > 0:
+      error.axhline(mse, color=INK, lw=1, ls=(0, (1, 3)), zorder=1)
+      levels.append((mse, name, INK))
   for line in ends:
     if line["step"] == best_step and _is_finite(line["mse"]):
       at = line["step"] / unit, line["mse"]
-      error.plot(*at, "o", ms=10, mfc="none", mec=INK, mew=1.2)
-      error.annotate(
-        f"best: {number(line['mse'])}",
-        at,
-        (0, 10),
-        textcoords="offset points",
-        ha="right",
-        weight="bold",
-        path_effects=[withStroke(linewidth=3, foreground="white")],
-      )
+      error.plot(*at, "o", ms=10, mfc="none", mec=INK, mew=1.2, clip_on=False)
+      levels.append((line["mse"], "best", BLUE))
   error.set_yscale("log")
   error.yaxis.set_major_formatter(lambda y, _: number(y))
   error.margins(y=0.12)
+  _name_levels(error, levels)
   error.set_ylabel("mean squared error")
   exact.set_ylabel("exactly right (%)")
   exact.set_ylim(0, 100)
   exact.set_xlabel("epoch" if ends else "training step")
   exact.legend(loc="best", labelcolor="linecolor", handlelength=1.2)
+  end = max((line["step"] for line in lines), default=1) / unit
   exact.set_xlim(0, end * 1.02)
   exact.xaxis.get_major_locator().set_params(integer=True)
   if not lines:
@@ -106,6 +83,27 @@ def learning_curves(
 def _is_finite(value: float | None) -> bool:
   """False of inf and nan, which metrics.jsonl has as null."""
   return value is not None and math.isfinite(value)
+
+
+def _name_levels(axes: Any, levels: Iterable[tuple[float, str, str]]) -> None:
+  """Says (value, name, colour) beside log axes, where no curve is in the way.
+
+  Words that would lie on each other move up; each is two lines of text high.
+  """
+  free = -math.inf
+  low, high = np.log(axes.get_ylim())
+  for value, name, color in sorted(levels):
+    free = max(free, (math.log(value) - low) / (high - low))
+    axes.text(
+      1.02,
+      free,
+      f"{name}\n{number(value)}",
+      color=color,
+      va="center",
+      fontsize=9,
+      transform=axes.transAxes,
+    )
+    free += 0.13
 
 
 def _add_clock(axes: Any, times: Sequence[tuple[float, float]]) -> None:

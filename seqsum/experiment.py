@@ -133,6 +133,17 @@ def build_model(config: ConfigDict, outputs: int) -> SequenceModel:
       f"must be {len(conv.features)} numbers, as config.model.conv.features",
     )
   choose("config.model.core", config.model.core, CORES)
+  fused = choose(
+    "config.model.recurrence", config.model.recurrence, RECURRENCES
+  )
+  remat = config.model.remat
+  require(remat >= 0, "config.model.remat", remat, "must be at least 0")
+  require(
+    fused or not remat,
+    "config.model.remat",
+    remat,
+    "needs config.model.recurrence='fused'",
+  )
   return SequenceModel(
     encoder=functools.partial(
       ConvEncoder,
@@ -145,9 +156,8 @@ def build_model(config: ConfigDict, outputs: int) -> SequenceModel:
     ),
     widths=tuple(config.model.gru),
     outputs=outputs,
-    fused=choose(
-      "config.model.recurrence", config.model.recurrence, RECURRENCES
-    ),
+    fused=fused,
+    remat=remat,
     dtype=choose("config.model.dtype", config.model.dtype, DTYPES),
   )
 

@@ -17,6 +17,8 @@ from seqsum import allocator
 if __name__ == "__main__":
   allocator.keep_memory()  # starts anew, so it comes before what takes long
 
+import ast
+import contextlib
 import json
 import os
 import pathlib
@@ -89,7 +91,11 @@ def parse_flags(argv: list[str]) -> list[str]:
       flags.FLAGS.verbosity = -1  # warnings; app.run would make it 0
     return rest
   except (AttributeError, KeyError) as error:
-    words = " ".join(str(error).replace("\\n", " ").split()).replace("\\", "")
+    words = str(error)
+    with contextlib.suppress(SyntaxError, ValueError):
+      while True:  # a KeyError's words are the repr of a repr
+        words = ast.literal_eval(words)
+    words = " ".join(words.split())
     raise InputError(f"unknown config field {words}") from error
   except (flags.Error, OSError, SyntaxError, ValueError) as error:
     raise InputError(" ".join(str(error).split())) from error

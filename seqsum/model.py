@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from seqsum import packing
-from seqsum.cells import PackedGRU, kernel_init, recurrent_init
+from seqsum.cells import Gates, PackedGRU, kernel_init, recurrent_init
 from seqsum.convolution import Conv
 from seqsum.errors import require
 from seqsum.packing import Rows
@@ -93,6 +93,9 @@ class SequenceModel(nn.Module):
     widths: Features of each recurrent layer.
     outputs: K, numbers that the head gives at each step.
     fused: Which of the two recurrences.
+    remat: Encode so many frames at a time and keep nothing of it but what the
+      recurrence reads; the backward pass encodes them again. 0: keep all.
+      'fused' only.
     dtype: Of the computation; parameters and outputs are float32.
   """
 
@@ -100,6 +103,7 @@ class SequenceModel(nn.Module):
   widths: tuple[int, ...] = (200, 100)
   outputs: int = 1
   fused: bool = True
+  remat: int = 0
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
@@ -118,9 +122,14 @@ class SequenceModel(nn.Module):
     if self.fused:
       rows = rows or (batch,) * time
       x = packing.pack(frames, rows)  # [N, H, W, C]
-      x = self.encoder(dtype=self.dtype, name="encoder")(self._scale(x))
-      for i, width in enumerate(self.widths):
-        x = PackedGRU(width, dtype=self.dtype, name=f"gru_{i}")(x, rows)
+      encoder = self.encoder(dtype=self.dtype, name="encoder")
+      first, *others = (
+        PackedGRU(width, dtype=self.dtype, name=f"gru_{i}")
+        for i, width in enumerate(self.widths)
+      )
+      x = first(self._read(encoder, first, x), rows)
+      for gru in others:
+        x = gru(gru.project(x), rows)
       return packing.unpack(head(x.astype(jnp.float32)), rows, batch)
     # The name of a module lifted by nn.vmap is that of its parameters.
     over_time = nn.vmap(
@@ -142,6 +151,30 @@ class SequenceModel(nn.Module):
       )
       x = nn.RNN(cell)(x)  # [B, T, width]
     return head(x.astype(jnp.float32))
+
+  def _read(
+    self, encoder: ConvEncoder, gru: PackedGRU, images: jax.Array
+  ) -> Gates:
+    """[N, H, W, C] -> what the first recurrent layer gets of each image."""
+
+    def read(encoder, gru, images):
+      return gru.project(encoder(self._scale(images)))
+
+    if not self.remat:
+      return read(encoder, gru, images)
+    count = -(-len(images) // self.remat)  # chunks, the last one filled up
+    late = [(0, count * self.remat - len(images))] + [(0, 0)] * 3
+    chunks = jnp.pad(images, late).reshape(-1, self.remat, *images.shape[1:])
+    over_chunks = nn.scan(
+      nn.remat(lambda encoder, _, x, gru: ((), read(encoder, gru, x))),
+      variable_broadcast="params",
+      split_rngs={"params": False},
+      in_axes=(0, nn.broadcast),
+    )
+    _, gates = over_chunks(encoder, (), chunks, gru)
+    return jax.tree.map(
+      lambda x: jax.lax.collapse(x, 0, 2)[: len(images)], gates
+    )
 
   def _scale(self, frames: jax.Array) -> jax.Array:
     if jnp.issubdtype(frames.dtype, jnp.integer):

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from seqsum.shapes import Packed
 
 Rows = tuple[int, ...]
-UNROLL = 8  # steps of a scan that are laid out in a row
+UNROLL = 8  # a run of at most so many steps is no loop but laid out
 
 
 def runs(rows: Rows) -> Iterator[tuple[slice, slice, int]]:
@@ -85,6 +85,7 @@ def scan(
       lambda x, place=place, n=n: x[place].reshape(-1, n, *x.shape[1:]), inputs
     )
     carry = jax.tree.map(lambda c, n=n: c[:n], carry)
-    carry, out = jax.lax.scan(step, carry, block, unroll=min(length, UNROLL))
+    unroll = length if length <= UNROLL else 1
+    carry, out = jax.lax.scan(step, carry, block, unroll=unroll)
     outputs.append(jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:]), out))
   return jax.tree.map(lambda *ys: jnp.concatenate(ys), *outputs)

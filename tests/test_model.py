@@ -82,6 +82,23 @@ def test_fused_equals_plain_in_values_and_gradients(bundled, packed):
   )
 
 
+@pytest.mark.parametrize("chunk", [1, 5, 20, 64])
+def test_rematerialisation_changes_nothing(frames, chunk):
+  rows = (8, 6, 4, 2)  # 20 frames
+  make_params = lambda m: m.init(jax.random.key(0), frames[:1, :1])
+  kept, again = make(True), make(True, remat=chunk)
+  params = make_params(kept)
+  jax.tree.map(np.testing.assert_array_equal, params, make_params(again))
+  grad = jax.value_and_grad(
+    lambda params, model: (model.apply(params, frames, rows) ** 2).sum()
+  )
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
+    grad(params, kept),
+    grad(params, again),
+  )
+
+
 def test_the_plain_recurrence_is_a_loop_over_cells(frames):
   """nn.RNN and nn.vmap against cells and encoders called by hand."""
   model = make(False)
