@@ -36,6 +36,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.sequence.min_len = 1  # digits
   config.sequence.max_len = 4
   config.sequence.packed = True  # equal shares of every length: no blanks
+  config.sequence.shift = 0  # training frames are moved by up to so many pixels
 
   config.task = ml_collections.ConfigDict()
   config.task.name = "sum"  # or product

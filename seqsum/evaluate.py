@@ -133,7 +133,7 @@ def make_evaluator(
   batch_size: int,
 ) -> Evaluator:
   """An evaluator; nothing is compiled before it is called."""
-  sampler = dataclasses.replace(recipe.sampler, batch_size=batch_size)
+  sampler = dataclasses.replace(recipe.sampler, batch_size=batch_size, shift=0)
   recipe = dataclasses.replace(recipe, sampler=sampler)
   return Evaluator(
     step=compile_step(eval_step, mesh, recipe=recipe, donate=False),

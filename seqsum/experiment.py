@@ -190,6 +190,7 @@ def build_recipe(config: ConfigDict) -> Recipe:
       min_len=config.sequence.min_len,
       max_len=config.sequence.max_len,
       packed=config.sequence.packed,
+      shift=config.sequence.shift,
     ),
     per_step=config.task.per_step,
   )

@@ -11,10 +11,12 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from seqsum import augment
 from seqsum.errors import InputError, require
 from seqsum.shapes import Frames, Images, Key, Labels, Lengths, Values
 from seqsum.tasks import Task
 
+SHIFT = 1  # the stream of a batch's key that moves frames
 MAX_LEVELS = 16  # distinct row counts of a packed batch, see `Sampler.rows`
 
 
@@ -48,6 +50,8 @@ class Sampler:
       number of rows that are still alive at step t is known before anything
       runs (`rows`), and no blank frame need be computed. Otherwise each length
       is drawn by itself.
+    shift: Each frame is moved by up to so many pixels up or down and left or
+      right, all moves equally likely; see `augment.shift`.
   """
 
   task: Task
@@ -55,12 +59,16 @@ class Sampler:
   min_len: int = 1
   max_len: int = 4
   packed: bool = True
+  shift: int = 0
 
   def __post_init__(self):
     positive = "must be at least 1"
     require(self.batch_size >= 1, "batch_size", self.batch_size, positive)
     require(self.max_len >= 1, "sequence.max_len", self.max_len, positive)
     require(self.min_len >= 1, "sequence.min_len", self.min_len, positive)
+    require(
+      self.shift >= 0, "sequence.shift", self.shift, "must not be negative"
+    )
     if self.min_len > self.max_len:
       raise InputError(
         f"sequence.min_len={self.min_len} is above "
@@ -132,13 +140,22 @@ class Sampler:
     shape = (self.batch_size, self.max_len)
     lengths = self.draw_lengths(length_key)
     index = jax.random.randint(index_key, shape, 0, images.shape[0])
-    lengths, index = (  # [B, ...] -> [B / shards, ...]
-      x.reshape(-1, shards, *x.shape[1:])[:, shard] for x in (lengths, index)
+    most = self.shift
+    moves = jax.random.randint(
+      jax.random.fold_in(key, SHIFT), (*shape, 2), -most, most + 1
+    )
+    lengths, index, moves = (  # [B, ...] -> [B / shards, ...]
+      x.reshape(-1, shards, *x.shape[1:])[:, shard]
+      for x in (lengths, index, moves)
     )
     images, labels = jnp.asarray(images), jnp.asarray(labels)
     step = jnp.arange(self.max_len)[None, :]
     real = step < lengths[:, None]  # [B, T]
-    frames = jnp.where(real[..., None, None, None], images[index], 0)
+    frames = images[index]
+    if most:
+      flat, moves = (jax.lax.collapse(x, 0, 2) for x in (frames, moves))
+      frames = augment.shift(flat, moves, most).reshape(frames.shape)
+    frames = jnp.where(real[..., None, None, None], frames, 0)
     digits = jnp.where(real, labels[index], 0)
     return SequenceBatch(
       frames=frames,

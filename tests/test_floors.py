@@ -7,7 +7,16 @@ import seqsum
 
 FLOORS = (
   {"allocator", "errors", "shapes", "stopping"},
-  {"array_cache", "folder", "idx", "mesh", "metrics", "packing", "tasks"},
+  {
+    "array_cache",
+    "augment",
+    "folder",
+    "idx",
+    "mesh",
+    "metrics",
+    "packing",
+    "tasks",
+  },
   {"mnist", "optdigits"},
   {"digits"},
   {

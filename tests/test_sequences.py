@@ -85,9 +85,32 @@ def test_long_sequences_have_few_levels_and_lose_little():
   assert sum(rows) < 1.1 * 128 * 1025 / 2
 
 
+def test_shifted_frames_are_those_of_the_same_batch_moved(bundled):
+  """Every move of -1..1 by -1..1 is drawn, each frame for itself."""
+  still = draw(Sampler(SUM, 64), 4, bundled.train)
+  moved = draw(Sampler(SUM, 64, shift=1), 4, bundled.train)
+  for name in ("lengths", "labels", "targets"):
+    np.testing.assert_array_equal(getattr(still, name), getattr(moved, name))
+  frames = np.pad(still.frames, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)))
+  seen = collections.Counter()
+  for i, length in enumerate(np.asarray(still.lengths)):
+    for t in range(length):
+      found = [
+        (1 - y, 1 - x)
+        for y in range(3)
+        for x in range(3)
+        if (frames[i, t, y : y + 28, x : x + 28] == moved.frames[i, t]).all()
+      ]
+      assert len(found) == 1
+      seen.update(found)
+    assert not np.asarray(moved.frames)[i, length:].any()
+  assert len(seen) == 9
+
+
 @pytest.mark.parametrize("packed", [True, False])
-def test_shares_of_a_batch_are_its_rows(images, packed):
-  sampler = Sampler(SUM, 16, packed=packed)
+@pytest.mark.parametrize("shift", [0, 2])
+def test_shares_of_a_batch_are_its_rows(images, packed, shift):
+  sampler = Sampler(SUM, 16, packed=packed, shift=shift)
   whole = draw(sampler, 3, images)
   for shard in range(4):
     share = draw(sampler, 3, images, shard=shard, shards=4)
@@ -105,6 +128,7 @@ def test_shares_of_a_batch_are_its_rows(images, packed):
     ({"min_len": 0}, "min_len=0"),
     ({"min_len": 5}, "min_len=5 is above"),
     ({"batch_size": 0}, "batch_size=0"),
+    ({"shift": -1}, "shift=-1"),
   ],
 )
 def test_impossible_lengths_are_refused(wrong, words):

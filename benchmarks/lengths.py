@@ -1,0 +1,113 @@
+"""What a step costs as sequences grow: in time, in memory, to compile.
+
+    python -m benchmarks.lengths
+
+The post's network on batches of sequences of 1..T digits, with the encoder's
+values kept for the gradients and with the encoder rematerialised. If the cost
+is linear in T, the microseconds a frame stay what they are. Compiled programs
+take turns, round after round, with a product of two 1,024 x 1,024 matrices,
+which tells how fast the machine is at that moment.
+"""
+
+import argparse
+import json
+import statistics
+import time
+
+from seqsum import allocator
+
+if __name__ == "__main__":
+  allocator.keep_memory()
+
+import jax
+
+from benchmarks import machine
+from benchmarks.process import ROOT
+from benchmarks.profile import SIDE, normal, whole_step
+from configs import sum as post
+from seqsum.experiment import build_recipe
+
+
+def program(max_len: int, frames: int, remat: int) -> dict:
+  """A compiled step on sequences of 1..max_len, about `frames` frames."""
+  config = post.get_config()
+  config.sequence.max_len = max_len
+  config.batch_size = max(4, round(2 * frames / (max_len + 1)))
+  config.model.remat = remat
+  begin = time.perf_counter()
+  run, compiled = whole_step(config)
+  run()
+  memory = compiled.memory_analysis()
+  return {
+    "T": max_len,
+    "batch": config.batch_size,
+    "frames": sum(build_recipe(config).sampler.rows()),
+    "remat": remat,
+    "compile_seconds": time.perf_counter() - begin,
+    "temporary_mb": memory.temp_size_in_bytes / 1e6,
+    "run": run,
+    "ms": [],
+  }
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  numbers = lambda text: [int(x) for x in text.split(",")]
+  add = parser.add_argument
+  add("--lengths", type=numbers, default=[4, 16, 64, 256, 1024], help="T")
+  add("--frames", type=int, default=320, help="a step, at least 4 sequences")
+  add("--remat", type=numbers, default=[0, 64], help="config.model.remat")
+  add("--rounds", type=int, default=5)
+  add("--out", default=str(ROOT / "benchmarks/results/lengths"))
+  flags = parser.parse_args()
+
+  programs = []
+  for max_len in flags.lengths:
+    for remat in flags.remat:
+      programs.append(program(max_len, flags.frames, remat))
+      last = programs[-1]
+      print(
+        f"T {max_len}, remat {remat}: compiled in "
+        f"{last['compile_seconds']:.0f} s",
+        flush=True,
+      )
+  side = normal(SIDE, SIDE)
+  product = jax.jit(lambda a: a @ a)
+  unit = {"run": lambda: product(side), "ms": []}
+  for _ in range(flags.rounds + 1):
+    for each in (unit, *programs):
+      start = time.perf_counter()
+      jax.block_until_ready(each["run"]())
+      each["ms"].append(1e3 * (time.perf_counter() - start))
+  for each in (unit, *programs):
+    each.pop("run")
+    each["ms"] = statistics.median(each["ms"][1:])
+  results = {
+    "machine": machine.describe(),
+    "product_of_1024_ms": unit["ms"],
+    "programs": programs,
+  }
+  lines = [
+    f"Product of two 1,024 x 1,024 matrices: {unit['ms']:.1f} ms.",
+    "",
+    "| T | sequences | frames | `remat` | ms a step | us a frame | temporary "
+    "MB | KB a frame | compiled in, s |",
+    "|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+  ]
+  for x in programs:
+    lines.append(
+      f"| {x['T']:,} | {x['batch']} | {x['frames']:,} | {x['remat']} | "
+      f"{x['ms']:.0f} | {1e3 * x['ms'] / x['frames']:.0f} | "
+      f"{x['temporary_mb']:.0f} | {1e3 * x['temporary_mb'] / x['frames']:.0f} "
+      f"| {x['compile_seconds']:.0f} |"
+    )
+  text = "\n".join(lines) + "\n"
+  out = ROOT / flags.out
+  out.parent.mkdir(parents=True, exist_ok=True)
+  out.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")
+  out.with_suffix(".md").write_text(text)
+  print("\n" + text)
+
+
+if __name__ == "__main__":
+  main()
