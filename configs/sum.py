@@ -18,8 +18,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.seed = 0  # of the parameters and of the training sequences
   config.epochs = 20
   config.sequences_per_epoch = 60_000  # all fresh
-  config.batch_size = 128  # sequences a step, over all devices
-  config.log_every = 50  # steps
+  config.batch_size = 32  # sequences a step, over all devices
+  config.log_every = 250  # steps
   config.steps_per_call = 0  # 0: one on a CPU, up to `log_every` elsewhere
   config.eval_sequences = 10_000  # of validation digits, and of test digits
   config.eval_batch_size = 400
@@ -36,7 +36,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.sequence.min_len = 1  # digits
   config.sequence.max_len = 4
   config.sequence.packed = True  # equal shares of every length: no blanks
-  config.sequence.shift = 0  # training frames are moved by up to so many pixels
+  config.sequence.shift = 1  # pixels that training frames move at most; post: 0
 
   config.task = ml_collections.ConfigDict()
   config.task.name = "sum"  # or product
@@ -61,7 +61,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.optimizer.schedule = "cosine"  # or constant, as in the post
 
   config.checkpoint = ml_collections.ConfigDict()
-  config.checkpoint.every_steps = 250  # and at the end of every epoch
+  config.checkpoint.every_steps = 1_000  # and at the end of every epoch
   config.checkpoint.keep = 2  # newest; the best is kept besides
 
   return config

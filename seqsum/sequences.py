@@ -17,7 +17,6 @@ from seqsum.shapes import Frames, Images, Key, Labels, Lengths, Values
 from seqsum.tasks import Task
 
 SHIFT = 1  # the stream of a batch's key that moves frames
-MAX_LEVELS = 16  # distinct row counts of a packed batch, see `Sampler.rows`
 
 
 class SequenceBatch(struct.PyTreeNode):
@@ -81,8 +80,7 @@ class Sampler:
     Rows beyond them hold nothing but padding, so a model that works on
     `frames[:rows[t], t]` computes the same as one that works on all frames.
     Where equal shares do not come out even, one more row than needed is
-    counted. Long sequences use at most `MAX_LEVELS` different numbers, so that
-    the compiled program stays small.
+    counted.
 
     Args:
       shards: The number of devices that share the batch.
@@ -90,13 +88,10 @@ class Sampler:
     batch, kinds = self.batch_size, self.max_len - self.min_len + 1
     if not self.packed:
       return (-(-batch // shards),) * self.max_len
-    level = math.ceil(batch / MAX_LEVELS) if kinds > MAX_LEVELS else 1
     rows = []
     for t in range(self.max_len):
       longer = min(self.max_len - t, kinds)  # lengths that reach step t
-      alive = math.ceil(batch * longer / kinds)
-      alive = min(batch, math.ceil(alive / level) * level)
-      rows.append(-(-alive // shards))
+      rows.append(-(-math.ceil(batch * longer / kinds) // shards))
     return tuple(rows)
 
   def draw_lengths(self, key: Key) -> Lengths:

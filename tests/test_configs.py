@@ -43,8 +43,8 @@ def test_the_posts_run_is_twenty_epochs_of_sixty_thousand():
 
   schedule = build_schedule(post.get_config())
   assert schedule.total * schedule.batch_size == 1_200_000
-  assert schedule.epoch_end(1) == 469  # 468.75 batches
-  assert schedule.epoch(469) == 1
-  assert schedule.epoch(470) == 2
-  assert schedule.next_event(0) == 50
-  assert schedule.next_event(460) == 469
+  assert schedule.epoch_end(1) == 1_875
+  assert schedule.epoch(1_875) == 1
+  assert schedule.epoch(1_876) == 2
+  assert schedule.next_event(0) == 250
+  assert schedule.next_event(1_800) == 1_875

@@ -10,10 +10,13 @@ from seqsum.metrics import Totals
 from seqsum.parallel import compile_init, compile_step, compiler_options
 from seqsum.step import train_steps
 
+BATCH = 128
+
 
 @pytest.fixture(scope="module")
 def cost(bundled):
   config = post.get_config()
+  config.batch_size = BATCH
   recipe, mesh = build_recipe(config), make_mesh(jax.devices()[:1])
   state = jax.eval_shape(compile_init(recipe, mesh, (28, 28, 1)), 0)
   step = compile_step(train_steps, mesh, recipe=recipe, donate=True)
@@ -23,13 +26,13 @@ def cost(bundled):
 
 def test_flops_of_a_sequence(cost):
   """2.5 frames on average, 35.7 MFLOP each: no blank frame is computed."""
-  flops = cost.cost_analysis()["flops"] / post.get_config().batch_size
+  flops = cost.cost_analysis()["flops"] / BATCH
   assert 87e6 < flops < 92e6
 
 
 def test_bytes_of_a_sequence(cost):
   """4.9 MB; a copy of the large kernels or another pass over them shows."""
-  size = cost.cost_analysis()["bytes accessed"] / post.get_config().batch_size
+  size = cost.cost_analysis()["bytes accessed"] / BATCH
   assert size < 5.0e6
 
 
