@@ -41,8 +41,9 @@ def normal(*shape: int) -> jax.Array:
 
 def parts(batch_size: int) -> dict[str, tuple]:
   """Name -> (function, arguments), the parts of a step on packed frames."""
-  recipe = build_recipe(post.get_config())
-  rows = tuple(n * batch_size // 128 for n in recipe.sampler.rows())
+  config = post.get_config()
+  config.batch_size = batch_size
+  rows = build_recipe(config).sampler.rows()
   frames = sum(rows)
   pixels = jnp.ones((frames, 28, 28, 1), jnp.uint8)
   hidden, filters = normal(frames, 25, 25, 8), normal(frames, 23, 23, 16)

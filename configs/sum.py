@@ -5,8 +5,9 @@
 Convolutions read each frame, two GRU layers read the frames, one number comes
 out. Nothing tells the network what a digit is: it sees sums only.
 
-Two cores of a shared virtual machine took 37 minutes; test mse 0.77, 82.4% of
-the sums exact. The post reported 0.61.
+Two cores of a virtual machine take 23 minutes; test mse 0.33, 92.3% of the sums
+exact. The post reported 0.61. Training frames are moved by up to a pixel, which
+the post's were not: without, the same run ends at 0.71.
 """
 
 import ml_collections
