@@ -74,6 +74,10 @@ $uv pip install --python .venv -c constraints.txt -e ".[tpu,gcs]"'
   run) # goes on when the connection ends; all hosts must start it
     [ $# -gt 0 ] || fail "run takes the arguments of python -m seqsum.main"
     on_all "cd seqsum && . .venv/bin/activate || exit
+if [ -e run.pid ] && kill -0 \$(cat run.pid) 2>/dev/null; then
+  echo 'it is running: stop it first' >&2
+  exit 1
+fi
 set -- $(printf '%q ' "$@")
 nohup python -m seqsum.main \"\$@\" >>run.log 2>&1 </dev/null &
 echo \$! >run.pid"

@@ -147,6 +147,10 @@ def test_tpu_vm_run_hands_odd_arguments_over(tmp_path):
   seen = (folder / "run.log").read_text().split("\0")[:-1]
   assert seen == ["-m", "seqsum.main", *ODD]
   assert int((folder / "run.pid").read_text()) > 1
+  # A second start while the first runs would write to the same folder.
+  (folder / "run.pid").write_text(str(os.getpid()))
+  again = subprocess.run(["bash", "-c", script], cwd=tmp_path)
+  assert again.returncode == 1
 
 
 def test_tpu_vm_status_stop_and_fetch():
