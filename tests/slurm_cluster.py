@@ -20,7 +20,8 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol")
 SYSTEM_PATH = os.pathsep.join((os.environ["PATH"], "/usr/sbin", "/sbin"))
 
 # Two partitions share the node: a job in `urgent` takes it from one in `spot`,
-# which has a minute to leave. A requeued job waits `cred_expire` seconds.
+# which has a minute to leave. A requeued job waits
+# `cred_expire` seconds; Slurm takes less than five for its own two minutes.
 CONF = """
 ClusterName=loopback
 SlurmctldHost=localhost(127.0.0.1)
@@ -28,7 +29,7 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 CredType=cred/munge
-AuthInfo=socket={folder}/munge/socket,cred_expire=3
+AuthInfo=socket={folder}/munge/socket,cred_expire=5
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 SlurmctldPort={ports[0]}
 SlurmdPort={ports[1]}
