@@ -113,10 +113,10 @@ class Evaluator:
   def frames(self, evaluation: Evaluation, which: Iterable[int]) -> np.ndarray:
     """Draws the frames of some sequences again: [M, T, H, W, C] uint8."""
     places = evaluation.places[np.asarray(which, int)]
+    # On one device of this process: the others need not take part.
+    split = [x.addressable_data(0) for x in (self.images, self.labels)]
     drawn = {
-      n: np.asarray(
-        self.draw(self.key_data(n), self.images, self.labels).frames
-      )
+      n: np.asarray(self.draw(self.key_data(n), *split).frames)
       for n in sorted(set(places[:, 0].tolist()))
     }
     return np.stack([drawn[n][row] for n, row in places.tolist()])

@@ -9,6 +9,7 @@ tensorboard/  checkpoints/  report/
 import json
 import math
 import platform
+import uuid
 from collections.abc import Iterator
 from importlib import metadata
 from typing import Any
@@ -88,7 +89,7 @@ def make_folder(workdir: epath.PathLike) -> epath.Path:
   folder = epath.Path(workdir)
   try:
     folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / ".writable"
+    probe = folder / f".writable-{uuid.uuid4().hex}"  # each process its own
     probe.write_text("")
     probe.unlink()
   except OSError as error:

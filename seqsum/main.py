@@ -19,6 +19,7 @@ if __name__ == "__main__":
 
 import ast
 import contextlib
+import io
 import json
 import os
 import pathlib
@@ -30,7 +31,7 @@ import jax
 from absl import app, flags
 from ml_collections import config_flags
 
-from seqsum import results, train
+from seqsum import cluster, results, train
 from seqsum.errors import InputError
 from seqsum.stopping import StopRequest
 
@@ -50,6 +51,28 @@ COMPILATION_CACHE = flags.DEFINE_string(
   os.path.join(CACHE, "seqsum"),
   "Where compiled programs are kept for the next start; '' keeps none.",
 )
+DISTRIBUTED = flags.DEFINE_bool(
+  "distributed",
+  None,
+  "Join the other processes of this run; by default, if a launcher (Slurm, "
+  "Kubernetes, a TPU pod, MPI) has started several.",
+)
+COORDINATOR = flags.DEFINE_string(
+  "coordinator_address",
+  None,
+  "host:port of process 0, where no launcher tells it.",
+)
+BIND = flags.DEFINE_string(
+  "coordinator_bind_address",
+  None,
+  "host:port that process 0 listens at; by default all of its addresses.",
+)
+PROCESSES = flags.DEFINE_integer(
+  "num_processes", None, "How many processes the run has."
+)
+PROCESS = flags.DEFINE_integer(
+  "process_id", None, "Which of them this is, from 0."
+)
 VERSION = flags.DEFINE_bool("version", False, "Print the version and exit.")
 
 
@@ -67,10 +90,18 @@ def main(argv: list[str]) -> int:
   if COMPILATION_CACHE.value:
     jax.config.update("jax_compilation_cache_dir", COMPILATION_CACHE.value)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+  others = COORDINATOR.value, PROCESSES.value, PROCESS.value
+  joins = DISTRIBUTED.value
+  if joins is None:
+    joins = others != (None, None, None) or cluster.is_launched()
+  if joins:
+    cluster.connect(*others, BIND.value)
+    if not cluster.is_lead():
+      sys.stdout = io.StringIO()  # what the lead says is said
   if EVAL_ONLY.value:
     print(json.dumps(train.test_again(CONFIG.value, workdir), indent=2))
     return 0
-  with StopRequest() as stop:
+  with StopRequest(cluster.highest) as stop:
     summary = train.train_and_evaluate(CONFIG.value, workdir, stop)
   if summary is None:
     print(f"stopped by {stop.signal.name}; the same command goes on from here")

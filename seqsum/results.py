@@ -12,7 +12,7 @@ from seqsum import evaluate, folder, report
 from seqsum.evaluate import Evaluation, Evaluator
 from seqsum.metrics import number
 from seqsum.session import Session
-from seqsum.writer import read_lines
+from seqsum.writer import History, read_lines
 
 POST_MSE = 0.61  # of the blog post of 2016, after 20 epochs
 
@@ -22,9 +22,9 @@ def summarize(
   best: int,
   params: optax.Params,
   reading: Evaluation,
+  history: History,
 ) -> dict[str, Any]:
   """What stands in summary.json."""
-  history = read_lines(session.workdir / "metrics.jsonl")
   train = [line for line in history if line["split"] == "train"]
   validation = [line for line in history if line["split"] == "validation"]
   steps = np.diff([0] + [line["step"] for line in train])
@@ -77,6 +77,7 @@ def last_words(summary: dict[str, Any], workdir: str) -> str:
 
 def draw(
   session: Session,
+  initial: optax.Params,
   params: optax.Params,
   evaluator: Evaluator,
   evaluation: Evaluation,
@@ -86,6 +87,7 @@ def draw(
 
   Args:
     session: The run's.
+    initial: What training began with.
     params: What made the readings.
     evaluator: Of the split that was read; draws the frames again.
     evaluation: The readings.
@@ -117,7 +119,7 @@ def draw(
     evaluation=evaluation,
     frames=functools.partial(evaluator.frames, evaluation),
     filters={
-      "before": first_filters(session.init(session.config.seed).params),
+      "before": first_filters(initial),
       "after": first_filters(params),
     },
     facts=facts,

@@ -9,7 +9,7 @@ from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from seqsum import folder, mesh
+from seqsum import cluster, folder, mesh
 from seqsum.checkpoint import Checkpoints
 from seqsum.digits import Digits, load
 from seqsum.errors import InputError
@@ -18,7 +18,7 @@ from seqsum.experiment import Schedule, build_recipe, build_schedule
 from seqsum.metrics import Totals
 from seqsum.parallel import compile_init
 from seqsum.step import TEST, Recipe, TrainState
-from seqsum.writer import best_step, read_lines
+from seqsum.writer import History, best_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,22 +105,28 @@ def open_session(config: ConfigDict, workdir: epath.PathLike) -> Session:
   mesh.shard_rows(devices, config.batch_size, "config.batch_size")
   mesh.shard_rows(devices, config.eval_batch_size, "config.eval_batch_size")
   workdir = folder.make_folder(workdir)
-  data = load(**config.data)
+  with cluster.lead_first("data"):
+    data = load(**config.data)
   recipe.model.encoder().check(data.train.images.shape[1:])
   session = Session(config, workdir, recipe, schedule, devices, data)
-  folder.claim(workdir, config.to_dict(), session.facts())
+  with cluster.lead_first("claim"):
+    folder.claim(workdir, config.to_dict(), session.facts())
   return session
 
 
 def restore_best(
-  session: Session, checkpoints: Checkpoints
+  session: Session, checkpoints: Checkpoints, history: History
 ) -> tuple[int, TrainState]:
   """The checkpoint with the lowest validation mse, or else the newest.
+
+  Args:
+    session: The run's.
+    checkpoints: Of its folder.
+    history: Lines of its metrics.jsonl.
 
   Raises:
     InputError: There is none.
   """
-  history = read_lines(session.workdir / "metrics.jsonl")
   checkpoints.wait()
   step = best_step(history) or checkpoints.latest_step
   if step is None:

@@ -2,6 +2,7 @@
 
 import signal
 import types
+from collections.abc import Callable
 from typing import Self
 
 
@@ -10,14 +11,22 @@ class StopRequest:
 
   The loop looks at `signal` between steps and leaves in good order. A second
   Ctrl-C does not wait: it raises `KeyboardInterrupt` there and then.
+
+  Args:
+    agree: Number of this process's signal, 0 for none -> that of all processes
+      of the run, so that all of them stop at the same step. Called whenever the
+      request is looked at.
   """
 
-  def __init__(self):
+  def __init__(self, agree: Callable[[int], int] = lambda number: number):
     self.signal: signal.Signals | None = None
+    self._agree = agree
     self._before = {}
 
   def __bool__(self) -> bool:
-    return self.signal is not None
+    if number := self._agree(self.signal or 0):
+      self.signal = signal.Signals(number)
+    return number > 0
 
   def __enter__(self) -> Self:
     for number in (signal.SIGINT, signal.SIGTERM):

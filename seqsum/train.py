@@ -9,14 +9,14 @@ import jax
 from etils import epath
 from ml_collections import ConfigDict
 
-from seqsum import allocator, evaluate, folder, results
+from seqsum import allocator, cluster, evaluate, folder, results
 from seqsum.metrics import NEVER, Totals
 from seqsum.parallel import compile_step
 from seqsum.progress import Progress
 from seqsum.session import Session, open_session, restore_best
 from seqsum.step import TEST, VALIDATION, is_finite, train_steps
 from seqsum.stopping import StopRequest
-from seqsum.writer import MetricsWriter, best_step, is_validated
+from seqsum.writer import MetricsWriter, best_step, is_validated, read_lines
 
 
 class Diverged(RuntimeError):
@@ -102,6 +102,12 @@ def _run(
         "try a lower config.optimizer.learning_rate"
       )
 
+  def draw(params, evaluator, reading, summary) -> None:
+    initial = session.init(config.seed).params
+    if cluster.is_lead():
+      pngs = results.draw(session, initial, params, evaluator, reading, summary)
+      writer.pictures(pngs, step)
+
   mark = time.perf_counter(), step  # where the rate is measured from
   while True:
     if schedule.is_epoch_end(step) and not is_validated(writer.history, step):
@@ -144,22 +150,22 @@ def _run(
   checkpoints.save(step, (state, totals))
   if stop:
     if stop.signal == signal.SIGINT:  # a scheduler leaves no time for pictures
-      reading = validation(state.params)
-      pngs = results.draw(session, state.params, validation, reading, {})
-      writer.pictures(pngs, step)
+      draw(state.params, validation, validation(state.params), {})
     return None
 
-  best, state = restore_best(session, checkpoints)
+  best, state = restore_best(session, checkpoints, writer.history)
   test = session.evaluator(TEST)
   start = time.perf_counter()
   reading = test(state.params)
   rate = len(reading.lengths) / (time.perf_counter() - start)
   metrics = evaluate.measure(reading, recipe.per_step)
   write("test", metrics | evaluate.break_down(reading), rate)
-  summary = results.summarize(session, best, state.params, reading)
-  pngs = results.draw(session, state.params, test, reading, summary)
-  writer.pictures(pngs, step)
-  folder.write_json(session.workdir / "summary.json", summary)
+  summary = results.summarize(
+    session, best, state.params, reading, writer.history
+  )
+  draw(state.params, test, reading, summary)
+  if cluster.is_lead():
+    folder.write_json(session.workdir / "summary.json", summary)
   return summary
 
 
@@ -171,7 +177,8 @@ def test_again(config: ConfigDict, workdir: epath.PathLike) -> dict[str, Any]:
   """
   session = open_session(config, workdir)
   with session.checkpoints() as checkpoints:
-    best, state = restore_best(session, checkpoints)
+    history = read_lines(session.workdir / "metrics.jsonl")
+    best, state = restore_best(session, checkpoints, history)
   reading = session.evaluator(TEST)(state.params)
   metrics = evaluate.measure(reading, session.recipe.per_step)
   return {"step": best, **metrics, **evaluate.break_down(reading)}

@@ -10,6 +10,7 @@ import numpy as np
 from etils import epath
 from PIL import Image
 
+from seqsum import cluster
 from seqsum.folder import plain, write_whole
 
 History = Sequence[dict[str, Any]]  # lines of a metrics.jsonl
@@ -43,6 +44,8 @@ def is_validated(history: History, step: int) -> bool:
 class MetricsWriter:
   """metrics.jsonl and tensorboard/ of a run.
 
+  Of several processes only the lead writes; the others remember.
+
   Args:
     folder: The run's.
     step: The step from which the run goes on. Lines of later steps, and of a
@@ -53,14 +56,18 @@ class MetricsWriter:
   """
 
   def __init__(self, folder: epath.Path, step: int = 0):
-    from tensorboardX import SummaryWriter  # 0.2 s that only a run needs
-
     path = folder / "metrics.jsonl"
     self.history = [
       line
       for line in read_lines(path)
       if line["step"] <= step and line["split"] != "test"
     ]
+    cluster.barrier("history")  # all have read it
+    self._writes = cluster.is_lead()
+    if not self._writes:
+      return
+    from tensorboardX import SummaryWriter  # 0.2 s that only a run needs
+
     write_whole(path, "".join(map(_line, self.history)))
     self._file = open(os.fspath(path), "a")  # noqa: SIM115 open for the run
     self._board = SummaryWriter(
@@ -71,6 +78,8 @@ class MetricsWriter:
     """Adds a line; it must have `step` and `split`."""
     metrics = plain(metrics)
     self.history.append(metrics)
+    if not self._writes:
+      return
     self._file.write(_line(metrics))
     self._file.flush()
     for name, value in metrics.items():
@@ -91,8 +100,9 @@ class MetricsWriter:
     self.close()
 
   def close(self) -> None:
-    self._file.close()
-    self._board.close()
+    if self._writes:
+      self._file.close()
+      self._board.close()
 
 
 def _line(metrics: dict[str, Any]) -> str:

@@ -1,6 +1,8 @@
 """Eight CPU devices, strict numbers, strict warnings."""
 
 import os
+import subprocess
+import sys
 
 # Before JAX starts: eight devices, of which most tests use one.
 os.environ["XLA_FLAGS"] = (
@@ -11,6 +13,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 import jax
 import numpy as np
 import pytest
+from runs import QUICK, ROOT
 
 from seqsum import digits
 
@@ -39,3 +42,35 @@ def images() -> tuple[np.ndarray, np.ndarray]:
   values = np.arange(20, dtype=np.uint8)
   pictures = np.broadcast_to(values[:, None, None, None], (20, 28, 28, 1))
   return pictures, (values % 10).astype(np.int32)
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+  """One device, and a compilation cache that all runs share."""
+  return {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {
+    "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))
+  }
+
+
+@pytest.fixture(scope="session")
+def run(environment):
+  def run(*flags, cwd=ROOT, **env):
+    return subprocess.run(
+      [sys.executable, "-m", "seqsum.main", *flags],
+      cwd=cwd,
+      env=environment | env,
+      capture_output=True,
+      text=True,
+      timeout=300,
+    )
+
+  return run
+
+
+@pytest.fixture(scope="session")
+def finished(run, tmp_path_factory):
+  """A run that nobody stopped."""
+  workdir = tmp_path_factory.mktemp("finished") / "run"
+  done = run(*QUICK, f"--workdir={workdir}")
+  assert done.returncode == 0, done.stderr
+  return workdir, done

@@ -10,6 +10,7 @@ FLOORS = (
   {
     "array_cache",
     "augment",
+    "cluster",
     "folder",
     "idx",
     "mesh",

@@ -1,7 +1,6 @@
 """The command line as a person meets it: a subprocess."""
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -11,83 +10,7 @@ import time
 
 import numpy as np
 import pytest
-
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# A run of 40 steps that validates twice and saves every five steps.
-QUICK = (
-  "--config=configs/sum_tiny.py",
-  "--config.epochs=2",
-  "--config.sequences_per_epoch=160",
-  "--config.batch_size=8",
-  "--config.log_every=4",
-  "--config.eval_sequences=48",
-  "--config.eval_batch_size=32",
-  "--config.checkpoint.every_steps=5",
-)
-WHEN = ("seconds", "sequences_per_second")  # what a clock decides
-
-
-@pytest.fixture(scope="session")
-def environment(tmp_path_factory):
-  """One device, and a compilation cache that all runs share."""
-  return {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {
-    "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))
-  }
-
-
-@pytest.fixture(scope="session")
-def run(environment):
-  def run(*flags, cwd=ROOT, **env):
-    return subprocess.run(
-      [sys.executable, "-m", "seqsum.main", *flags],
-      cwd=cwd,
-      env=environment | env,
-      capture_output=True,
-      text=True,
-      timeout=300,
-    )
-
-  return run
-
-
-@pytest.fixture(scope="session")
-def finished(run, tmp_path_factory):
-  """A run that nobody stopped."""
-  workdir = tmp_path_factory.mktemp("finished") / "run"
-  done = run(*QUICK, f"--workdir={workdir}")
-  assert done.returncode == 0, done.stderr
-  return workdir, done
-
-
-def lines(workdir):
-  text = (workdir / "metrics.jsonl").read_text()
-  return [
-    {k: v for k, v in json.loads(line).items() if k not in WHEN}
-    for line in text.splitlines()
-  ]
-
-
-def summary(workdir):
-  return json.loads((workdir / "summary.json").read_text())
-
-
-def state(workdir):
-  """The arrays of the newest checkpoint, by Orbax without seqsum."""
-  import jax
-  import orbax.checkpoint as ocp
-
-  step = max(int(p.name) for p in (workdir / "checkpoints").iterdir())
-  with ocp.StandardCheckpointer() as checkpointer:
-    tree = checkpointer.restore(workdir / "checkpoints" / str(step) / "state")
-  return step, [np.asarray(x) for x in jax.tree.leaves(tree)]
-
-
-def assert_same_run(one, other):
-  assert lines(one) == lines(other)
-  (step, arrays), (other_step, other_arrays) = state(one), state(other)
-  assert step == other_step
-  for a, b in zip(arrays, other_arrays, strict=True):
-    np.testing.assert_array_equal(a, b)
+from runs import QUICK, ROOT, WHEN, assert_same_run, lines, state, summary
 
 
 def test_a_run_leaves_what_it_promises(finished):

@@ -1,0 +1,112 @@
+"""Processes, on one machine or on many, that are one run.
+
+JAX's own runtime connects them; a launcher (Slurm, Kubernetes, a TPU pod, MPI)
+starts them. All processes compute the same step, each on its own devices, and
+take the same turns; process 0, the lead, is the one that writes and speaks.
+
+https://docs.jax.dev/en/latest/multi_process.html
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from seqsum.errors import InputError
+
+HEARTBEAT = 60  # seconds without a sign of life before a process counts as lost
+# What launchers tell the processes that they start: how many there are.
+COUNTS = (
+  "SLURM_STEP_NUM_TASKS",  # set by srun, not in the batch script itself
+  "OMPI_COMM_WORLD_SIZE",
+  "PMI_SIZE",
+)
+
+
+def is_launched(environ: Mapping[str, str] = os.environ) -> bool:
+  """Whether a launcher has started this process as one of several."""
+  if any(int(environ.get(name, 1)) > 1 for name in COUNTS):
+    return True
+  if "," in environ.get("TPU_WORKER_HOSTNAMES", ""):
+    return True  # one host of a TPU pod
+  # An indexed job of Kubernetes; a Job of one pod has the index too.
+  indexed = "KUBERNETES_SERVICE_HOST" in environ
+  return indexed and int(environ.get("JOB_COMPLETION_COUNT", 1)) > 1
+
+
+def connect(
+  coordinator_address: str | None = None,
+  num_processes: int | None = None,
+  process_id: int | None = None,
+  coordinator_bind_address: str | None = None,
+) -> None:
+  """Joins the other processes; before anything else is asked of JAX.
+
+  What is None, JAX finds out from the launcher.
+
+  Args:
+    coordinator_address: host:port of process 0.
+    num_processes: How many there are.
+    process_id: Which this one is, from 0.
+    coordinator_bind_address: host:port that process 0 listens at; by default
+      the coordinator's port at all of the machine's addresses.
+
+  Raises:
+    InputError: The processes cannot be found or do not find each other.
+  """
+  given = coordinator_address, num_processes, process_id
+  if any(x is not None for x in given) and None in given:
+    raise InputError(
+      "--coordinator_address, --num_processes and --process_id belong "
+      "together: give all three, or none where a launcher tells them"
+    )
+  if num_processes is not None and not 0 <= process_id < num_processes:
+    raise InputError(
+      f"--process_id={process_id}: must be at least 0 and below "
+      f"--num_processes={num_processes}"
+    )
+  try:
+    jax.distributed.initialize(
+      *given,
+      coordinator_bind_address=coordinator_bind_address,
+      heartbeat_timeout_seconds=HEARTBEAT,
+    )
+  except (RuntimeError, ValueError) as error:
+    first = str(error).strip().partition("\n")[0]
+    raise InputError(f"--distributed: {first}") from error
+
+
+def is_lead() -> bool:
+  """Whether this is the process that writes and speaks."""
+  return jax.process_index() == 0
+
+
+def barrier(name: str) -> None:
+  """Waits until every process has come here."""
+  if jax.process_count() > 1:
+    multihost_utils.sync_global_devices(name)
+
+
+@contextlib.contextmanager
+def lead_first(name: str) -> Iterator[None]:
+  """The lead goes through the block before the others do.
+
+  For what the first one leaves on a shared disk for the rest to find.
+  """
+  if not is_lead():
+    barrier(name)
+  try:
+    yield
+  finally:  # also if it fails: the others then fail by themselves
+    if is_lead():
+      barrier(name)
+
+
+def highest(number: int) -> int:
+  """The highest of what all processes say; they must ask in the same order."""
+  if jax.process_count() == 1:
+    return number
+  return int(multihost_utils.process_allgather(np.int32(number)).max())

@@ -1,0 +1,50 @@
+"""Runs as tests make them and look at them."""
+
+import json
+import pathlib
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+ROOT = pathlib.Path(__file__).parent.parent
+# A run of 40 steps that validates twice and saves every five steps.
+QUICK = (
+  "--config=configs/sum_tiny.py",
+  "--config.epochs=2",
+  "--config.sequences_per_epoch=160",
+  "--config.batch_size=8",
+  "--config.log_every=4",
+  "--config.eval_sequences=48",
+  "--config.eval_batch_size=32",
+  "--config.checkpoint.every_steps=5",
+)
+WHEN = ("seconds", "sequences_per_second")  # what a clock decides
+
+
+def lines(workdir):
+  text = (workdir / "metrics.jsonl").read_text()
+  return [
+    {k: v for k, v in json.loads(line).items() if k not in WHEN}
+    for line in text.splitlines()
+  ]
+
+
+def summary(workdir):
+  return json.loads((workdir / "summary.json").read_text())
+
+
+def state(workdir):
+  """The arrays of the newest checkpoint, by Orbax without seqsum."""
+  step = max(int(p.name) for p in (workdir / "checkpoints").iterdir())
+  with ocp.StandardCheckpointer() as checkpointer:
+    tree = checkpointer.restore(workdir / "checkpoints" / str(step) / "state")
+  return step, [np.asarray(x) for x in jax.tree.leaves(tree)]
+
+
+def assert_same_run(one, other):
+  assert lines(one) == lines(other)
+  (step, arrays), (other_step, other_arrays) = state(one), state(other)
+  assert step == other_step
+  for a, b in zip(arrays, other_arrays, strict=True):
+    np.testing.assert_array_equal(a, b)
