@@ -24,7 +24,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.steps_per_call = 0  # 0: one on a CPU, up to `log_every` elsewhere
   config.eval_sequences = 10_000  # of validation digits, and of test digits
   config.eval_batch_size = 400
-  config.loss = "mse"  # or mae, huber, log_cosh; in digit units
+  config.loss = "mse"  # or mae, huber, log_cosh; cross_entropy over all values
+  config.norms = False  # True: metrics.jsonl has activations' and gradients'
   config.on_nonfinite = "stop"  # or continue, for studies
 
   config.data = ml_collections.ConfigDict()
@@ -38,27 +39,33 @@ def get_config() -> ml_collections.ConfigDict:
   config.sequence.max_len = 4
   config.sequence.packed = True  # equal shares of every length: no blanks
   config.sequence.shift = 1  # pixels that training frames move at most; post: 0
+  config.sequence.grow = 0.0  # share of training in which they grow from 1
 
   config.task = ml_collections.ConfigDict()
   config.task.name = "sum"  # or product
   config.task.per_step = False  # True: the loss asks for a value every frame
+  config.task.target = "raw"  # the loss's: or standard (mean 0, sd 1), log
 
   config.model = ml_collections.ConfigDict()
-  config.model.core = "gru"
+  config.model.core = "gru"  # or gru_keras1 (the post's), lstm, simple
+  config.model.cell_activation = "tanh"  # or relu, gelu, sigmoid
   config.model.recurrence = "fused"  # or flax: plain, slower, the same values
   config.model.remat = 0  # frames encoded at a time, and again for gradients
-  config.model.activation = "tanh"  # of the convolutions
+  config.model.input_max = 1.0  # full ink; 255.0: raw pixels
+  config.model.activation = "tanh"  # of the convolutions: relu, gelu, sigmoid
   config.model.conv = ml_collections.ConfigDict()
   config.model.conv.features = (8, 16)
   config.model.conv.kernels = (4, 3)  # pixels a side
   config.model.conv.strides = (1, 1)  # pixels
-  config.model.gru = (200, 100)  # width of each layer
+  config.model.conv.pool = (1, 1)  # places a side, maximum taken; 1: none
+  config.model.gru = (200, 100)  # width of each layer; (): no recurrence
   config.model.dtype = "float32"  # of the computation, or bfloat16
 
   config.optimizer = ml_collections.ConfigDict()
   config.optimizer.name = "rmsprop"  # or adam, sgd
   config.optimizer.learning_rate = 1e-3
   config.optimizer.decay = 0.9  # of RMSProp's mean square
+  config.optimizer.clip_norm = 0.0  # of the whole gradient; 0.0: no clipping
   config.optimizer.schedule = "cosine"  # or constant, as in the post
 
   config.checkpoint = ml_collections.ConfigDict()

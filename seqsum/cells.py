@@ -1,5 +1,9 @@
 """Recurrent layers that Flax does not have: over packed batches."""
 
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,7 +13,9 @@ from seqsum import packing
 from seqsum.packing import Rows
 from seqsum.shapes import Packed
 
-Gates = tuple[Packed, Packed, Packed]  # of reset, update and candidate
+Gates = tuple[Packed, ...]  # what the inputs give to each gate
+Biases = Mapping[str, bool]  # the names of some products -> has it a bias?
+Product = Callable[[jax.Array], tuple[jax.Array, ...]]
 kernel_init = nn.initializers.glorot_uniform()  # as Keras
 recurrent_init = nn.initializers.orthogonal()
 
@@ -29,58 +35,170 @@ class _Affine(nn.Module):
     return kernel, self.param("bias", nn.initializers.zeros, (self.features,))
 
 
-class PackedGRU(nn.Module):
-  """`nn.RNN(nn.GRUCell(features))` over a packed batch, at a third of the cost.
+class PackedCell(nn.Module):
+  """`nn.RNN(cell)` over a packed batch, at a third of the cost.
 
-  The same mathematics and, under the cell's name, the same parameters, so that
-  checkpoints of one load into the other:
+  The same mathematics and, under the cell's name, the same parameters as the
+  cell in Flax, so that checkpoints of one load into the other. What does not
+  depend on the carry is computed for all steps and sequences at once; products
+  with the same array are one; steps touch only rows that are alive.
+
+  A subclass names its products and says how it steps.
+
+  Attributes:
+    features: Width of the carry.
+    activation: What makes the new content; the gates have their own.
+    dtype: Of the computation; parameters stay float32.
+    of_inputs: The products with the inputs.
+    of_carry: The products with the carry, those of the same array together.
+  """
+
+  features: int
+  activation: Callable[[jax.Array], jax.Array] = nn.tanh
+  dtype: DTypeLike = jnp.float32
+
+  of_inputs: ClassVar[Biases] = {}
+  of_carry: ClassVar[tuple[Biases, ...]] = ()
+
+  def setup(self):
+    for name, use_bias in self.of_inputs.items():
+      dense = nn.Dense(
+        self.features, use_bias, kernel_init=kernel_init, dtype=self.dtype
+      )
+      setattr(self, name, dense)
+    for group in self.of_carry:
+      for name, use_bias in group.items():
+        setattr(self, name, _Affine(self.features, use_bias, recurrent_init))
+
+  def project(self, inputs: Packed) -> Gates:
+    """[N, F] -> [N, features] for each gate: what the inputs give to it."""
+    return tuple(getattr(self, name)(inputs) for name in self.of_inputs)
+
+  def __call__(self, gates: Gates, rows: Rows) -> Packed:
+    """What `project` gives -> [N, features], the output of each step."""
+    products = [self._product(group) for group in self.of_carry]
+    step = functools.partial(self.step, *products)
+    return packing.scan(step, self.start(rows[0]), gates, rows)
+
+  @nn.nowrap
+  def start(self, rows: int) -> Any:
+    """The carry before the first step."""
+    return jnp.zeros((rows, self.features), self.dtype)
+
+  @nn.nowrap
+  def step(self, *args) -> tuple[Any, jax.Array]:
+    """`(*products, carry, gates of one step) -> (carry, output)`, n rows.
+
+    There is a product for each group of `of_carry`: [n, features] -> a tuple of
+    [n, features], in the group's order.
+    """
+    raise NotImplementedError
+
+  def _product(self, group: Biases) -> Product:
+    affines = [getattr(self, name)(self.features) for name in group]
+    kernels, biases = jax.tree.map(
+      lambda x: x.astype(self.dtype), tuple(zip(*affines, strict=True))
+    )
+    kernel = jnp.concatenate(kernels, axis=1)
+
+    def product(x):
+      parts = jnp.split(x @ kernel, len(kernels), axis=-1)
+      return tuple(
+        part if bias is None else part + bias[None, :]
+        for part, bias in zip(parts, biases, strict=True)
+      )
+
+    return product
+
+
+class PackedGRU(PackedCell):
+  """`nn.GRUCell`, and as cuDNN and Keras have it today.
 
       r = sigmoid(W_ir x + b_ir + W_hr h)
       z = sigmoid(W_iz x + b_iz + W_hz h)
       n = tanh(W_in x + b_in + r * (W_hn h + b_hn))
       h' = (1 - z) * n + z * h
 
-  (Cho et al. 2014 with the reset gate applied after the product, as cuDNN,
-  Keras and Flax have it.) What does not depend on the carry, W_i x + b_i, is
-  computed for all steps and sequences at once; the three products with the
-  carry are one; steps touch only rows that are alive.
-
-  Attributes:
-    features: Width of the carry.
-    dtype: Of the computation; parameters stay float32.
+  (Cho et al. 2014, but with the reset gate r applied after the product.)
   """
 
-  features: int
-  dtype: DTypeLike = jnp.float32
+  of_inputs: ClassVar[Biases] = {"ir": True, "iz": True, "in": True}
+  of_carry: ClassVar = ({"hr": False, "hz": False, "hn": True},)
 
-  def setup(self):
-    for name in ("ir", "iz", "in"):  # `in` is a word of Python's
-      dense = nn.Dense(self.features, kernel_init=kernel_init, dtype=self.dtype)
-      setattr(self, name, dense)
-    self.hr, self.hz, self.hn = (
-      _Affine(self.features, use_bias, recurrent_init)
-      for use_bias in (False, False, True)
-    )
+  @nn.nowrap
+  def step(self, product, carry, gates):
+    (ir, iz, in_), (r, z, n) = gates, product(carry)
+    r = nn.sigmoid(ir + r)
+    z = nn.sigmoid(iz + z)
+    n = self.activation(in_ + r * n)
+    carry = (1 - z) * n + z * carry
+    return carry, carry
 
-  def project(self, inputs: Packed) -> Gates:
-    """[N, F] -> three [N, features], what the inputs give to each gate."""
-    return tuple(getattr(self, name)(inputs) for name in ("ir", "iz", "in"))
 
-  def __call__(self, gates: Gates, rows: Rows) -> Packed:
-    """Three of `project` -> [N, features], the carry after each step."""
-    width, dtype = self.features, self.dtype
-    hr, hz, hn = (affine(width) for affine in (self.hr, self.hz, self.hn))
-    kernel = jnp.concatenate([hr[0], hz[0], hn[0]], axis=1).astype(dtype)
-    bias = hn[1].astype(dtype)[None, :]
+def hard_sigmoid(x: jax.Array) -> jax.Array:
+  """Theano's and Keras 1's; `nn.hard_sigmoid` has a slope of 1/6."""
+  return jnp.clip(0.2 * x + 0.5, 0, 1)
 
-    def step(carry, gates):
-      ir, iz, in_ = gates
-      r, z, n = jnp.split(carry @ kernel, 3, axis=-1)
-      r = nn.sigmoid(ir + r)
-      z = nn.sigmoid(iz + z)
-      n = nn.tanh(in_ + r * (n + bias))
-      carry = (1 - z) * n + z * carry
-      return carry, carry
 
-    start = jnp.zeros((rows[0], width), dtype)
-    return packing.scan(step, start, gates, rows)
+class PackedGRUKeras1(PackedCell):
+  """`cores.GRUKeras1Cell`, the GRU that the post had.
+
+      r = hard_sigmoid(W_ir x + b_ir + W_hr h)
+      z = hard_sigmoid(W_iz x + b_iz + W_hz h)
+      n = tanh(W_in x + b_in + W_hn (r * h))
+      h' = (1 - z) * n + z * h
+
+  (Cho et al. 2014 with the gates' activation of Keras 1.)
+  """
+
+  of_inputs: ClassVar[Biases] = {"ir": True, "iz": True, "in": True}
+  of_carry: ClassVar = ({"hr": False, "hz": False}, {"hn": False})
+
+  @nn.nowrap
+  def step(self, to_gates, to_content, carry, gates):
+    (ir, iz, in_), (r, z) = gates, to_gates(carry)
+    r = hard_sigmoid(ir + r)
+    z = hard_sigmoid(iz + z)
+    (n,) = to_content(r * carry)
+    n = self.activation(in_ + n)
+    carry = (1 - z) * n + z * carry
+    return carry, carry
+
+
+class PackedLSTM(PackedCell):
+  """`nn.LSTMCell`: Hochreiter & Schmidhuber 1997, Gers et al. 2000.
+
+      i = sigmoid(W_ii x + W_hi h + b_hi), and so f and o
+      g = tanh(W_ig x + W_hg h + b_hg)
+      c' = f * c + i * g
+      h' = o * tanh(c')
+
+  The carry is (c, h).
+  """
+
+  of_inputs: ClassVar[Biases] = dict.fromkeys(("ii", "if", "ig", "io"), False)
+  of_carry: ClassVar = (dict.fromkeys(("hi", "hf", "hg", "ho"), True),)
+
+  @nn.nowrap
+  def start(self, rows):
+    return (super().start(rows),) * 2
+
+  @nn.nowrap
+  def step(self, product, carry, gates):
+    c, h = carry
+    i, f, g, o = map(jnp.add, gates, product(h))
+    c = nn.sigmoid(f) * c + nn.sigmoid(i) * self.activation(g)
+    h = nn.sigmoid(o) * self.activation(c)
+    return (c, h), h
+
+
+class PackedSimple(PackedCell):
+  """`nn.SimpleCell`: h' = tanh(W_i x + b_i + W_h h), Elman 1990."""
+
+  of_inputs: ClassVar[Biases] = {"i": True}
+  of_carry: ClassVar = ({"h": False},)
+
+  @nn.nowrap
+  def step(self, product, carry, gates):
+    carry = self.activation(gates[0] + product(carry)[0])
+    return carry, carry

@@ -10,11 +10,11 @@ import math
 import jax
 from ml_collections import ConfigDict
 
+from seqsum.cores import CORES
 from seqsum.errors import choose, require
 from seqsum.losses import build_objective
 from seqsum.model import (
   ACTIVATIONS,
-  CORES,
   DTYPES,
   RECURRENCES,
   ConvEncoder,
@@ -116,23 +116,31 @@ def build_model(config: ConfigDict, outputs: int) -> SequenceModel:
     "conv.features": conv.features,
     "conv.kernels": conv.kernels,
     "conv.strides": conv.strides,
+    "conv.pool": conv.pool,
     "gru": config.model.gru,
   }
   for field, numbers in layers.items():
     require(
-      len(numbers) > 0 and all(type(n) is int and n > 0 for n in numbers),
+      (len(numbers) > 0 or field == "gru")
+      and all(type(n) is int and n > 0 for n in numbers),
       f"config.model.{field}",
       tuple(numbers),
       "must be positive whole numbers, one a layer",
     )
-  for field in ("conv.kernels", "conv.strides"):
+  for field in ("conv.kernels", "conv.strides", "conv.pool"):
     require(
       len(layers[field]) == len(conv.features),
       f"config.model.{field}",
       tuple(layers[field]),
       f"must be {len(conv.features)} numbers, as config.model.conv.features",
     )
-  choose("config.model.core", config.model.core, CORES)
+  input_max = config.model.input_max
+  require(
+    0 < input_max < math.inf,
+    "config.model.input_max",
+    input_max,
+    "must be a positive number, such as 1.0 or 255.0",
+  )
   fused = choose(
     "config.model.recurrence", config.model.recurrence, RECURRENCES
   )
@@ -150,12 +158,18 @@ def build_model(config: ConfigDict, outputs: int) -> SequenceModel:
       features=tuple(conv.features),
       kernels=tuple(conv.kernels),
       strides=tuple(conv.strides),
+      pools=tuple(conv.pool),
       activation=choose(
         "config.model.activation", config.model.activation, ACTIVATIONS
       ),
     ),
+    core=choose("config.model.core", config.model.core, CORES),
+    cell_activation=choose(
+      "config.model.cell_activation", config.model.cell_activation, ACTIVATIONS
+    ),
     widths=tuple(config.model.gru),
     outputs=outputs,
+    input_max=input_max,
     fused=fused,
     remat=remat,
     dtype=choose("config.model.dtype", config.model.dtype, DTYPES),
@@ -173,7 +187,31 @@ def build_recipe(config: ConfigDict) -> Recipe:
     config.on_nonfinite,
     dict.fromkeys(("stop", "continue")),
   )
-  objective = build_objective(config.loss)
+  steps = build_schedule(config).total
+  grow = config.sequence.grow
+  require(
+    0 <= grow <= 1,
+    "config.sequence.grow",
+    grow,
+    "must be a share of training, in 0..1",
+  )
+  sampler = Sampler(
+    task=build_task(config.task.name),
+    batch_size=config.batch_size,
+    min_len=config.sequence.min_len,
+    max_len=config.sequence.max_len,
+    packed=config.sequence.packed,
+    shift=config.sequence.shift,
+    growth=round(grow * steps),
+  )
+  objective = build_objective(
+    config.loss,
+    config.task.target,
+    task=sampler.task,
+    max_len=sampler.max_len,
+    min_len=sampler.min_len,
+    per_step=config.task.per_step,
+  )
   return Recipe(
     model=build_model(config, objective.outputs),
     objective=objective,
@@ -182,15 +220,10 @@ def build_recipe(config: ConfigDict) -> Recipe:
       config.optimizer.learning_rate,
       config.optimizer.decay,
       config.optimizer.schedule,
-      build_schedule(config).total,
+      steps,
+      config.optimizer.clip_norm,
     ),
-    sampler=Sampler(
-      task=build_task(config.task.name),
-      batch_size=config.batch_size,
-      min_len=config.sequence.min_len,
-      max_len=config.sequence.max_len,
-      packed=config.sequence.packed,
-      shift=config.sequence.shift,
-    ),
+    sampler=sampler,
     per_step=config.task.per_step,
+    norms=config.norms,
   )

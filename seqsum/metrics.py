@@ -14,6 +14,52 @@ NEVER = np.iinfo(np.int32).max
 Array = TypeVar("Array", np.ndarray, jax.Array)
 
 
+class Norms(struct.PyTreeNode):
+  """How large things were in a run of steps; nothing, unless measured.
+
+  The maxima are inf or nan from the first step on that was.
+
+  Attributes:
+    steps: [] float32, how many were measured.
+    encoded: [] float32, sum over them of the mean square of what the encoder
+      gave for a real frame; `encoded_max` the largest.
+    gradient: [] float32, sum over them of the gradient's global norm, before
+      any clipping; `gradient_max` the largest.
+  """
+
+  steps: Scalar
+  encoded: Scalar
+  encoded_max: Scalar
+  gradient: Scalar
+  gradient_max: Scalar
+
+  @classmethod
+  def zero(cls) -> "Norms":
+    return cls(*[np.zeros((), np.float32)] * 5)
+
+  @classmethod
+  def of_step(cls, encoded: Scalar, gradient: Scalar) -> "Norms":
+    """One step's mean square and global norm."""
+    return cls(jnp.float32(1), encoded, encoded, gradient, gradient)
+
+  def merge(self, other: "Norms") -> "Norms":
+    return jax.tree.map(jnp.add, self, other).replace(
+      encoded_max=jnp.maximum(self.encoded_max, other.encoded_max),
+      gradient_max=jnp.maximum(self.gradient_max, other.gradient_max),
+    )
+
+  def means(self) -> dict[str, float]:
+    if not self.steps:
+      return {}
+    steps = float(self.steps)
+    return {
+      "encoded_rms": math.sqrt(self.encoded / steps),
+      "encoded_rms_max": math.sqrt(self.encoded_max),
+      "gradient_norm": float(self.gradient) / steps,
+      "gradient_norm_max": float(self.gradient_max),
+    }
+
+
 class Totals(struct.PyTreeNode):
   """What a run of steps added up to.
 
@@ -26,6 +72,7 @@ class Totals(struct.PyTreeNode):
       units, summed over `sequences`.
     exact: [] float32, how many final predictions round to the target.
     nonfinite: [] int32, the first step whose loss was inf or nan, or `NEVER`.
+    norms: Of the steps, if they were measured.
   """
 
   sequences: Scalar
@@ -35,16 +82,18 @@ class Totals(struct.PyTreeNode):
   absolute: Scalar
   exact: Scalar
   nonfinite: Scalar
+  norms: Norms = struct.field(default_factory=Norms.zero)
 
   @classmethod
   def zero(cls) -> "Totals":
-    zero = np.zeros((), np.float32)
-    return cls(zero, zero, zero, zero, zero, zero, np.asarray(NEVER, np.int32))
+    zeros = [np.zeros((), np.float32)] * 6
+    return cls(*zeros, np.asarray(NEVER, np.int32))
 
   def merge(self, other: "Totals") -> "Totals":
-    total = jax.tree.map(jnp.add, self, other)
-    first = jnp.minimum(self.nonfinite, other.nonfinite)
-    return total.replace(nonfinite=first)
+    return jax.tree.map(jnp.add, self, other).replace(
+      nonfinite=jnp.minimum(self.nonfinite, other.nonfinite),
+      norms=self.norms.merge(other.norms),
+    )
 
   def means(self) -> dict[str, float]:
     """The metrics' names and values, as they stand in metrics.jsonl."""
@@ -54,7 +103,7 @@ class Totals(struct.PyTreeNode):
       "mse": float(self.squared) / sequences,
       "mae": float(self.absolute) / sequences,
       "exact_accuracy": float(self.exact) / sequences,
-    }
+    } | self.norms.means()
 
 
 def is_exact(predictions: Array, targets: Array) -> Array:

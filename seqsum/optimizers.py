@@ -27,6 +27,7 @@ def build_optimizer(
   decay: float = 0.9,
   schedule: str = "constant",
   steps: int = 1,
+  clip_norm: float = 0.0,
 ) -> optax.GradientTransformation:
   """An optimizer.
 
@@ -37,6 +38,8 @@ def build_optimizer(
       gradient (b1), SGD's momentum.
     schedule: 'constant' or 'cosine'.
     steps: How many steps the schedule lasts.
+    clip_norm: Gradients whose global norm is larger are scaled down to it
+      (Pascanu et al. 2013) before anything else; 0 for none.
 
   Raises:
     InputError: A name is not known or a number is out of its range.
@@ -53,6 +56,15 @@ def build_optimizer(
     decay,
     "must be at least 0 and below 1, such as 0.9",
   )
+  require(
+    0 <= clip_norm < math.inf,
+    "config.optimizer.clip_norm",
+    clip_norm,
+    "must be a positive number, or 0 for none",
+  )
   rate = choose("config.optimizer.schedule", schedule, SCHEDULES)
   make = choose("config.optimizer.name", name, OPTIMIZERS)
-  return make(rate(learning_rate, steps), decay)
+  optimizer = make(rate(learning_rate, steps), decay)
+  if not clip_norm:
+    return optimizer
+  return optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)

@@ -9,11 +9,20 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from seqsum import augment
 from seqsum.errors import InputError, require
-from seqsum.shapes import Frames, Images, Key, Labels, Lengths, Values
+from seqsum.shapes import (
+  Frames,
+  Images,
+  Key,
+  Labels,
+  Lengths,
+  Scalar,
+  Values,
+)
 from seqsum.tasks import Task
 
 SHIFT = 1  # the stream of a batch's key that moves frames
@@ -51,6 +60,8 @@ class Sampler:
       is drawn by itself.
     shift: Each frame is moved by up to so many pixels up or down and left or
       right, all moves equally likely; see `augment.shift`.
+    growth: Training steps during which sequences grow, see `longest`; 0 for
+      none.
   """
 
   task: Task
@@ -59,6 +70,7 @@ class Sampler:
   max_len: int = 4
   packed: bool = True
   shift: int = 0
+  growth: int = 0
 
   def __post_init__(self):
     positive = "must be at least 1"
@@ -94,20 +106,44 @@ class Sampler:
       rows.append(-(-math.ceil(batch * longer / kinds) // shards))
     return tuple(rows)
 
-  def draw_lengths(self, key: Key) -> Lengths:
-    """[B] int32. Each of the lengths is equally likely in a row at random."""
-    batch, kinds = self.batch_size, self.max_len - self.min_len + 1
+  def longest(self, step: Scalar | int | None) -> Scalar | None:
+    """How long sequences may be at a training step, while they grow.
+
+    From 1 frame at step 0 to `max_len` from step `growth` on; every length on
+    the way lasts the same number of steps (Bengio et al. 2009).
+
+    Returns:
+      [] int32; None if sequences do not grow, or the step is None.
+    """
+    if not self.growth or step is None:
+      return None
+    added = np.arange(1, self.max_len)
+    starts = np.ceil(added * self.growth / max(1, self.max_len - 1))
+    return 1 + (step >= starts.astype(np.int32)).sum(dtype=np.int32)
+
+  def draw_lengths(self, key: Key, longest: Scalar | None = None) -> Lengths:
+    """[B] int32. Each of the lengths is equally likely in a row at random.
+
+    Args:
+      key: What they are a function of.
+      longest: 1..max_len. Lengths are uniform on `min_len..longest`, or all
+        `longest` if that is less. Of such a batch no more rows are alive at a
+        step than `rows` says. None for `max_len`.
+    """
+    if longest is None:
+      shortest, longest = self.min_len, self.max_len
+    else:
+      shortest = jnp.minimum(self.min_len, longest)
+    batch, kinds = self.batch_size, longest - shortest + 1
     if not self.packed:
-      return jax.random.randint(
-        key, (batch,), self.min_len, self.max_len + 1, jnp.int32
-      )
+      return jax.random.randint(key, (batch,), shortest, longest + 1, jnp.int32)
     # Systematic sampling: one uniform offset for the whole batch, so that each
     # length gets its share exactly, or its two neighbours in number with the
     # right odds where the share is not whole.
     offset = jax.random.uniform(key)
     share = (jnp.arange(batch) + offset) * (kinds / batch)
-    lengths = self.max_len - jnp.floor(share).astype(jnp.int32)
-    return jnp.maximum(lengths, self.min_len)  # share may round up to `kinds`
+    lengths = longest - jnp.floor(share).astype(jnp.int32)
+    return jnp.maximum(lengths, shortest)  # share may round up to `kinds`
 
   def __call__(
     self,
@@ -115,6 +151,7 @@ class Sampler:
     images: Images,
     labels: Labels,
     *,
+    step: Scalar | int | None = None,
     shard: int | jax.Array = 0,
     shards: int = 1,
   ) -> SequenceBatch:
@@ -124,6 +161,7 @@ class Sampler:
       key: What the whole batch is a function of, shares included.
       images: [M, H, W, C] uint8.
       labels: [M] int32.
+      step: The training step, for sequences that grow; None: they are grown.
       shard: Which share; rows `shard`, `shard + shards`, ... of the batch, so
         that every share is sorted and of the same lengths.
       shards: How many shares there are; must divide `batch_size`.
@@ -133,7 +171,7 @@ class Sampler:
     """
     length_key, index_key = jax.random.split(key)
     shape = (self.batch_size, self.max_len)
-    lengths = self.draw_lengths(length_key)
+    lengths = self.draw_lengths(length_key, self.longest(step))
     index = jax.random.randint(index_key, shape, 0, images.shape[0])
     most = self.shift
     moves = jax.random.randint(
@@ -144,8 +182,7 @@ class Sampler:
       for x in (lengths, index, moves)
     )
     images, labels = jnp.asarray(images), jnp.asarray(labels)
-    step = jnp.arange(self.max_len)[None, :]
-    real = step < lengths[:, None]  # [B, T]
+    real = jnp.arange(self.max_len)[None, :] < lengths[:, None]  # [B, T]
     frames = images[index]
     if most:
       flat, moves = (jax.lax.collapse(x, 0, 2) for x in (frames, moves))

@@ -13,7 +13,7 @@ import optax
 from flax import struct
 
 from seqsum.losses import Objective
-from seqsum.metrics import NEVER, Totals, final, is_exact
+from seqsum.metrics import NEVER, Norms, Totals, final, is_exact
 from seqsum.model import SequenceModel
 from seqsum.sequences import Sampler
 from seqsum.shapes import Images, Key, Labels, Lengths, Scalar, Values
@@ -64,8 +64,8 @@ class Recipe:
     objective: Loss and decoder; the model must give `objective.outputs`.
     optimizer: Optax transformation.
     sampler: Draws training batches.
-    per_step: Whether the loss asks for a value at every real step, or only at
-      the last one.
+    per_step: Whether the loss asks for every real step's value, not the last's.
+    norms: Whether to measure activations and gradients, see `metrics.Norms`.
   """
 
   model: SequenceModel
@@ -73,6 +73,7 @@ class Recipe:
   optimizer: optax.GradientTransformation
   sampler: Sampler
   per_step: bool = False
+  norms: bool = False
 
 
 def batch_key(seed: Scalar | int, stream: int, n: Scalar | int) -> Key:
@@ -133,21 +134,21 @@ def train_step(
   shard = _shard(axis_name)
   rows = recipe.sampler.rows(shard.get("shards", 1))
   key = batch_key(seed, TRAIN, state.step)
-  batch = recipe.sampler(key, images, labels, **shard)
+  batch = recipe.sampler(key, images, labels, step=state.step, **shard)
   step = jnp.arange(recipe.sampler.max_len)[None, :]
   last = batch.lengths[:, None] - 1
   asked = step <= last if recipe.per_step else step == last  # [B, T]
   values = _sum_over(axis_name, asked.sum(dtype=jnp.float32))
 
   def share_of_loss(params):
-    outputs = recipe.model.apply(params, batch.frames, rows)
+    outputs, aside = recipe.model.read(params, batch.frames, rows, recipe.norms)
     losses = recipe.objective.loss(outputs, batch.targets)
     # This device's part of the mean over all of them. Divided here, not in the
     # gradients: that would be another pass over every parameter.
-    return jnp.where(asked, losses, 0).sum() / values, outputs
+    return jnp.where(asked, losses, 0).sum() / values, (outputs, aside)
 
   grad = jax.value_and_grad(share_of_loss, has_aux=True)
-  (loss, outputs), grads = grad(state.params)
+  (loss, (outputs, squares)), grads = grad(state.params)
 
   prediction = final(recipe.objective.predict(outputs), batch.lengths)
   target = final(batch.targets, batch.lengths)
@@ -165,6 +166,11 @@ def train_step(
   totals = totals.replace(
     nonfinite=jnp.where(jnp.isfinite(totals.loss), NEVER, state.step + 1)
   )
+  if recipe.norms:
+    sums = jnp.where(step <= last, squares, 0).sum(), batch.lengths.sum()
+    square, frames = _sum_over(axis_name, sums)
+    norms = Norms.of_step(square / frames, optax.global_norm(grads))
+    totals = totals.replace(norms=norms)
   updates, opt_state = recipe.optimizer.update(
     grads, state.opt_state, state.params
   )
@@ -187,9 +193,8 @@ def train_steps(
 ) -> tuple[TrainState, Totals]:
   """Takes `count` training steps and adds their totals to those given.
 
-  Without a count it is one step with no loop around it: on a CPU, XLA's
-  convolutions are slow inside a loop. The number of steps is not static, so
-  any number is the same program.
+  Without a count it is one step with no loop: on a CPU, XLA's convolutions are
+  slow inside one. The count is not static, so any is the same program.
   """
 
   def step(state, totals):
@@ -229,9 +234,8 @@ def eval_step(
   shard = _shard(axis_name)
   key = jax.random.wrap_key_data(key_data)
   batch = recipe.sampler(key, images, labels, **shard)
-  outputs = recipe.model.apply(
-    params, batch.frames, recipe.sampler.rows(shard.get("shards", 1))
-  )
+  rows = recipe.sampler.rows(shard.get("shards", 1))
+  outputs = recipe.model.apply(params, batch.frames, rows)
   readings = Readings(
     lengths=batch.lengths,
     labels=batch.labels,

@@ -6,15 +6,16 @@ frame" and "one value at the end" are one computation read at different steps.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqsum.errors import choose
+from seqsum.errors import choose, require
 
 DIGITS = 10  # a frame shows one of 0..9
+MOST_VALUES = 100_000  # of a fold, when all of them must be known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,19 +55,61 @@ class Task:
     _, values = jax.lax.scan(step, start, (digits.T.astype(jnp.float32), alive))
     return values.T
 
+  def distributions(
+    self, max_len: int
+  ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What 1, 2, ..., max_len digits fold to, all digits equally likely.
+
+    Yields:
+      [K] float64, the values, ascending; and [K] float64, their probabilities.
+
+    Raises:
+      InputError: There are more than `MOST_VALUES` values.
+    """
+    digits = np.arange(DIGITS, dtype=np.float64)
+    values, shares = np.array([self.initial]), np.ones(1)
+    for length in range(1, max_len + 1):
+      folded = self.combine(values[:, None], digits[None, :]).ravel()
+      values, which = np.unique(folded, return_inverse=True)
+      shares = np.bincount(which, np.repeat(shares / DIGITS, DIGITS))
+      require(
+        len(values) <= MOST_VALUES,
+        "sequence.max_len",
+        max_len,
+        f"the {self.name} of {length} digits has {len(values):,} values, too "
+        "many to count; take another config.loss and config.task.target",
+      )
+      yield values, shares
+
   def reachable(self, max_len: int, min_len: int = 1) -> np.ndarray:
     """All values that sequences of `min_len..max_len` digits can fold to.
 
     Returns:
       [K] float64, ascending. For the sum of up to four digits: 0..36.
     """
-    digits = np.arange(DIGITS, dtype=np.float64)
-    values, found = np.array([self.initial]), []
-    for length in range(1, max_len + 1):
-      values = np.unique(self.combine(values[:, None], digits[None, :]))
-      if length >= min_len:
-        found.append(values)
-    return np.unique(np.concatenate(found))
+    found = [values for values, _ in self.distributions(max_len)]
+    return np.unique(np.concatenate(found[min_len - 1 :]))
+
+  def moments(
+    self, max_len: int, min_len: int = 1, per_step: bool = False
+  ) -> tuple[float, float]:
+    """Mean and standard deviation of the targets, computed, not sampled.
+
+    Args:
+      max_len, min_len: Lengths are uniform on `min_len..max_len`.
+      per_step: Of the values at all real steps, not only the final ones.
+    """
+    values, weights = [], []
+    for step, (some, shares) in enumerate(self.distributions(max_len), 1):
+      # How many lengths ask for the value at this step.
+      longer = max_len - max(step, min_len) + 1
+      asked = longer if per_step else int(step >= min_len)
+      values.append(some)
+      weights.append(asked * shares)
+    values, weights = np.concatenate(values), np.concatenate(weights)
+    mean = np.average(values, weights=weights)
+    square = np.average(np.square(values - mean), weights=weights)
+    return float(mean), float(np.sqrt(square))
 
 
 SUM = Task("sum", 0.0, lambda value, digit: value + digit)

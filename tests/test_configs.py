@@ -7,6 +7,8 @@ import pathlib
 import jax
 import pytest
 
+from configs import sum as post
+from seqsum.errors import InputError
 from seqsum.experiment import build_recipe, build_schedule
 from seqsum.metrics import Totals
 from seqsum.step import init_state, train_steps
@@ -38,9 +40,92 @@ def test_a_config_is_a_document(name):
   assert f"--config=configs/{name}.py" in module.__doc__
 
 
-def test_the_posts_run_is_twenty_epochs_of_sixty_thousand():
-  from configs import sum as post
+@pytest.mark.parametrize(
+  ("field", "value", "words"),
+  [
+    ("loss", "cross_entrpy", "did you mean 'cross_entropy'"),
+    ("loss", "l2", "config.loss='l2' is not known"),
+    ("task.target", "standrd", "did you mean 'standard'"),
+    ("sequence.grow", -0.1, "config.sequence.grow=-0.1: must be a share"),
+    ("sequence.grow", 1.5, "config.sequence.grow=1.5"),
+    ("model.core", "lstn", "did you mean 'lstm'"),
+    ("model.cell_activation", "tan", "did you mean 'tanh'"),
+    ("model.gru", (0,), "config.model.gru=.*positive whole numbers"),
+    ("model.conv.pool", (2,), "config.model.conv.pool=.*must be 2 numbers"),
+    ("model.conv.pool", (0, 1), "config.model.conv.pool=.*positive whole"),
+    ("model.conv.features", (), "config.model.conv.features=.*positive whole"),
+    ("model.input_max", 0.0, "config.model.input_max=0.0"),
+    ("model.input_max", float("inf"), "config.model.input_max=inf"),
+    ("optimizer.clip_norm", -1.0, "config.optimizer.clip_norm=-1.0"),
+  ],
+)
+def test_a_value_that_cannot_be_used_is_named(field, value, words):
+  config = post.get_config()
+  config.update_from_flattened_dict({field: value})
+  with pytest.raises(InputError, match=words):
+    build_recipe(config)
 
+
+def test_classes_have_no_units_to_change():
+  config = post.get_config()
+  config.loss, config.task.target = "cross_entropy", "standard"
+  with pytest.raises(InputError, match="target='standard'"):
+    build_recipe(config)
+
+
+@pytest.fixture(scope="module")
+def program(bundled):
+  """A change of the post's config -> the step's program, not compiled."""
+
+  @functools.cache
+  def program(field="seed", value=0):
+    config = post.get_config()
+    config.batch_size = 4
+    config.update_from_flattened_dict({field: value})
+    recipe = build_recipe(config)
+    init = functools.partial(init_state, recipe, image_shape=(28, 28, 1))
+    step = jax.jit(functools.partial(train_steps, recipe=recipe))
+    arguments = jax.eval_shape(init, 0), Totals.zero(), 0, *bundled.train
+    return step.lower(*arguments).as_text()
+
+  return program
+
+
+@pytest.mark.parametrize(
+  ("field", "value"),
+  [
+    ("loss", "cross_entropy"),
+    ("norms", True),
+    ("task.target", "standard"),
+    ("task.target", "log"),
+    ("sequence.grow", 0.5),
+    ("model.core", "gru_keras1"),
+    ("model.core", "lstm"),
+    ("model.core", "simple"),
+    ("model.cell_activation", "relu"),
+    ("model.gru", ()),
+    ("model.conv.pool", (2, 1)),
+    ("model.input_max", 255.0),
+    ("optimizer.clip_norm", 1.0),
+  ],
+)
+def test_an_option_changes_the_step(field, value, program):
+  assert program(field, value) != program()
+
+
+def test_growth_is_a_share_of_the_whole_training():
+  config = post.get_config()
+  config.sequence.grow = 0.25
+  assert build_recipe(config).sampler.growth == 9_375  # of 37,500 steps
+
+
+def test_products_of_two_digits_have_37_classes():
+  from configs import product
+
+  assert build_recipe(product.get_config()).model.outputs == 37
+
+
+def test_the_posts_run_is_twenty_epochs_of_sixty_thousand():
   schedule = build_schedule(post.get_config())
   assert schedule.total * schedule.batch_size == 1_200_000
   assert schedule.epoch_end(1) == 1_875

@@ -1,7 +1,8 @@
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from seqsum.metrics import NEVER, Totals, final, is_exact
+from seqsum.metrics import NEVER, Norms, Totals, final, is_exact
 
 
 def totals(**values):
@@ -19,6 +20,30 @@ def test_merging_keeps_the_first_step_that_was_not_finite():
   late, soon = (Totals.zero().replace(nonfinite=jnp.int32(n)) for n in (9, 7))
   assert late.merge(soon).merge(Totals.zero()).nonfinite == 7
   assert Totals.zero().merge(Totals.zero()).nonfinite == NEVER
+
+
+def test_norms_are_means_and_maxima_over_steps():
+  steps = [Norms.of_step(4.0, 3.0), Norms.of_step(12.0, 1.0)]
+  first, second = (Totals.zero().replace(sequences=1, norms=n) for n in steps)
+  means = first.replace(values=1).merge(second).means()
+  assert "encoded_rms" in means
+  assert steps[0].merge(steps[1]).means() == pytest.approx(
+    {
+      "encoded_rms": 8**0.5,
+      "encoded_rms_max": 12**0.5,
+      "gradient_norm": 2,
+      "gradient_norm_max": 3,
+    }
+  )
+  assert Norms.zero().merge(Norms.zero()).means() == {}
+
+
+@pytest.mark.parametrize("lost", [np.inf, np.nan])
+def test_a_norm_that_is_not_finite_stays_so(lost):
+  """Whatever was before it and whatever comes after."""
+  fine, bad = Norms.of_step(4.0, 3.0), Norms.of_step(lost, lost)
+  for norms in (fine.merge(bad).merge(fine), bad.merge(fine), fine.merge(bad)):
+    np.testing.assert_array_equal(list(norms.means().values()), [lost] * 4)
 
 
 def test_exact_means_that_rounding_gives_the_target():

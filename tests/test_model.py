@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seqsum.cores import CORES
+from seqsum.errors import InputError
 from seqsum.model import ConvEncoder, SequenceModel
 from seqsum.sequences import Sampler
 from seqsum.tasks import SUM
@@ -13,6 +15,9 @@ from seqsum.tasks import SUM
 SMALL = functools.partial(
   ConvEncoder, features=(2, 3), kernels=(4, 3), strides=(1, 2)
 )
+
+
+each_core = pytest.mark.parametrize("core", CORES.values(), ids=CORES)
 
 
 def make(fused, encoder=SMALL, widths=(6, 5), **kwargs):
@@ -45,9 +50,10 @@ def test_the_posts_network_has_5_291_005_parameters():
   assert sum(sizes.values()) == 5_291_005
 
 
-def test_both_recurrences_have_the_same_parameters(frames):
+@each_core
+def test_both_recurrences_have_the_same_parameters(frames, core):
   key = jax.random.key(0)
-  plain, fused = (make(f).init(key, frames) for f in (False, True))
+  plain, fused = (make(f, core=core).init(key, frames) for f in (False, True))
   jax.tree.map(np.testing.assert_array_equal, plain, fused)
 
 
@@ -82,6 +88,72 @@ def test_fused_equals_plain_in_values_and_gradients(bundled, packed):
   )
 
 
+@pytest.mark.parametrize(
+  "kwargs",
+  [
+    *({"core": core} for core in CORES.values()),
+    {"cell_activation": nn.relu},
+    {"widths": ()},
+    {"encoder": functools.partial(SMALL, pools=(2, 1))},
+    {"input_max": 255.0},
+  ],
+  ids=lambda kwargs: "-".join(kwargs),
+)
+def test_every_model_is_the_same_in_both_recurrences(frames, kwargs):
+  rows = (8, 6, 4, 2)
+  plain, fused = (make(f, **kwargs) for f in (False, True))
+  params = plain.init(jax.random.key(0), frames)
+  weight = jax.random.normal(jax.random.key(3), (8, 4, 1))
+  weight = weight * (np.arange(8)[:, None] < np.array(rows))[..., None]
+
+  @functools.partial(jax.jit, static_argnums=1)
+  def read(params, model):
+    total = lambda p: (model.read(p, frames, rows, False)[0] * weight).sum()
+    return jax.value_and_grad(total)(params)
+
+  value, gradients = read(params, plain)
+  scale = max(abs(x).max() for x in jax.tree.leaves(gradients))
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * scale),
+    read(params, fused),
+    (value, gradients),
+  )
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_without_recurrence_each_frame_is_read_by_itself(frames, fused):
+  model = make(fused, widths=(), outputs=3)
+  params = model.init(jax.random.key(0), frames)
+  tree = params["params"]
+  assert set(tree) == {"encoder", "head"}
+  x = SMALL().apply({"params": tree["encoder"]}, frames.reshape(32, 12, 12, 1))
+  expected = x @ tree["head"]["kernel"] + tree["head"]["bias"][None]
+  np.testing.assert_allclose(
+    model.apply(params, frames), expected.reshape(8, 4, 3), atol=1e-5
+  )
+
+
+@pytest.mark.parametrize(("fused", "remat"), [(True, 0), (True, 5), (False, 0)])
+@pytest.mark.parametrize("widths", [(6, 5), ()])
+def test_the_size_of_what_enters_the_recurrence(frames, fused, remat, widths):
+  rows = (8, 6, 4, 2)
+  model = make(fused, remat=remat, widths=widths)
+  params = model.init(jax.random.key(0), frames)
+  assert set(params) == {"params"}
+  outputs, squares = model.read(params, frames, rows, True)
+  np.testing.assert_array_equal(
+    outputs, model.read(params, frames, rows, False)[0]
+  )
+  encoder = {"params": params["params"]["encoder"]}
+  x = SMALL().apply(encoder, frames.reshape(32, 12, 12, 1))
+  alive = np.arange(8)[:, None] < np.array(rows)
+  np.testing.assert_allclose(
+    np.asarray(squares)[alive],
+    np.square(x).mean(axis=1).reshape(8, 4)[alive],
+    rtol=1e-5,
+  )
+
+
 @pytest.mark.parametrize("chunk", [1, 5, 20, 64])
 def test_rematerialisation_changes_nothing(frames, chunk):
   rows = (8, 6, 4, 2)  # 20 frames
@@ -99,18 +171,20 @@ def test_rematerialisation_changes_nothing(frames, chunk):
   )
 
 
-def test_the_plain_recurrence_is_a_loop_over_cells(frames):
+@each_core
+def test_the_plain_recurrence_is_a_loop_over_cells(frames, core):
   """nn.RNN and nn.vmap against cells and encoders called by hand."""
-  model = make(False)
+  model = make(False, core=core)
   params = model.init(jax.random.key(0), frames)
   tree = params["params"]
-  states = [jnp.zeros((8, 6)), jnp.zeros((8, 5))]
+  cells = [core.plain(width) for width in (6, 5)]
+  states = [c.initialize_carry(jax.random.key(0), (8, 1)) for c in cells]
   outputs = []
   for t in range(4):
     x = SMALL().apply({"params": tree["encoder"]}, frames[:, t])
-    for i, width in enumerate((6, 5)):
-      cell = nn.GRUCell(width)
-      states[i], x = cell.apply({"params": tree[f"gru_{i}"]}, states[i], x)
+    for i, cell in enumerate(cells):
+      weights = {"params": tree[f"{core.name}_{i}"]}
+      states[i], x = cell.apply(weights, states[i], x)
     outputs.append(nn.Dense(1).apply({"params": tree["head"]}, x))
   np.testing.assert_allclose(
     model.apply(params, frames), jnp.stack(outputs, axis=1), atol=1e-6
@@ -159,6 +233,44 @@ def test_uint8_frames_are_scaled_to_0_1(images):
     model.apply(params, frames.astype(jnp.float32) / 255),
     atol=1e-6,
   )
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_raw_pixels_are_what_their_scale_says(images, fused):
+  """Frames that are floating already are taken as shares of full ink."""
+  frames = jnp.asarray(images[0][:8]).reshape(2, 4, 28, 28, 1) * 12
+  raw, shares = make(fused, input_max=255.0), make(fused)
+  params = raw.init(jax.random.key(0), frames)
+  expected = shares.apply(params, frames.astype(jnp.float32))
+  np.testing.assert_allclose(raw.apply(params, frames), expected, atol=1e-5)
+  np.testing.assert_allclose(
+    raw.apply(params, frames / jnp.float32(255)), expected, atol=1e-5
+  )
+  assert abs(expected - shares.apply(params, frames)).max() > 0.01
+
+
+@pytest.mark.parametrize(
+  ("kwargs", "words"),
+  [
+    ({}, None),
+    ({"kernels": (13, 3)}, r"conv.kernels=\(13, 3\): too large"),
+    ({"kernels": (4, 5), "pools": (2, 1)}, r"conv.kernels=\(4, 5\)"),
+    ({"pools": (2, 1)}, None),  # 12, 9, 4, 1
+    ({"pools": (2, 2)}, r"conv.pool=\(2, 2\): too large for frames of \(12"),
+    ({"pools": (10, 1)}, r"conv.pool=\(10, 1\)"),
+  ],
+)
+def test_an_encoder_that_leaves_nothing_is_refused(kwargs, words):
+  encoder = SMALL(**kwargs)
+  if words:
+    with pytest.raises(InputError, match=words):
+      encoder.check((12, 12, 1))
+  else:
+    encoder.check((12, 12, 1))
+    x, _ = encoder.init_with_output(
+      jax.random.key(0), jnp.zeros((1, 12, 12, 1))
+    )
+    assert x.size > 0
 
 
 @pytest.mark.parametrize("fused", [True, False])

@@ -32,12 +32,26 @@ def test_the_cosine_ends_at_nothing():
 
 
 @pytest.mark.parametrize(
+  ("clip_norm", "move"),
+  [(0.0, [-3.0, -4.0]), (1.0, [-0.6, -0.8]), (9.0, [-3.0, -4.0])],
+)
+def test_the_global_norm_is_clipped_before_the_optimizer(clip_norm, move):
+  optimizer = build_optimizer("sgd", 1.0, 0.0, clip_norm=clip_norm)
+  x = {"a": jnp.zeros(1), "b": jnp.zeros(1)}
+  gradient = {"a": jnp.array([3.0]), "b": jnp.array([4.0])}  # its norm is 5
+  updates, _ = optimizer.update(gradient, optimizer.init(x), x)
+  np.testing.assert_allclose([*updates["a"], *updates["b"]], move, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
   ("wrong", "words"),
   [
     ({"learning_rate": 0.0}, "learning_rate=0.0"),
     ({"learning_rate": -1.0}, "learning_rate=-1.0"),
     ({"learning_rate": float("nan")}, "learning_rate=nan"),
     ({"decay": 1.0}, "decay=1.0"),
+    ({"clip_norm": -1.0}, "clip_norm=-1.0"),
+    ({"clip_norm": float("inf")}, "clip_norm=inf"),
     ({"name": "rmsporp"}, "did you mean 'rmsprop'"),
     ({"schedule": "cos"}, "did you mean 'cosine'"),
   ],

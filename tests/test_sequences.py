@@ -120,6 +120,54 @@ def test_shares_of_a_batch_are_its_rows(images, packed, shift):
     )
 
 
+def test_sequences_grow_from_one_frame_in_equal_shares_of_steps():
+  sampler = Sampler(SUM, 8, 1, 4, growth=9)
+  found = [int(sampler.longest(step)) for step in range(12)]
+  assert found == [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]
+  assert sampler.longest(None) is None  # evaluation
+  assert Sampler(SUM, 8).longest(0) is None
+  assert Sampler(SUM, 8, 1, 1, growth=9).longest(0) == 1
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize(
+  ("batch", "low", "high"), [(48, 1, 4), (7, 2, 5), (32, 3, 3)]
+)
+def test_growing_lengths_are_uniform_and_fit_into_the_rows(
+  batch, low, high, packed
+):
+  sampler = Sampler(SUM, batch, low, high, packed)
+  draw_lengths = jax.jit(sampler.draw_lengths)
+  for longest in range(1, high + 1):
+    shortest = min(low, longest)
+    counts = collections.Counter()
+    for seed in range(100):
+      lengths = np.asarray(draw_lengths(jax.random.key(seed), longest))
+      assert lengths.dtype == np.int32
+      alive = [(lengths > t).sum() for t in range(high)]
+      assert all(a <= r for a, r in zip(alive, sampler.rows(), strict=True))
+      counts.update(lengths.tolist())
+    share = np.array([counts[n] for n in range(high + 2)]) / (100 * batch)
+    expected = np.zeros(high + 2)
+    expected[shortest : longest + 1] = 1 / (longest - shortest + 1)
+    np.testing.assert_allclose(share, expected, atol=0.02 if packed else 0.06)
+
+
+def test_a_batch_that_has_not_grown_is_blank_beyond(images):
+  sampler = Sampler(SUM, 8, 2, 4, growth=6)
+  for step, longest in ((0, 1), (2, 2), (5, 3), (6, 4), (None, 4)):
+    batch = draw(sampler, images=images, step=step)
+    assert batch.frames.shape == (8, 4, 28, 28, 1)
+    assert batch.lengths.max() == longest
+    assert not batch.frames[:, longest:].any()
+    assert not batch.labels[:, longest:].any()
+  grown, plain = (
+    draw(sampler, images=images),
+    draw(Sampler(SUM, 8, 2), 0, images),
+  )
+  jax.tree.map(np.testing.assert_array_equal, grown, plain)
+
+
 @pytest.mark.parametrize(
   ("wrong", "words"),
   [

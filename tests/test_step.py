@@ -28,7 +28,9 @@ from seqsum.tasks import SUM
 SHAPE = (28, 28, 1)
 
 
-def make(batch_size=16, loss="mse", rate=1e-3, per_step=False, **sampler):
+def make(
+  batch_size=16, loss="mse", rate=1e-3, per_step=False, norms=False, **sampler
+):
   encoder = functools.partial(
     ConvEncoder, features=(4, 4), kernels=(5, 3), strides=(2, 2)
   )
@@ -38,6 +40,7 @@ def make(batch_size=16, loss="mse", rate=1e-3, per_step=False, **sampler):
     optimizer=build_optimizer("rmsprop", rate),
     sampler=Sampler(SUM, batch_size, **sampler),
     per_step=per_step,
+    norms=norms,
   )
 
 
@@ -184,6 +187,76 @@ def test_a_step_that_is_not_finite_is_named(data):
   state, totals = step(init_state(recipe, 0, SHAPE), Totals.zero(), 0, *data, 4)
   assert 2 <= totals.nonfinite <= 4
   assert not is_finite(state.params)
+
+
+def totals_of_a_step(recipe, data, devices=1):
+  mesh = make_mesh(jax.devices()[:devices])
+  step = compile_step(train_steps, mesh, recipe=recipe, donate=False)
+  state = init_state(recipe, 0, SHAPE)
+  return state, step(state, Totals.zero(), 0, *data, None)[1].means()
+
+
+@pytest.mark.parametrize("devices", [1, 4])
+def test_norms_are_those_of_real_frames_and_of_the_whole_gradient(
+  data, devices
+):
+  recipe = make(norms=True)
+  state, means = totals_of_a_step(recipe, data, devices)
+  batch = recipe.sampler(batch_key(0, 1, 0), *data)
+  real = np.arange(4) < np.asarray(batch.lengths)[:, None]
+  model, params = recipe.model, state.params
+  frames = np.asarray(batch.frames)[real] / np.float32(255)
+  encoder = {"params": params["params"]["encoder"]}
+  features = model.encoder().apply(encoder, frames)
+
+  def loss(params):
+    outputs = model.apply(params, batch.frames)[..., 0]
+    last = batch.lengths - 1
+    error = (outputs - batch.targets)[jnp.arange(16), last]
+    return jnp.mean(error**2)
+
+  leaves = jax.tree.leaves(jax.grad(loss)(params))
+  gradient = np.sqrt(sum(np.square(leaf).sum() for leaf in leaves))
+  expected = {
+    "encoded_rms": np.sqrt(np.square(features).mean()),
+    "gradient_norm": gradient,
+  }
+  for name, value in expected.items():
+    np.testing.assert_allclose(means[name], value, rtol=1e-5)
+    np.testing.assert_allclose(means[f"{name}_max"], value, rtol=1e-5)
+
+
+def test_norms_change_nothing_and_are_left_out_when_off(data):
+  _, off = totals_of_a_step(make(), data)
+  _, on = totals_of_a_step(make(norms=True), data)
+  assert set(on) - set(off) == {
+    "encoded_rms",
+    "encoded_rms_max",
+    "gradient_norm",
+    "gradient_norm_max",
+  }
+  for name, value in off.items():
+    np.testing.assert_allclose(value, on[name], rtol=1e-5)
+
+
+def test_sequences_grow_with_the_step_in_training_alone(data):
+  recipe = make(growth=3)  # 1, 2, 3 frames, then up to 4
+  mesh = make_mesh(jax.devices()[:1])
+  step = compile_step(train_steps, mesh, recipe=recipe, donate=False)
+  state = init_state(recipe, 0, SHAPE)
+  for longest in (1, 2, 3, 4, 4):
+    batch = recipe.sampler(batch_key(0, 1, state.step), *data, step=state.step)
+    assert batch.lengths.max() == longest
+    outputs = recipe.model.apply(state.params, batch.frames)[..., 0]
+    error = (outputs - batch.targets)[jnp.arange(16), batch.lengths - 1]
+    state, totals = step(state, Totals.zero(), 0, *data, None)
+    np.testing.assert_allclose(totals.squared, (error**2).sum(), rtol=1e-4)
+  key = jax.random.key_data(jax.random.key(7))
+  read = functools.partial(eval_step, state.params, key, *data)
+  assert read(recipe=recipe).lengths.max() == 4
+  np.testing.assert_array_equal(
+    read(recipe=recipe).targets, read(recipe=make()).targets
+  )
 
 
 @pytest.mark.parametrize("devices", [1, 4])

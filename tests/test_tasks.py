@@ -1,3 +1,5 @@
+import itertools
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -27,6 +29,53 @@ def test_reachable_values_are_those_of_the_field():
   assert len(PRODUCT.reachable(2, min_len=2)) == 37
   assert len(PRODUCT.reachable(4, min_len=4)) == 226
   np.testing.assert_array_equal(PRODUCT.reachable(1), np.arange(10))
+
+
+def test_what_two_digits_make_and_how_often():
+  (one, share), (values, shares) = SUM.distributions(2)
+  np.testing.assert_array_equal(one, np.arange(10))
+  np.testing.assert_allclose(share, 0.1)
+  ways = 10 - abs(np.arange(19) - 9)  # 1, 2, ..., 10, ..., 2, 1
+  np.testing.assert_array_equal(values, np.arange(19))
+  np.testing.assert_allclose(shares, ways / 100)
+  *_, (values, shares) = PRODUCT.distributions(2)
+  odds = dict(zip(values, shares, strict=True))
+  # 0 times anything; 2x6, 3x4 and back; 9x9.
+  np.testing.assert_allclose([odds[0], odds[12], odds[81]], [0.19, 0.04, 0.01])
+
+
+def test_moments_by_hand():
+  """A digit has variance 8.25; a length of 1..4 has mean 2.5, variance 1.25."""
+  np.testing.assert_allclose(SUM.moments(1), (4.5, np.sqrt(8.25)))
+  variance = 2.5 * 8.25 + 1.25 * 4.5**2
+  np.testing.assert_allclose(SUM.moments(4), (2.5 * 4.5, np.sqrt(variance)))
+  # E[(xy)^2] = E[x^2]^2, and E[x^2] = 28.5.
+  deviation = np.sqrt(28.5**2 - 4.5**4)
+  np.testing.assert_allclose(PRODUCT.moments(2, 2), (4.5**2, deviation))
+
+
+@pytest.mark.parametrize("task", [SUM, PRODUCT])
+@pytest.mark.parametrize("per_step", [False, True])
+def test_moments_are_those_of_all_sequences(task, per_step):
+  targets, weights = [], []
+  for length in (2, 3):
+    for digits in itertools.product(range(10), repeat=length):
+      value = task.initial
+      for step, digit in enumerate(digits, 1):
+        value = task.combine(value, digit)
+        if per_step or step == length:
+          targets.append(value)
+          weights.append(10.0**-length)
+  mean = np.average(targets, weights=weights)
+  variance = np.average((np.array(targets) - mean) ** 2, weights=weights)
+  np.testing.assert_allclose(
+    task.moments(3, 2, per_step), (mean, np.sqrt(variance))
+  )
+
+
+def test_values_too_many_to_count_are_refused():
+  with pytest.raises(InputError, match=r"max_len=100: the product of \d\d "):
+    PRODUCT.reachable(100)
 
 
 def test_an_unknown_task_names_the_nearest():
