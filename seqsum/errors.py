@@ -15,6 +15,10 @@ class InputError(ValueError):
   """
 
 
+class Diverged(RuntimeError):
+  """The loss became inf or nan and `config.on_nonfinite` is 'stop'."""
+
+
 def choose(field: str, name: str, choices: Mapping[str, T]) -> T:
   """`choices[name]`.
 

@@ -3,6 +3,7 @@
 config.json     the resolved config; versions, devices, data
 metrics.jsonl   one JSON object a line
 summary.json    written last: a run without it is not finished
+diverged.json   instead of it, if the loss became inf or nan
 tensorboard/  checkpoints/  report/
 """
 
@@ -48,10 +49,12 @@ def write_json(path: epath.Path, value: Any) -> None:
   write_whole(path, json.dumps(plain(value), indent=2) + "\n")
 
 
-def write_whole(path: epath.Path, text: str) -> None:
+def write_whole(path: epath.Path, content: str | bytes) -> None:
   """Replaces a file so that a reader never sees half of it."""
   partial = path.with_name(path.name + ".partial")
-  partial.write_text(text)
+  partial.write_bytes(
+    content if isinstance(content, bytes) else content.encode()
+  )
   partial.replace(path)
 
 
@@ -114,15 +117,26 @@ def claim(
   Raises:
     InputError: The folder belongs to a run of another config or other data.
   """
-  path = folder / "config.json"
-  ours = plain({"config": config, **facts})
-  theirs = read_json(path)
+  ours = {"config": config, **facts}
+  if not is_claimed(folder, {"config": config, "dataset": facts["dataset"]}):
+    write_json(folder / "config.json", ours)
+
+
+def is_claimed(folder: epath.Path, ours: dict[str, Any]) -> bool:
+  """Whether the folder has a config.json.
+
+  Args:
+    folder: A run's.
+    ours: The parts of config.json that must be the same.
+
+  Raises:
+    InputError: They are not.
+  """
+  theirs = read_json(folder / "config.json")
   if theirs is None:
-    write_json(path, ours)
-    return
+    return False
   mine, other = (
-    dict(flatten({"config": x["config"], "dataset": x["dataset"]}))
-    for x in (ours, theirs)
+    dict(flatten(x)) for x in (plain(ours), {k: theirs[k] for k in ours})
   )
   differ = [
     f"{key} ({other.get(key, 'absent')!r} there, {mine.get(key, 'absent')!r} "
@@ -136,3 +150,4 @@ def claim(
       f"--workdir={folder} belongs to another run; take another folder, or "
       "undo what differs: " + ", ".join(differ)
     )
+  return True

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+from etils import epath
 
 from seqsum import evaluate, folder, report
 from seqsum.evaluate import Evaluation, Evaluator
@@ -72,7 +73,8 @@ def last_words(summary: dict[str, Any], workdir: str) -> str:
   for name, mse in summary["references"].items():
     better = "better" if (test["mse"] or math.inf) < mse else "not better"
     lines.append(f"{name}: mse {number(mse, 4)}; this run is {better}")
-  return "\n".join([*lines, f"see {workdir}/report/index.html"])
+  page = epath.Path(workdir) / "report" / "index.html"
+  return "\n".join(lines + [f"see {page}"] * page.exists())
 
 
 def draw(

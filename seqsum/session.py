@@ -20,6 +20,9 @@ from seqsum.parallel import compile_init
 from seqsum.step import TEST, Recipe, TrainState
 from seqsum.writer import History, best_step
 
+# A study opens many sessions with the same data.
+load_once = functools.lru_cache(maxsize=1)(load)
+
 
 @dataclasses.dataclass(frozen=True)
 class Session:
@@ -93,6 +96,19 @@ class Session:
     }
 
 
+def check(config: ConfigDict) -> tuple[Recipe, Schedule, Mesh]:
+  """Builds what a config asks for, its data excepted.
+
+  Raises:
+    InputError: A value in the config cannot be used.
+  """
+  recipe, schedule = build_recipe(config), build_schedule(config)
+  devices = mesh.make_mesh()
+  mesh.shard_rows(devices, config.batch_size, "config.batch_size")
+  mesh.shard_rows(devices, config.eval_batch_size, "config.eval_batch_size")
+  return recipe, schedule, devices
+
+
 def open_session(config: ConfigDict, workdir: epath.PathLike) -> Session:
   """Checks a config, loads its data and takes the folder.
 
@@ -100,13 +116,10 @@ def open_session(config: ConfigDict, workdir: epath.PathLike) -> Session:
     InputError: A value in the config cannot be used, the data cannot be had,
       or the folder cannot be written or belongs to another run.
   """
-  recipe, schedule = build_recipe(config), build_schedule(config)
-  devices = mesh.make_mesh()
-  mesh.shard_rows(devices, config.batch_size, "config.batch_size")
-  mesh.shard_rows(devices, config.eval_batch_size, "config.eval_batch_size")
+  recipe, schedule, devices = check(config)
   workdir = folder.make_folder(workdir)
   with cluster.lead_first("data"):
-    data = load(**config.data)
+    data = load_once(**config.data)
   recipe.model.encoder().check(data.train.images.shape[1:])
   session = Session(config, workdir, recipe, schedule, devices, data)
   with cluster.lead_first("claim"):

@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from seqsum import allocator, cluster, evaluate, folder, results
+from seqsum.errors import Diverged
 from seqsum.metrics import NEVER, Totals
 from seqsum.parallel import compile_step
 from seqsum.progress import Progress
@@ -19,12 +21,13 @@ from seqsum.stopping import StopRequest
 from seqsum.writer import MetricsWriter, best_step, is_validated, read_lines
 
 
-class Diverged(RuntimeError):
-  """The loss became inf or nan and `config.on_nonfinite` is 'stop'."""
-
-
 def train_and_evaluate(
-  config: ConfigDict, workdir: epath.PathLike, stop: StopRequest
+  config: ConfigDict,
+  workdir: epath.PathLike,
+  stop: StopRequest,
+  *,
+  report: bool = True,
+  show: Callable[[int, int, int], Progress] = Progress,
 ) -> dict[str, Any] | None:
   """Trains, goes on where it was, tests the best, leaves a report.
 
@@ -32,6 +35,8 @@ def train_and_evaluate(
     config: As `configs/sum.py` has it.
     workdir: The run's folder, made if it is not there.
     stop: True once somebody wants the run to end early.
+    report: Whether to leave `report/`.
+    show: Makes what a person sees, as `Progress` does.
 
   Returns:
     What stands in summary.json, or None if the run was asked to stop; then the
@@ -39,15 +44,18 @@ def train_and_evaluate(
 
   Raises:
     InputError: The config, the data or the folder cannot be used.
-    Diverged: The loss is not finite; the last good checkpoint is kept.
+    Diverged: The loss is not finite; the last good checkpoint is kept, and
+      diverged.json says when. The same call then raises the same again.
   """
   began = time.perf_counter()
   session = open_session(config, workdir)
   if summary := folder.read_json(session.workdir / "summary.json"):
     print(f"{workdir} is finished; --eval_only tests its best checkpoint again")
     return summary
+  if end := folder.read_json(session.workdir / "diverged.json"):
+    raise Diverged(_farewell(end))
   with contextlib.ExitStack() as stack:
-    return _run(session, stop, stack, began)
+    return _run(session, stop, stack, began, report, show)
 
 
 def _run(
@@ -55,6 +63,8 @@ def _run(
   stop: StopRequest,
   stack: contextlib.ExitStack,
   began: float,
+  report: bool,
+  show: Callable[[int, int, int], Progress],
 ) -> dict[str, Any] | None:
   config, recipe, schedule = session.config, session.recipe, session.schedule
   advance = compile_step(
@@ -72,12 +82,11 @@ def _run(
     step, state = 0, session.init(config.seed)
   else:
     state, totals = checkpoints.restore(step, session.like())
-    print(f"goes on from step {step:,} of {schedule.total:,}")
   writer = stack.enter_context(MetricsWriter(session.workdir, step))
   carried = writer.history[-1]["seconds"] if writer.history else 0.0
-  progress = stack.enter_context(
-    Progress(schedule.total, step, schedule.epochs)
-  )
+  progress = stack.enter_context(show(schedule.total, step, schedule.epochs))
+  if step:
+    progress.say(f"goes on from step {step:,} of {schedule.total:,}")
 
   def write(split: str, metrics: dict[str, Any], rate: float) -> None:
     writer.write(
@@ -96,13 +105,20 @@ def _run(
       return
     first = int(totals.nonfinite)
     if first != NEVER or not all_finite(state.params):
-      raise Diverged(
-        f"the loss is inf or nan at step {min(first, step + 1):,}; the last "
-        f"good checkpoint is that of step {checkpoints.latest_step or 0:,}: "
-        "try a lower config.optimizer.learning_rate"
-      )
+      end = {
+        "step": min(first, step + 1),
+        "checkpoint": checkpoints.latest_step or 0,
+        "parameters": results.count_parameters(state.params),
+        "dataset": session.data.name,
+        "wall_seconds": carried + time.perf_counter() - began,
+      }
+      if cluster.is_lead():
+        folder.write_json(session.workdir / "diverged.json", end)
+      raise Diverged(_farewell(end))
 
   def draw(params, evaluator, reading, summary) -> None:
+    if not report:
+      return
     initial = session.init(config.seed).params
     if cluster.is_lead():
       pngs = results.draw(session, initial, params, evaluator, reading, summary)
@@ -167,6 +183,15 @@ def _run(
   if cluster.is_lead():
     folder.write_json(session.workdir / "summary.json", summary)
   return summary
+
+
+def _farewell(end: dict[str, Any]) -> str:
+  """What diverged.json says, for a person."""
+  return (
+    f"the loss is inf or nan at step {end['step']:,}; the last good checkpoint "
+    f"is that of step {end['checkpoint']:,}: try a lower "
+    "config.optimizer.learning_rate"
+  )
 
 
 def test_again(config: ConfigDict, workdir: epath.PathLike) -> dict[str, Any]:

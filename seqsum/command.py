@@ -1,0 +1,86 @@
+"""What the command lines share: flags, and one line for every mistake."""
+
+import ast
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata
+
+import jax
+from absl import app, flags
+
+from seqsum.errors import Diverged, InputError
+
+CACHE = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+FILES = ("config", "study")  # flags that name a file
+
+COMPILATION_CACHE = flags.DEFINE_string(
+  "compilation_cache",
+  os.path.join(CACHE, "seqsum"),
+  "Where compiled programs are kept for the next start; '' keeps none.",
+)
+VERSION = flags.DEFINE_bool("version", False, "Print the version and exit.")
+
+
+def keep_programs() -> None:
+  """Makes JAX keep what it compiles where --compilation_cache says."""
+  if COMPILATION_CACHE.value:
+    jax.config.update("jax_compilation_cache_dir", COMPILATION_CACHE.value)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+@contextlib.contextmanager
+def mistakes() -> Iterator[None]:
+  """Whatever absl and ml_collections raise becomes one line."""
+  try:
+    yield
+  except InputError:
+    raise
+  except (AttributeError, KeyError) as error:
+    words = str(error)
+    with contextlib.suppress(SyntaxError, ValueError):
+      while True:  # a KeyError's words are the repr of a repr
+        words = ast.literal_eval(words)
+    words = " ".join(words.split())
+    raise InputError(f"unknown config field {words}") from error
+  except (flags.Error, OSError, SyntaxError, ValueError) as error:
+    raise InputError(" ".join(str(error).split())) from error
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+  """absl's parser, except that every mistake is one line."""
+  for arg in argv:
+    name, _, path = arg.lstrip("-").partition("=")
+    if arg.startswith("-") and name in FILES and not os.path.isfile(path):
+      raise InputError(f"--{name}={path}: there is no such file")
+  with mistakes():
+    rest = flags.FLAGS(argv)
+  if flags.FLAGS["verbosity"].using_default_value:
+    flags.FLAGS.verbosity = -1  # warnings; app.run would make it 0
+  return rest
+
+
+def run(
+  main: Callable[[], int],
+  parse: Callable[[list[str]], list[str]] = parse_flags,
+) -> None:
+  """What `python -m seqsum...` does; `main` returns the exit code."""
+
+  def start(argv: list[str]) -> int:
+    if len(argv) > 1:
+      raise InputError(
+        f"unexpected argument {argv[1]!r}: options begin with --"
+      )
+    if VERSION.value:
+      print(f"seqsum {metadata.version('seqsum')}")
+      return 0
+    return main()
+
+  try:
+    app.run(start, flags_parser=parse)
+  except (InputError, Diverged) as error:
+    sys.exit(f"seqsum: {error}")
+  except KeyboardInterrupt:  # a second Ctrl-C: at once
+    sys.exit(128 + signal.SIGINT)

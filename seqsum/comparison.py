@@ -1,0 +1,150 @@
+"""What a study comes to: results.jsonl, table.md and figures."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from seqsum import folder
+from seqsum.metrics import number
+from seqsum.plan import Run, Study
+from seqsum.study_charts import FIGURES, Lines, by_variant, finished, tested
+from seqsum.writer import read_lines
+
+METRICS = ("loss", "mse", "mae", "exact_accuracy")
+
+
+def collect(run: Run) -> dict[str, Any] | None:
+  """A run's line of results.jsonl, read from its folder.
+
+  `curve` is [[sequences seen, validation mse], ...]; `seconds` are all that the
+  run took; `sequences` of a run that diverged end with the step at which it
+  did.
+
+  Returns:
+    None if the run has not come to its end.
+  """
+  summary = folder.read_json(run.folder / "summary.json")
+  end = folder.read_json(run.folder / "diverged.json")
+  if summary is None and end is None:
+    return None
+  batch_size = run.config.batch_size
+  curve = [
+    [line["step"] * batch_size, line["mse"]]
+    for line in read_lines(run.folder / "metrics.jsonl")
+    if line["split"] == "validation"
+  ]
+  line = {
+    "variant": run.variant,
+    "seed": run.seed,
+    "overrides": run.overrides,
+    "status": "diverged",
+    "diverged_step": None,
+    "test": None,
+    "validation": None,
+    "best_step": None,
+    "sequences": run.sequences,
+    "sequences_per_second": None,
+  }
+  if summary is None:
+    line |= {
+      "diverged_step": end["step"],
+      "sequences": end["step"] * batch_size,
+    }
+  else:
+    # Finite parameters may still say something that is not.
+    if summary["test"]["mse"] is not None:
+      line["status"] = "finished"
+    for split in ("test", "validation"):
+      line[split] = {name: summary[split][name] for name in METRICS}
+    line["best_step"] = summary["best_step"]
+    line["sequences_per_second"] = summary["sequences_per_second"]
+  last = summary or end
+  return line | {
+    "parameters": last["parameters"],
+    "seconds": last["wall_seconds"],
+    "dataset": last["dataset"],
+    "curve": curve,
+  }
+
+
+def write(
+  study: Study, lines: Lines, runs: Sequence[Run], workdir: epath.Path
+) -> str:
+  """Rewrites what a study leaves, each file whole.
+
+  Args:
+    study: The study.
+    lines: Of the runs that have come to their end.
+    runs: All of them.
+    workdir: The study's folder.
+
+  Returns:
+    The table.
+  """
+  text = "".join(json.dumps(folder.plain(line)) + "\n" for line in lines)
+  folder.write_whole(workdir / "results.jsonl", text)
+  table = write_table(study.question, lines, len(runs))
+  folder.write_whole(workdir / "table.md", table)
+  for name in study.figures if lines else ():
+    folder.write_whole(workdir / f"{name}.png", FIGURES[name](lines))
+  return table
+
+
+def write_table(question: str, lines: Lines, runs: int) -> str:
+  """The study as a Markdown table.
+
+  Args:
+    question: The study's.
+    lines: Of the runs that have come to their end.
+    runs: How many there are in all.
+  """
+  rows = [
+    ["variant", "mse", "mae", "exactly right", "diverged", "parameters"]
+    + ["seconds"],
+    ["---"] + ["--:"] * 6,
+  ]
+  for name, group in by_variant(lines).items():
+    exact = 100 * tested(group, "exact_accuracy")
+    lost = len(group) - len(finished(group))
+    rows.append(
+      [
+        name,
+        _cell(tested(group, "mse"), max),
+        _cell(tested(group, "mae"), max),
+        _cell(exact, min, "%"),
+        f"{lost} of {len(group)}",
+        " or ".join(f"{n:,}" for n in _unique(group, "parameters")),
+        f"{np.mean([line['seconds'] for line in group]):,.0f}",
+      ]
+    )
+  data = " and ".join(_unique(lines, "dataset")) or "no"
+  return "\n".join(
+    [
+      question,
+      "",
+      *(f"| {' | '.join(row)} |" for row in rows),
+      "",
+      f"{len(lines)} of {runs} runs, tested on {data} digits. Mean ± standard "
+      "deviation over the seeds that did not diverge (the worst of them); mean "
+      "seconds of a run, all told.",
+      "",
+    ]
+  )
+
+
+def _unique(lines: Iterable[Mapping[str, Any]], key: str) -> list[Any]:
+  return list(dict.fromkeys(line[key] for line in lines))
+
+
+def _cell(values: np.ndarray, worst: Any, unit: str = "") -> str:
+  """Mean, deviation (of a sample: N - 1 below the line) and worst."""
+  if not values.size:
+    return "none"
+  said = f"{number(values.mean())}{unit}"
+  if values.size > 1:
+    deviation = number(values.std(ddof=1), 2)
+    said += f" ± {deviation} ({number(worst(values))}{unit})"
+  return said
