@@ -33,14 +33,14 @@ FLOORS = (
     "sequences",
     "writer",
   },
-  {"charts", "model"},
+  {"charts", "command", "model", "study_charts"},
   {"report", "step"},
   {"parallel"},
   {"evaluate", "experiment"},
   {"session"},
-  {"results"},
-  {"train"},
-  {"main"},
+  {"plan", "results"},
+  {"comparison", "train"},
+  {"main", "study"},
 )
 FILES = sorted(pathlib.Path(seqsum.__file__).parent.glob("*.py"))
 
