@@ -169,7 +169,7 @@ def train_step(
   if recipe.norms:
     sums = jnp.where(step <= last, squares, 0).sum(), batch.lengths.sum()
     square, frames = _sum_over(axis_name, sums)
-    norms = Norms.of_step(square / frames, optax.global_norm(grads))
+    norms = Norms.of_step(square / frames, optax.tree.norm(grads))
     totals = totals.replace(norms=norms)
   updates, opt_state = recipe.optimizer.update(
     grads, state.opt_state, state.params

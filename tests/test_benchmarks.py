@@ -24,7 +24,7 @@ def test_profile_shows_each_part_and_the_whole():
 @pytest.mark.slow
 def test_a_rematerialised_step_needs_less_memory(tmp_path):
   out = tmp_path / "lengths"
-  flags = ["--lengths=4,16", "--frames=256", "--remat=0,16", "--rounds=1"]
+  flags = ["--lengths=4,16", "--frames=1024", "--remat=0,16", "--rounds=1"]
   run("benchmarks.lengths", *flags, f"--out={out}")
   programs = json.loads(out.with_suffix(".json").read_text())["programs"]
   size = {(x["T"], x["remat"]): x["temporary_mb"] for x in programs}

@@ -67,7 +67,7 @@ def test_guess_the_mean_is_the_variance_of_the_targets(reading):
 
 def make_recipe(batch_size=16):
   encoder = functools.partial(
-    ConvEncoder, features=(2,), kernels=(5,), strides=(4,)
+    ConvEncoder, features=(2,), kernels=(5,), strides=(4,), pools=(1,)
   )
   return Recipe(
     model=SequenceModel(encoder=encoder, widths=(4,)),
