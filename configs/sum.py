@@ -23,7 +23,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.log_every = 250  # steps
   config.steps_per_call = 0  # 0: one on a CPU, up to `log_every` elsewhere
   config.eval_sequences = 10_000  # of validation digits, and of test digits
-  config.eval_batch_size = 400
+  config.eval_batch_size = 200
   config.loss = "mse"  # or mae, huber, log_cosh; cross_entropy over all values
   config.norms = False  # True: metrics.jsonl has activations' and gradients'
   config.on_nonfinite = "stop"  # or continue, for studies

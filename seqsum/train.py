@@ -119,10 +119,18 @@ def _run(
   def draw(params, evaluator, reading, summary) -> None:
     if not report:
       return
+    allocator.give_back()
     initial = session.init(config.seed).params
     if cluster.is_lead():
       pngs = results.draw(session, initial, params, evaluator, reading, summary)
       writer.pictures(pngs, step)
+
+  # Compiled ahead, so that the compiler's memory is free when the first step
+  # asks for its own.
+  arguments = config.seed, images, labels
+  several = schedule.steps_per_call > 1
+  advance.lower(state, totals, *arguments, 1 if several else None).compile()
+  allocator.give_back()
 
   mark = time.perf_counter(), step  # where the rate is measured from
   while True:
@@ -139,12 +147,7 @@ def _run(
     count = min(schedule.next_event(step) - step, schedule.steps_per_call)
     before = totals
     state, totals = advance(
-      state,
-      totals,
-      config.seed,
-      images,
-      labels,
-      count if schedule.steps_per_call > 1 else None,
+      state, totals, *arguments, count if several else None
     )
     jax.block_until_ready(before)  # the device is one call ahead, not more
     step += count
