@@ -47,6 +47,13 @@ def parse() -> argparse.Namespace:
   add("--threads", type=int, default=os.cpu_count(), help="that are all cores")
   add("--rounds", type=int, default=5)
   add("--seconds", type=float, default=1.0, help="a block of training")
+  add(
+    "--malloc",
+    choices=("tuned", "default"),
+    default="tuned",
+    help="how the C library serves the peers: as it serves seqsum, or as "
+    "it does where nobody sets GLIBC_TUNABLES",
+  )
   add("--mnist_dir", default="", help="'': scikit-learn's bundled digits")
   add("--out", default=str(ROOT / "benchmarks/results/peers"))
   add("--quick", action="store_true", help="batch 32, two short rounds")
@@ -82,6 +89,7 @@ def main() -> None:
       "date": time.strftime("%Y-%m-%d %H:%M %Z"),
       "machine": machine.describe(),
       "data": data,
+      "malloc": flags.malloc,
       "versions": {},
       "starts": {},
       "settings": [],
@@ -141,7 +149,7 @@ def measure(names, folder, batch, threads, flags, results, say) -> None:
     # One after the other if starts are noted, otherwise side by side.
     with ThreadPoolExecutor(1 if first else threads) as pool:
       started = pool.map(
-        lambda name: start(live, name, folder, batch, threads), names
+        lambda name: start(live, name, folder, batch, threads, flags), names
       )
       for name, (answer, seconds) in zip(names, started, strict=True):
         if answer is None:
@@ -182,19 +190,22 @@ def measure(names, folder, batch, threads, flags, results, say) -> None:
     if name in live:
       again = {}
       results["starts"][name]["warm"] = start(
-        again, name, folder, batch, threads
+        again, name, folder, batch, threads, flags
       )[1]
       again[name].kill()
 
 
-def start(live, name, folder, batch, threads) -> tuple[dict | None, float]:
+def start(
+  live, name, folder, batch, threads, flags
+) -> tuple[dict | None, float]:
   """Adds a process to the living ones and sees it through its first step.
 
   Returns:
     What it answers, None if it died; and the seconds since it was called.
   """
   begin = time.perf_counter()
-  live[name] = Process(name, folder, batch, threads)
+  tuned = name == "seqsum" or flags.malloc == "tuned"
+  live[name] = Process(name, folder, batch, threads, tuned)
   try:
     answer = live[name].ask("start")[0]
   except Failed:

@@ -33,11 +33,18 @@ def missing(name: str) -> list[str]:
 
 
 def environment(
-  folder: pathlib.Path, threads: int, keras: str = ""
+  folder: pathlib.Path, threads: int, keras: str = "", tuned: bool = True
 ) -> dict[str, str]:
-  """Variables for a child: CPU only, caches in `folder`, so many threads."""
+  """Variables for a child: CPU only, caches in `folder`, so many threads.
+
+  Args:
+    folder: The benchmark's.
+    threads: How many cores the child may use.
+    keras: Its backend.
+    tuned: Whether the C library keeps memory, as `allocator` makes it; seqsum
+      does so by itself, others only if their user knows.
+  """
   names = {
-    allocator.VARIABLE: allocator.SETTING,  # the same memory for all
     "CUDA_VISIBLE_DEVICES": "",
     "JAX_PLATFORMS": "cpu",
     "KERAS_BACKEND": keras,
@@ -56,6 +63,8 @@ def environment(
       ],
       str(threads),
     )
+  if tuned:
+    names[allocator.VARIABLE] = allocator.SETTING
   return os.environ | names
 
 
@@ -73,11 +82,19 @@ class Process:
     folder: Where data, batches and caches are.
     batch: Its size.
     threads: How many cores it may use.
+    tuned: As `environment` has it.
   """
 
-  def __init__(self, name: str, folder: pathlib.Path, batch: int, threads: int):
+  def __init__(
+    self,
+    name: str,
+    folder: pathlib.Path,
+    batch: int,
+    threads: int,
+    tuned: bool = True,
+  ):
     self.name = name
-    variables = environment(folder, threads, PEERS[name][1])
+    variables = environment(folder, threads, PEERS[name][1], tuned)
     variables["BENCHMARK_DATA"] = (folder / "name").read_text()
     variables["BENCHMARK_DATA_DIR"] = str(folder)
     # A run's folder belongs to one config: one each.

@@ -17,6 +17,12 @@ LABELS = {
   "torch-packed": "PyTorch, packed",
   "torch-packed-compiled": "PyTorch, packed, compiled",
 }
+MALLOC = {
+  "tuned": "The C library keeps memory for all of them as seqsum makes it do "
+  "for itself.",
+  "default": "Peers run as their users start them: nobody has set "
+  "GLIBC_TUNABLES, which seqsum sets for itself.",
+}
 PADDED, REAL = network.TIME, (network.TIME + 1) / 2  # frames of a sequence
 
 
@@ -44,7 +50,8 @@ def write(results: dict[str, Any]) -> str:
     f"run other programs kept the machine {machine['busy_percent']:.0f}% busy.",
     "",
     "Sequences per second: median of the rounds, and the slowest and fastest. "
-    "*times*: seqsum's rate by the peer's, the median of the rounds' ratios.",
+    "*times*: seqsum's rate by the peer's, the median of the rounds' ratios. "
+    + MALLOC[results["malloc"]],
     "",
   ]
   for setting in results["settings"]:

@@ -10,10 +10,13 @@ from etils import epath
 from seqsum import folder
 from seqsum.metrics import number
 from seqsum.plan import Run, Study
-from seqsum.study_charts import FIGURES, Lines, by_variant, finished, tested
+from seqsum.question_charts import FIGURES
+from seqsum.study_charts import Lines, by_variant, finished, tested
 from seqsum.writer import read_lines
 
 METRICS = ("loss", "mse", "mae", "exact_accuracy")
+PARTS = ("by_length", "by_step", "by_target")  # of the test line
+NORMS = ("encoded_rms", "gradient_norm")
 
 
 def collect(run: Run) -> dict[str, Any] | None:
@@ -21,7 +24,8 @@ def collect(run: Run) -> dict[str, Any] | None:
 
   `curve` is [[sequences seen, validation mse], ...]; `seconds` are all that the
   run took; `sequences` of a run that diverged end with the step at which it
-  did.
+  did. `norms` is [[step, rms of what enters the recurrence, norm of the
+  gradient], ...], if the config has them measured.
 
   Returns:
     None if the run has not come to its end.
@@ -31,11 +35,18 @@ def collect(run: Run) -> dict[str, Any] | None:
   if summary is None and end is None:
     return None
   batch_size = run.config.batch_size
+  history = read_lines(run.folder / "metrics.jsonl")
   curve = [
     [line["step"] * batch_size, line["mse"]]
-    for line in read_lines(run.folder / "metrics.jsonl")
+    for line in history
     if line["split"] == "validation"
   ]
+  norms = [
+    [line["step"], *(line[name] for name in NORMS)]
+    for line in history
+    if NORMS[0] in line
+  ]
+  parts = summary["test"] if summary else {}
   line = {
     "variant": run.variant,
     "seed": run.seed,
@@ -67,7 +78,21 @@ def collect(run: Run) -> dict[str, Any] | None:
     "seconds": last["wall_seconds"],
     "dataset": last["dataset"],
     "curve": curve,
+    "norms": norms,
+    **{name: parts.get(name) for name in PARTS},
+    "measured": folder.read_json(run.folder / "measured.json"),
   }
+
+
+def say(line: Mapping[str, Any]) -> str:
+  """A run's line in few words."""
+  if line["status"] == "diverged":
+    return f"diverged at step {line['diverged_step']:,}"
+  test = line["test"]
+  return (
+    f"test mse {number(test['mse'])}, {test['exact_accuracy']:.1%} exact, "
+    f"{line['seconds']:,.0f} s"
+  )
 
 
 def write(

@@ -8,7 +8,7 @@ sign.
 import functools
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -146,23 +146,28 @@ def _short(value: float, places: int = 1) -> str:
 
 @picture
 def filters(figure: Any, before: np.ndarray, after: np.ndarray) -> None:
-  """The first layer's kernels before and after training, one colour scale.
+  """The first layer's kernels before and after training."""
+  draw_filters(figure, {"before": before, "after": after})
+
+
+def draw_filters(figure: Any, kernels: Mapping[str, np.ndarray]) -> None:
+  """Rows of kernels, one below the other, on one colour scale.
 
   Args:
-    before, after: [kh, kw, C, F] float. A filter's C channels stand one below
-      the other.
+    figure: Where to.
+    kernels: By name, [kh, kw, C, F] float, of one shape. A filter's C channels
+      stand one below the other.
   """
-  finite = np.abs(np.stack([before, after]))
+  before = next(iter(kernels.values()))
+  finite = np.abs(np.stack(list(kernels.values())))
   limit = np.max(finite, where=np.isfinite(finite), initial=0) or 1.0
   kh, kw, channels, count = before.shape
   across = min(max(count, 8), 16 if kw < 8 else 8)
   rows = math.ceil(count / across) * (channels * kh + 1)
   inch = (across * (kw + 1) - 1) / (WIDTH - 0.75)
-  figure.set_size_inches(WIDTH, 2 * rows / inch + 0.75)
-  axes = figure.subplots(2, 1)
-  for ax, name, kernel in zip(
-    axes, ("before", "after"), (before, after), strict=True
-  ):
+  figure.set_size_inches(WIDTH, len(kernels) * rows / inch + 0.75)
+  axes = figure.subplots(len(kernels), 1)
+  for ax, (name, kernel) in zip(axes, kernels.items(), strict=True):
     sheet = np.full((rows - 1, across * (kw + 1) - 1), np.nan)
     for i in range(count):
       y = i // across * (channels * kh + 1)

@@ -19,17 +19,18 @@ import importlib.util
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import optax
 from etils import epath
 from ml_collections import ConfigDict
 
 from seqsum import folder
 from seqsum.errors import InputError, choose, require
 from seqsum.idx import SHAPE
-from seqsum.session import check
-from seqsum.study_charts import FIGURES
+from seqsum.question_charts import FIGURES
+from seqsum.session import Session, check
 
 VARIANT = r"\w[\w.,=+-]*"  # it names a folder
 
@@ -44,7 +45,9 @@ class Study:
     variants: By name, in the order of tables: dotted fields of the config and
       their values, {"model.gru": (64,)}; {} is the base itself.
     seeds: Each variant is trained with the seeds 0, 1, ... seeds - 1.
-    figures: Which of `study_charts.FIGURES` are drawn.
+    figures: Which of `question_charts.FIGURES` are drawn.
+    measure: (session, best parameters) -> what else to find out about a run
+      that finished, as JSON has it; stands under "measured" in results.jsonl.
   """
 
   question: str
@@ -52,6 +55,7 @@ class Study:
   variants: Mapping[str, Mapping[str, Any]]
   seeds: int = 3
   figures: Sequence[str] = ("learning", "final")
+  measure: Callable[[Session, optax.Params], Any] | None = None
 
 
 class Run(NamedTuple):
@@ -138,6 +142,7 @@ def lay_out(
   workdir: epath.PathLike,
   seeds: int | None = None,
   sequences: int | None = None,
+  manual_dir: str = "",
 ) -> list[Run]:
   """All runs of a study, checked, seed by seed.
 
@@ -148,6 +153,7 @@ def lay_out(
     workdir: Its folder.
     seeds: In place of the study's.
     sequences: That each run is trained on, in place of what the configs say.
+    manual_dir: For every run's config.data.manual_dir, unless ''.
 
   Raises:
     InputError: A value cannot be used, or a run's folder belongs to a run of
@@ -162,13 +168,16 @@ def lay_out(
   for seed in range(seeds):
     for variant, changes in study.variants.items():
       try:
-        runs.append(_run(study, variant, changes, seed, sequences, workdir))
+        config = override(study.base, changes)
+        if manual_dir:
+          config.data.manual_dir = manual_dir
+        runs.append(_run(config, variant, changes, seed, sequences, workdir))
       except InputError as error:
         raise InputError(f"variant {variant!r}: {error}") from error
   return runs
 
 
-def _run(study, variant, changes, seed, sequences, workdir) -> Run:
+def _run(config, variant, changes, seed, sequences, workdir) -> Run:
   require(
     re.fullmatch(VARIANT, variant) is not None,
     "its name",
@@ -176,7 +185,7 @@ def _run(study, variant, changes, seed, sequences, workdir) -> Run:
     "must be letters, digits and . , = + - _",
   )
   require("seed" not in changes, "seed", changes.get("seed"), "see --seeds")
-  config = override(study.base, {**changes, "seed": seed})
+  config.seed = seed
   if sequences is not None:
     require(
       sequences >= config.epochs,

@@ -4,13 +4,12 @@ A run that diverged is counted and said, never drawn as a number.
 """
 
 import itertools
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from seqsum.figures import BLUE, GREY, INK, PALE, VERMILION, WIDTH, picture
+from seqsum.figures import BLUE, INK, PALE, VERMILION, WIDTH, picture
 from seqsum.metrics import number
 
 Lines = Sequence[Mapping[str, Any]]  # of a results.jsonl
@@ -80,7 +79,7 @@ def learning(figure: Any, lines: Lines) -> None:
     mean = np.mean(whole, axis=0) if whole else np.full((2, 1), np.nan)
     axes.plot(*mean, lw=2, **look)
     ends.append(mean[1, -1])
-  _scale(axes.yaxis, "log")
+  scale(axes.yaxis, "log")
   axes.set_xlim(0, longest / unit)
   axes.set_xlabel(f"sequences seen{' (thousands)' if unit > 1 else ''}")
   axes.set_ylabel("validation mse")
@@ -105,20 +104,20 @@ def _curve(line: Mapping[str, Any], unit: int) -> np.ndarray:
   return curve
 
 
-def _scale(axis: Any, scale: str) -> None:
+def scale(axis: Any, name: str) -> None:
   """'log' with numbers as a person writes them, or 'linear'."""
   from matplotlib.ticker import LogLocator, NullFormatter
 
-  axis._set_axes_scale(scale)
+  axis._set_axes_scale(name)
   axis.set_major_formatter(lambda value, _: number(value))
-  if scale == "log":
+  if name == "log":
     low, high = sorted(axis.get_view_interval())
     close = high / low < 300  # then 2 and 5 have room beside the powers of ten
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if close else (1,)))
     axis.set_minor_formatter(NullFormatter())
 
 
-def _fitting(values: np.ndarray) -> str:
+def fitting(values: np.ndarray) -> str:
   """Which scale shows values well."""
   positive = values.size > 0 and values.min() > 0
   return "log" if positive and values.max() > WIDE * values.min() else "linear"
@@ -127,20 +126,38 @@ def _fitting(values: np.ndarray) -> str:
 @picture
 def final(figure: Any, lines: Lines) -> None:
   """Test error and exact accuracy: a dot a run, a bar at each mean."""
+  dots(
+    figure,
+    lines,
+    {
+      "test mse": lambda group: tested(group, "mse"),
+      "exactly right (%)": lambda group: 100 * tested(group, "exact_accuracy"),
+    },
+  )
+
+
+def dots(
+  figure: Any,
+  lines: Lines,
+  panels: Mapping[str, Callable[[Lines], np.ndarray]],
+) -> None:
+  """Variants one below the other, a panel beside the next for each number.
+
+  Args:
+    figure: Where to.
+    lines: Of results.jsonl.
+    panels: By title, runs of one variant -> [N] their numbers.
+  """
   groups = by_variant(lines)
   figure.set_size_inches(WIDTH, 0.9 + 1.6 * ROW * len(groups))
-  panels = figure.subplots(1, 2, sharey=True)
-  for axes, metric, title in zip(
-    panels,
-    ("mse", "exact_accuracy"),
-    ("test mse", "exactly right (%)"),
-    strict=True,
-  ):
-    share = metric == "exact_accuracy"
+  columns = figure.subplots(1, len(panels), sharey=True)
+  for axes, (title, numbers) in zip(columns, panels.items(), strict=True):
+    drawn = []
     for y, group in enumerate(groups.values()):
-      values = tested(group, metric) * (100 if share else 1)
-      axes.axhline(y, color=PALE, lw=0.8, zorder=0)
+      values = numbers(group)
+      drawn.append(values)
       where = np.full(len(values), y)
+      axes.axhline(y, color=PALE, lw=0.8, zorder=0)
       axes.plot(values, where, "o", color=BLUE, ms=5, alpha=0.6)
       if values.size:
         axes.plot(values.mean(), y, "|", color=INK, ms=15, mew=1.8)
@@ -148,114 +165,21 @@ def final(figure: Any, lines: Lines) -> None:
     axes.margins(x=0.08)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    if not finished(lines):
+    if not (drawn := np.concatenate(drawn)).size:
       axes.set_xticks([])
-    elif not share:
-      _scale(axes.xaxis, _fitting(tested(lines, metric)))
+    elif "%" not in title:
+      scale(axes.xaxis, fitting(drawn))
   for y, group in enumerate(groups.values()):
     if lost := len(group) - len(finished(group)):
-      panels[1].text(
+      columns[-1].text(
         1.04,
         y,
         f"✕ {lost} of {len(group)}\ndiverged",
         color=VERMILION,
         fontsize=SMALL,
         va="center",
-        transform=panels[1].get_yaxis_transform(),
+        transform=columns[-1].get_yaxis_transform(),
       )
-  panels[0].set_yticks(range(len(groups)), list(groups))
-  panels[0].tick_params(axis="y", labelcolor=INK)
-  panels[0].set_ylim(len(groups) - 0.5, -0.5)
-
-
-def pareto(costs: np.ndarray, errors: np.ndarray) -> np.ndarray:
-  """[N] bool, which points no other beats in one without losing in the other.
-
-  Args:
-    costs, errors: [N] float, the lower the better.
-  """
-  no_worse = (costs[:, None] <= costs) & (errors[:, None] <= errors)
-  better = (costs[:, None] < costs) | (errors[:, None] < errors)
-  return ~(no_worse & better).any(axis=0)
-
-
-@picture
-def cost(figure: Any, lines: Lines) -> None:
-  """Mean test error of each variant against its size and its time.
-
-  The line is the Pareto front: nothing left of and below it was seen.
-  """
-  figure.set_size_inches(WIDTH, 7)
-  groups = {
-    name: finished(group)
-    for name, group in by_variant(lines).items()
-    if finished(group)
-  }
-  mean = lambda value: np.array(
-    [np.mean([value(x) for x in group]) for group in groups.values()]
-  )
-  errors = mean(lambda line: line["test"]["mse"])
-  for axes, label, costs in zip(
-    figure.subplots(2, 1),
-    ("parameters", "seconds to train on 1,000 sequences"),
-    (
-      mean(lambda line: line["parameters"]),
-      mean(lambda line: 1000 / line["sequences_per_second"]),
-    ),
-    strict=True,
-  ):
-    axes.set(xlabel=label, ylabel="test mse")
-    if not errors.size:
-      continue
-    front = pareto(costs, errors)
-    order = np.flatnonzero(front)[np.argsort(costs[front])]
-    axes.step(costs[order], errors[order], where="post", color=PALE, zorder=0)
-    axes.plot(costs[~front], errors[~front], "o", ms=5, mfc="none", mec=GREY)
-    axes.plot(costs[front], errors[front], "o", ms=6, color=BLUE)
-    axes.margins(0.12)
-    _scale(axes.xaxis, _fitting(costs))
-    _scale(axes.yaxis, _fitting(errors))
-    names = np.array(list(groups))
-    _name_points(figure, axes, costs, errors, names, front)
-
-
-def _name_points(
-  figure: Any,
-  axes: Any,
-  x: np.ndarray,
-  y: np.ndarray,
-  names: Sequence[str],
-  front: np.ndarray,
-) -> None:
-  """Writes names beside points; where there is no room, a thin line leads."""
-  from matplotlib.transforms import Bbox
-
-  figure.draw_without_rendering()  # now everything has its place
-  points = axes.transData.transform(np.stack([x, y], axis=1))
-  taken = [Bbox.from_extents(*(p - 4), *(p + 4)) for p in points * 1.0]
-  for i in np.argsort(~front, kind="stable"):
-    for ring, angle in itertools.product((1, 2, 3, 5), range(0, 360, 45)):
-      dx, dy = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-      word = axes.annotate(
-        names[i],
-        (x[i], y[i]),
-        (9 * ring * dx, 9 * ring * dy),
-        textcoords="offset points",
-        ha="center" if abs(dx) < 0.5 else "left" if dx > 0 else "right",
-        va="center" if abs(dy) < 0.5 else "bottom" if dy > 0 else "top",
-        fontsize=SMALL,
-        color=BLUE if front[i] else GREY,
-        arrowprops={"arrowstyle": "-", "lw": 0.5, "color": GREY}
-        if ring > 1
-        else None,
-      )
-      word.set_in_layout(False)
-      box = word.get_window_extent()
-      inside = axes.bbox.containsx(box.x0) and axes.bbox.containsx(box.x1)
-      if inside and not any(box.overlaps(other) for other in taken):
-        taken.append(box)
-        break
-      word.remove()
-
-
-FIGURES = {"learning": learning, "final": final, "cost": cost}
+  columns[0].set_yticks(range(len(groups)), list(groups))
+  columns[0].tick_params(axis="y", labelcolor=INK)
+  columns[0].set_ylim(len(groups) - 0.5, -0.5)

@@ -34,12 +34,12 @@ FLOORS = (
     "writer",
   },
   {"charts", "command", "model", "study_charts"},
-  {"report", "step"},
+  {"question_charts", "report", "step"},
   {"parallel"},
   {"evaluate", "experiment"},
   {"session"},
   {"plan", "results"},
-  {"comparison", "train"},
+  {"comparison", "probes", "train"},
   {"main", "study"},
 )
 FILES = sorted(pathlib.Path(seqsum.__file__).parent.glob("*.py"))

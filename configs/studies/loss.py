@@ -1,0 +1,29 @@
+"""Which loss adds up best?
+
+    python -m seqsum.study --study=configs/studies/loss.py
+
+The network of sum_small.py, 200,000 sequences a run, five losses, three seeds.
+"""
+
+import ml_collections
+
+from configs import sum_small as base
+from seqsum.plan import Study
+
+
+def get_config() -> ml_collections.ConfigDict:
+  config = base.get_config()
+  config.epochs = 10
+  config.sequences_per_epoch = 20_000
+  config.checkpoint.keep = 1
+  return config
+
+
+def get_study() -> Study:
+  losses = ("mse", "mae", "huber", "log_cosh", "cross_entropy")
+  return Study(
+    question="Which loss adds up best?",
+    base=get_config(),
+    variants={loss: {"loss": loss} for loss in losses},
+    figures=("learning", "final", "targets"),
+  )

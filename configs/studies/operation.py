@@ -1,0 +1,61 @@
+"""Why is the product so much harder than the sum, and what helps?
+
+    python -m seqsum.study --study=configs/studies/operation.py
+
+Two digits. The post's network on both, as the post had it (100,000 sequences,
+one seed of which is enough to see); then, with its GRU core behind the small
+encoder of sum_small.py, one remedy after the other, 200,000 sequences each.
+"""
+
+import ml_collections
+
+from configs import sum as post
+from configs import sum_small as base
+from seqsum import probes
+from seqsum.plan import Study
+
+
+def get_config() -> ml_collections.ConfigDict:
+  config = base.get_config()
+  config.epochs = 10
+  config.sequences_per_epoch = 20_000
+  config.checkpoint.keep = 1
+  config.sequence.min_len = 2
+  config.sequence.max_len = 2
+  config.task.name = "product"
+  config.model.gru = (200, 100)
+  return config
+
+
+def get_study() -> Study:
+  model, optimizer = post.get_config().model, post.get_config().optimizer
+  posts = {
+    "model.activation": model.activation,
+    "model.conv.features": tuple(model.conv.features),
+    "model.conv.pool": tuple(model.conv.pool),
+    "optimizer.name": optimizer.name,
+    "sequence.shift": 0,
+    "sequences_per_epoch": 10_000,
+  }
+  shorter = {"sequence.min_len": 1}
+  return Study(
+    question="Why is the product so much harder than the sum, and what helps?",
+    base=get_config(),
+    variants={
+      "post-sum": posts | {"task.name": "sum"},
+      "post-product": posts,
+      "sum": {"task.name": "sum"},
+      "product": {},
+      "standard": {"task.target": "standard"},
+      "log": {"task.target": "log"},
+      "huber": {"loss": "huber"},
+      "classes": {"loss": "cross_entropy"},
+      "every-step": {"task.per_step": True},
+      "grow": shorter | {"sequence.grow": 0.3},
+      "standard-every": {"task.target": "standard", "task.per_step": True},
+      "classes-every": {"loss": "cross_entropy", "task.per_step": True},
+    },
+    seeds=3,
+    figures=("pairs", "learning", "final", "targets"),
+    measure=probes.by_pair,
+  )

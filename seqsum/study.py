@@ -1,0 +1,211 @@
+r"""Trains every run of a study, and sets them side by side.
+
+    python -m seqsum.study --study=configs/studies/loss.py
+
+The study's folder holds results.jsonl, a line a run; table.md; the figures; and
+runs/, each run's own folder. Runs that are finished are not made again: the
+same command goes on where it was stopped. For a cluster's job array,
+
+    python -m seqsum.study --study=configs/studies/loss.py --print_commands
+
+prints the same runs, a command a line; run where they have been made, the study
+only sets them side by side.
+"""
+
+from seqsum import allocator
+
+if __name__ == "__main__":
+  allocator.keep_memory()  # starts anew, so it comes before what takes long
+
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any, Self
+
+import jax
+from absl import flags
+from etils import epath
+from tqdm import tqdm
+
+from seqsum import command, comparison, folder, plan, train
+from seqsum.errors import Diverged, InputError
+from seqsum.metrics import number
+from seqsum.plan import Run, Study
+from seqsum.session import open_session, restore_best
+from seqsum.stopping import StopRequest
+from seqsum.writer import read_lines
+
+flags.adopt_module_key_flags(command)  # they belong into --help
+STUDY = flags.DEFINE_string(
+  "study", None, "The study's file, such as configs/studies/loss.py."
+)
+WORKDIR = flags.DEFINE_string(
+  "workdir", None, "The study's folder; by default studies/<name of the file>."
+)
+SEEDS = flags.DEFINE_integer(
+  "seeds", None, "Seeds of each variant, in place of what the study says."
+)
+SEQUENCES = flags.DEFINE_integer(
+  "sequences", None, "To train each run on, in place of what the configs say."
+)
+MANUAL_DIR = flags.DEFINE_string(
+  "manual_dir", "", "A folder that has the four MNIST files."
+)
+PRINT_COMMANDS = flags.DEFINE_bool(
+  "print_commands", False, "Print each run as a command, and exit."
+)
+
+
+class Progress:
+  """One bar over all runs of a study, in sequences; lines where there is none.
+
+  Args:
+    total: Sequences in all.
+  """
+
+  def __init__(self, total: int):
+    self._terminal = sys.stderr.isatty()
+    self._bar = tqdm(
+      total=total,
+      unit=" sequences",
+      unit_scale=True,
+      dynamic_ncols=True,
+      smoothing=0.02,
+      disable=not self._terminal,
+    )
+
+  def say(self, text: str) -> None:
+    """Prints a line above the bar."""
+    with tqdm.external_write_mode(file=sys.stdout):
+      print(text, flush=True)
+
+  def skip(self, run: Run) -> None:
+    """A run that need not be made is no part of the time that is left."""
+    self._bar.total -= run.sequences
+    self._bar.refresh()
+
+  def of(self, run: Run) -> "RunProgress":
+    self._bar.set_description(run.name)
+    return RunProgress(self._bar, run)
+
+  def close(self) -> None:
+    self._bar.close()
+
+
+class RunProgress:
+  """A run's part of a study's bar, as `train_and_evaluate` wants it."""
+
+  def __init__(self, bar: tqdm, run: Run):
+    self._bar, self._batch_size = bar, run.config.batch_size
+
+  def __call__(self, total: int, step: int, epochs: int) -> Self:
+    self.advance(step)
+    return self
+
+  def advance(self, steps: int) -> None:
+    self._bar.update(steps * self._batch_size)
+
+  def training(self, line: dict[str, Any]) -> None:
+    self._bar.set_postfix_str(f"mse {number(line['mse'])}")
+
+  def validation(self, line: dict[str, Any]) -> None:
+    """The table will say it."""
+
+  def say(self, text: str) -> None:
+    """So it goes on; the bar shows where."""
+
+  def __enter__(self) -> Self:
+    return self
+
+  def __exit__(self, *exception) -> None:
+    pass
+
+
+def run_study(
+  study: Study, runs: Sequence[Run], workdir: epath.Path, stop: StopRequest
+) -> str | None:
+  """Trains what is not trained, measures what is not measured.
+
+  Args:
+    study: What is asked.
+    runs: All of its runs, as `plan.lay_out` gives them.
+    workdir: The study's folder.
+    stop: True once somebody wants the study to end early.
+
+  Returns:
+    The table; None if the study was asked to stop.
+
+  Raises:
+    InputError: Data or a folder cannot be used.
+  """
+  workdir = folder.make_folder(workdir)
+  progress = Progress(sum(run.sequences for run in runs))
+  collect = lambda: [x for run in runs if (x := comparison.collect(run))]
+  try:
+    for n, run in enumerate(runs, start=1):
+      if comparison.collect(run):
+        progress.skip(run)
+      else:
+        try:
+          if (
+            train.train_and_evaluate(
+              run.config,
+              run.folder,
+              stop,
+              report=False,
+              show=progress.of(run),
+            )
+            is None
+          ):
+            return None
+        except Diverged:
+          pass  # a result: diverged.json says when
+      _measure(study, run)
+      line = comparison.collect(run)
+      progress.say(f"{n} of {len(runs)}, {run.name}: {comparison.say(line)}")
+      table = comparison.write(study, collect(), runs, workdir)
+      jax.clear_caches()  # of programs that no other run needs
+  finally:
+    progress.close()
+  return table
+
+
+def _measure(study: Study, run: Run) -> None:
+  """Leaves measured.json in the folder of a run that finished."""
+  path = run.folder / "measured.json"
+  finished = (run.folder / "summary.json").exists()
+  if study.measure is None or path.exists() or not finished:
+    return
+  session = open_session(run.config, run.folder)
+  with session.checkpoints() as checkpoints:
+    history = read_lines(run.folder / "metrics.jsonl")
+    _, state = restore_best(session, checkpoints, history)
+  folder.write_json(path, study.measure(session, state.params))
+
+
+def main() -> int:
+  """Runs one study; returns the exit code."""
+  if STUDY.value is None:
+    raise InputError("--study is missing: try --study=configs/studies/tiny.py")
+  name = pathlib.Path(STUDY.value).stem
+  workdir = epath.Path(WORKDIR.value or os.path.join("studies", name))
+  study = plan.load(STUDY.value)
+  runs = plan.lay_out(
+    study, workdir, SEEDS.value, SEQUENCES.value, MANUAL_DIR.value
+  )
+  if PRINT_COMMANDS.value:
+    print("\n".join(plan.commands(runs, STUDY.value)))
+    return 0
+  command.keep_programs()
+  with StopRequest() as stop:
+    table = run_study(study, runs, workdir, stop)
+  if table is None:
+    print(f"stopped by {stop.signal.name}; the same command goes on from here")
+    return 128 + stop.signal
+  print(f"\n{table}\nsee {workdir}")
+  return 0
+
+
+if __name__ == "__main__":
+  command.run(main)
