@@ -61,22 +61,22 @@ class PackedCell(nn.Module):
   of_carry: ClassVar[tuple[Biases, ...]] = ()
 
   def setup(self):
-    for name, use_bias in self.of_inputs.items():
-      dense = nn.Dense(
-        self.features, use_bias, kernel_init=kernel_init, dtype=self.dtype
-      )
-      setattr(self, name, dense)
-    for group in self.of_carry:
+    for group, init in (
+      (self.of_inputs, kernel_init),
+      *((group, recurrent_init) for group in self.of_carry),
+    ):
       for name, use_bias in group.items():
-        setattr(self, name, _Affine(self.features, use_bias, recurrent_init))
+        setattr(self, name, _Affine(self.features, use_bias, init))
 
   def project(self, inputs: Packed) -> Gates:
     """[N, F] -> [N, features] for each gate: what the inputs give to it."""
-    return tuple(getattr(self, name)(inputs) for name in self.of_inputs)
+    return self._product(self.of_inputs, inputs.shape[-1])(
+      inputs.astype(self.dtype)
+    )
 
   def __call__(self, gates: Gates, rows: Rows) -> Packed:
     """What `project` gives -> [N, features], the output of each step."""
-    products = [self._product(group) for group in self.of_carry]
+    products = [self._product(group, self.features) for group in self.of_carry]
     step = functools.partial(self.step, *products)
     return packing.scan(step, self.start(rows[0]), gates, rows)
 
@@ -94,8 +94,9 @@ class PackedCell(nn.Module):
     """
     raise NotImplementedError
 
-  def _product(self, group: Biases) -> Product:
-    affines = [getattr(self, name)(self.features) for name in group]
+  def _product(self, group: Biases, width: int) -> Product:
+    """One product of [N, width] with the kernels of all gates of a group."""
+    affines = [getattr(self, name)(width) for name in group]
     kernels, biases = jax.tree.map(
       lambda x: x.astype(self.dtype), tuple(zip(*affines, strict=True))
     )

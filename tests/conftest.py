@@ -54,9 +54,9 @@ def environment(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def run(environment):
-  def run(*flags, cwd=ROOT, **env):
+  def run(*flags, cwd=ROOT, program="seqsum.main", **env):
     return subprocess.run(
-      [sys.executable, "-m", "seqsum.main", *flags],
+      [sys.executable, "-m", program, *flags],
       cwd=cwd,
       env=environment | env,
       capture_output=True,

@@ -1,0 +1,190 @@
+"""Studies: what they lay out, train, measure and leave."""
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from runs import ROOT
+
+from seqsum import plan
+from seqsum.errors import InputError
+
+TEXT = """
+from configs import sum_tiny as base
+from seqsum import probes
+from seqsum.plan import Study
+
+
+def get_config():
+  config = base.get_config()
+  config.epochs = 2
+  config.sequences_per_epoch = 80
+  config.batch_size = 8
+  config.eval_sequences = 32
+  config.eval_batch_size = 32
+  return config
+
+
+def get_study():
+  return Study(
+    question="Is slower better?",
+    base=get_config(),
+    variants={
+      "slow": {"optimizer.learning_rate": 1e-4},
+      "wild": {"optimizer.name": "sgd", "optimizer.learning_rate": 1e9},
+    },
+    seeds=2,
+    figures=("learning", "final", "lengths"),
+    measure=lambda *a: probes.by_length(*a, lengths=(1, 6), sequences=20),
+  )
+"""
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+  path = tmp_path_factory.mktemp("study") / "slow.py"
+  path.write_text(TEXT)
+  return path
+
+
+@pytest.fixture(scope="module")
+def done(file, run):
+  workdir = file.parent / "out"
+  flags = f"--study={file}", f"--workdir={workdir}"
+  answer = run(*flags, program="seqsum.study")
+  assert answer.returncode == 0, answer.stderr
+  return workdir, flags, answer
+
+
+def results(workdir):
+  text = (workdir / "results.jsonl").read_text()
+  return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.slow
+def test_a_study_leaves_a_line_a_run_a_table_and_figures(done):
+  workdir, _, answer = done
+  lines = results(workdir)
+  names = [(x["variant"], x["seed"]) for x in lines]
+  assert names == [("slow", 0), ("wild", 0), ("slow", 1), ("wild", 1)]
+  for line in lines:
+    if line["variant"] == "wild":
+      assert line["status"] == "diverged"
+      assert 1 <= line["diverged_step"] <= 20
+      assert line["test"] is line["measured"] is None
+    else:
+      assert line["status"] == "finished"
+      assert line["test"]["mse"] > 0
+      assert [x["length"] for x in line["measured"]] == [1, 6]
+      assert [x for x, _ in line["curve"]] == [80, 160]
+  table = (workdir / "table.md").read_text()
+  assert "| slow |" in table
+  assert "2 of 2" in table.partition("| wild |")[2]
+  assert "4 of 4, wild/1: diverged at step" in answer.stdout
+  for name in ("learning", "final", "lengths"):
+    assert (workdir / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+  assert not (workdir / "runs" / "slow" / "0" / "report").exists()
+
+
+@pytest.mark.slow
+def test_a_finished_study_trains_nothing_again(done, run):
+  workdir, flags, _ = done
+  before = results(workdir)
+  begin = time.time()
+  again = run(*flags, program="seqsum.study")
+  assert again.returncode == 0
+  assert results(workdir) == before
+  for path in (workdir / "runs").rglob("metrics.jsonl"):
+    assert path.stat().st_mtime < begin
+
+
+@pytest.mark.slow
+def test_a_printed_command_makes_the_same_run(done, file, run, environment):
+  workdir, flags, _ = done
+  printed = run(*flags, "--print_commands", program="seqsum.study")
+  commands = printed.stdout.splitlines()
+  assert len(commands) == 4
+  python, *words = shlex.split(commands[2])
+  assert python == "python"
+  other = file.parent / "other"
+  words = [word.replace(str(workdir), str(other)) for word in words]
+  subprocess.run(
+    [sys.executable, *words], cwd=ROOT, env=environment, check=True
+  )
+  lines = [
+    json.loads((root / "runs/slow/1/summary.json").read_text())["test"]["mse"]
+    for root in (workdir, other)
+  ]
+  assert lines[0] == lines[1]
+
+
+@pytest.mark.slow
+def test_a_stopped_study_goes_on(file, run, environment):
+  workdir = file.parent / "stopped"
+  flags = f"--study={file}", f"--workdir={workdir}", "--seeds=1"
+  child = subprocess.Popen(
+    [sys.executable, "-m", "seqsum.study", *flags, "--sequences=40000"],
+    cwd=ROOT,
+    env=environment,
+    stdout=subprocess.PIPE,
+    text=True,
+  )
+  metrics = workdir / "runs/slow/0/metrics.jsonl"
+  deadline = time.time() + 120
+  while not (metrics.exists() and metrics.read_text()):
+    assert time.time() < deadline
+    assert child.poll() is None
+    time.sleep(0.1)
+  child.send_signal(signal.SIGTERM)
+  said, _ = child.communicate(timeout=60)
+  assert child.returncode == 128 + signal.SIGTERM
+  assert "the same command goes on from here" in said
+  again = run(*flags, "--sequences=40000", program="seqsum.study")
+  assert again.returncode == 0
+  assert [x["status"] for x in results(workdir)] == ["finished", "diverged"]
+
+
+@pytest.mark.parametrize(
+  ("flags", "message"),
+  [
+    ((), "--study is missing"),
+    (("--study=no.py",), "--study=no.py: there is no such file"),
+    (("--study=configs/sum.py",), "must define get_study()"),
+    (("--study=configs/studies/tiny.py", "--seeds=0"), "must be at least 1"),
+    (("--study=configs/studies/tiny.py", "x"), "unexpected argument 'x'"),
+  ],
+)
+def test_a_mistake_is_one_line(run, flags, message):
+  answer = run(*flags, program="seqsum.study")
+  assert answer.returncode == 1
+  assert message in answer.stderr
+  assert answer.stderr.count("\n") == 1
+
+
+FILES = sorted(ROOT.glob("configs/studies/[a-z]*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_study_can_be_laid_out(path, tmp_path):
+  study = plan.load(path)
+  runs = plan.lay_out(study, tmp_path)
+  assert len(runs) == len(study.variants) * study.seeds
+  assert len({run.folder for run in runs}) == len(runs)
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"model.grv": (8,)}, "did you mean 'model.gru'"),
+    ({"batch_size": "many"}, "must be of type int"),
+    ({"batch_size": True}, "must be of type int"),
+  ],
+)
+def test_overrides_are_checked(changes, message):
+  base = plan.load(ROOT / "configs/studies/tiny.py").base
+  with pytest.raises(InputError, match=message):
+    plan.override(base, changes)
