@@ -35,7 +35,7 @@ def get_study():
     base=get_config(),
     variants={
       "slow": {"optimizer.learning_rate": 1e-4},
-      "wild": {"optimizer.name": "sgd", "optimizer.learning_rate": 1e9},
+      "wild": {"optimizer.name": "sgd", "optimizer.learning_rate": 1e30},
     },
     seeds=2,
     figures=("learning", "final", "lengths"),
