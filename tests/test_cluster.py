@@ -95,7 +95,8 @@ def test_two_processes_learn_what_one_does(start, finished, tmp_path):
   assert code == 0, err
   assert other_code == 0
   assert "test mse" in out
-  assert other_out == ""
+  ours = [x for x in other_out.splitlines() if not x.startswith("[Gloo]")]
+  assert not ours  # the lead speaks for both
   config = json.loads((tmp_path / "config.json").read_text())
   assert config["devices"]["count"] == 8
   assert config["devices"]["processes"] == 2
