@@ -37,8 +37,12 @@ def summary(workdir):
 def state(workdir):
   """The arrays of the newest checkpoint, by Orbax without seqsum."""
   step = max(int(p.name) for p in (workdir / "checkpoints").iterdir())
-  with ocp.StandardCheckpointer() as checkpointer:
-    tree = checkpointer.restore(workdir / "checkpoints" / str(step) / "state")
+  here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+    tree = checkpointer.restore(
+      workdir / "checkpoints" / str(step) / "state",
+      args=ocp.args.StandardRestore(fallback_sharding=here),
+    )
   return step, [np.asarray(x) for x in jax.tree.leaves(tree)]
 
 
