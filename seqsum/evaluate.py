@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
@@ -126,8 +127,8 @@ def make_evaluator(
   recipe: Recipe,
   mesh: Mesh,
   stream: int,
-  images: jax.Array,
-  labels: jax.Array,
+  images: jax.typing.ArrayLike,
+  labels: jax.typing.ArrayLike,
   *,
   sequences: int,
   batch_size: int,
@@ -141,8 +142,8 @@ def make_evaluator(
     stream=stream,
     batch_size=batch_size,
     sequences=sequences,
-    images=images,
-    labels=labels,
+    images=jnp.asarray(images),
+    labels=jnp.asarray(labels),
   )
 
 
