@@ -23,9 +23,10 @@ from benchmarks.network import Batch
 from configs import sum as experiment
 from seqsum.metrics import Totals, final
 from seqsum.parallel import compile_step
+from seqsum.recipe import VALIDATION
 from seqsum.sequences import SequenceBatch
 from seqsum.session import open_session
-from seqsum.step import VALIDATION, train_steps
+from seqsum.step import train_steps
 
 VERSIONS = {"jax": jax.__version__, "flax": flax.__version__}
 

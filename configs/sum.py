@@ -20,6 +20,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.epochs = 20
   config.sequences_per_epoch = 60_000  # all fresh
   config.batch_size = 32  # sequences a step, over all devices
+  config.accumulate = 1  # parts that a device cuts its rows into, for memory
   config.log_every = 250  # steps
   config.steps_per_call = 0  # 0: one on a CPU, up to `log_every` elsewhere
   config.eval_sequences = 10_000  # of validation digits, and of test digits

@@ -18,7 +18,8 @@ from jax.sharding import Mesh
 
 from seqsum.metrics import is_exact
 from seqsum.parallel import compile_step
-from seqsum.step import Readings, Recipe, batch_key, eval_step
+from seqsum.recipe import Recipe, batch_key
+from seqsum.step import Readings, eval_step
 
 SEED = 0  # of the held-out sequences, whatever the seed of a run
 
@@ -54,7 +55,7 @@ class Evaluator:
   Attributes:
     step: The compiled `eval_step`.
     draw: Compiled `(key data) -> SequenceBatch`, the batches that it reads.
-    stream: The split's stream of random numbers, `step.VALIDATION` or `TEST`.
+    stream: The split's stream of random numbers, `recipe.VALIDATION` or `TEST`.
     batch_size: Of the recipe's sampler.
     sequences: N.
     images, labels: The split, on the device.

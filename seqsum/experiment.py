@@ -21,8 +21,8 @@ from seqsum.model import (
   SequenceModel,
 )
 from seqsum.optimizers import build_optimizer
+from seqsum.recipe import Recipe
 from seqsum.sequences import Sampler
-from seqsum.step import Recipe
 from seqsum.tasks import build_task
 
 
@@ -89,6 +89,7 @@ def build_schedule(config: ConfigDict) -> Schedule:
     "epochs",
     "sequences_per_epoch",
     "batch_size",
+    "accumulate",
     "log_every",
     "checkpoint.every_steps",
     "checkpoint.keep",
@@ -225,5 +226,6 @@ def build_recipe(config: ConfigDict) -> Recipe:
     ),
     sampler=sampler,
     per_step=config.task.per_step,
+    accumulate=config.accumulate,
     norms=config.norms,
   )

@@ -6,7 +6,7 @@ import jax
 from jax.sharding import Mesh
 
 from seqsum import mesh as meshes
-from seqsum.step import Recipe, init_state
+from seqsum.recipe import Recipe, init_state
 
 
 @functools.cache

@@ -13,9 +13,9 @@ from scipy.optimize import linear_sum_assignment
 
 from seqsum import evaluate
 from seqsum.evaluate import make_evaluator
+from seqsum.recipe import TEST
 from seqsum.results import first_filters
 from seqsum.session import Session
-from seqsum.step import TEST
 
 LENGTHS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 50, 100)
 

@@ -145,6 +145,11 @@ class Sampler:
     lengths = longest - jnp.floor(share).astype(jnp.int32)
     return jnp.maximum(lengths, shortest)  # share may round up to `kinds`
 
+  def lengths(self, key: Key, step: Scalar | int | None = None) -> Lengths:
+    """[B] int32, those of the batch that `__call__` draws from this key."""
+    length_key, _ = jax.random.split(key)
+    return self.draw_lengths(length_key, self.longest(step))
+
   def __call__(
     self,
     key: Key,
@@ -169,9 +174,9 @@ class Sampler:
     Returns:
       A batch of `batch_size / shards` sequences.
     """
-    length_key, index_key = jax.random.split(key)
+    _, index_key = jax.random.split(key)
     shape = (self.batch_size, self.max_len)
-    lengths = self.draw_lengths(length_key, self.longest(step))
+    lengths = self.lengths(key, step)
     index = jax.random.randint(index_key, shape, 0, images.shape[0])
     most = self.shift
     moves = jax.random.randint(

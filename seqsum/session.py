@@ -12,12 +12,12 @@ from ml_collections import ConfigDict
 from seqsum import cluster, folder, mesh
 from seqsum.checkpoint import Checkpoints
 from seqsum.digits import Digits, load
-from seqsum.errors import InputError
+from seqsum.errors import InputError, require
 from seqsum.evaluate import Evaluator, make_evaluator
 from seqsum.experiment import Schedule, build_recipe, build_schedule
 from seqsum.metrics import Totals
 from seqsum.parallel import compile_init
-from seqsum.step import TEST, Recipe, TrainState
+from seqsum.recipe import TEST, Recipe, TrainState
 from seqsum.writer import History, best_step
 
 # A study opens many sessions with the same data.
@@ -104,7 +104,13 @@ def check(config: ConfigDict) -> tuple[Recipe, Schedule, Mesh]:
   """
   recipe, schedule = build_recipe(config), build_schedule(config)
   devices = mesh.make_mesh()
-  mesh.shard_rows(devices, config.batch_size, "config.batch_size")
+  rows = mesh.shard_rows(devices, config.batch_size, "config.batch_size")
+  require(
+    rows % config.accumulate == 0,
+    "config.accumulate",
+    config.accumulate,
+    f"must divide the {rows} rows that each device has of a batch",
+  )
   mesh.shard_rows(devices, config.eval_batch_size, "config.eval_batch_size")
   return recipe, schedule, devices
 

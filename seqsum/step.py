@@ -5,36 +5,15 @@ The same functions run under `jit` on one device, under `jit(shard_map)` on
 many (`parallel.py`), and under `jax.pmap(..., axis_name=...)`.
 """
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
 
-from seqsum.losses import Objective
 from seqsum.metrics import NEVER, Norms, Totals, final, is_exact
-from seqsum.model import SequenceModel
-from seqsum.sequences import Sampler
-from seqsum.shapes import Images, Key, Labels, Lengths, Scalar, Values
-
-# Streams of random numbers. Batch n of a stream is a function of
-# fold_in(fold_in(key, stream), n) and of nothing else.
-INIT, TRAIN, VALIDATION, TEST = range(4)
-
-
-class TrainState(struct.PyTreeNode):
-  """All that a run needs to go on, and all that a checkpoint holds.
-
-  Attributes:
-    step: [] int32, steps taken so far, which is also the next batch's number.
-    params: The model's variables.
-    opt_state: The optimizer's.
-  """
-
-  step: Scalar
-  params: optax.Params
-  opt_state: optax.OptState
+from seqsum.recipe import TRAIN, Recipe, TrainState, batch_key
+from seqsum.sequences import SequenceBatch
+from seqsum.shapes import Images, Labels, Lengths, Scalar, Values
 
 
 class Readings(struct.PyTreeNode):
@@ -55,45 +34,6 @@ class Readings(struct.PyTreeNode):
   losses: Values
 
 
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-  """What is trained, on what, towards what.
-
-  Attributes:
-    model: Reads frames.
-    objective: Loss and decoder; the model must give `objective.outputs`.
-    optimizer: Optax transformation.
-    sampler: Draws training batches.
-    per_step: Whether the loss asks for every real step's value, not the last's.
-    norms: Whether to measure activations and gradients, see `metrics.Norms`.
-  """
-
-  model: SequenceModel
-  objective: Objective
-  optimizer: optax.GradientTransformation
-  sampler: Sampler
-  per_step: bool = False
-  norms: bool = False
-
-
-def batch_key(seed: Scalar | int, stream: int, n: Scalar | int) -> Key:
-  """The key of batch `n` of a stream."""
-  return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), stream), n)
-
-
-def init_state(
-  recipe: Recipe, seed: Scalar | int, image_shape: tuple[int, int, int]
-) -> TrainState:
-  """Parameters as drawn from `seed`, for frames of [H, W, C]."""
-  frames = jax.ShapeDtypeStruct((1, 1, *image_shape), jnp.uint8)
-  params = recipe.model.lazy_init(batch_key(seed, INIT, 0), frames)
-  return TrainState(
-    step=jnp.zeros((), jnp.int32),
-    params=params,
-    opt_state=recipe.optimizer.init(params),
-  )
-
-
 def _shard(axis_name: str | None) -> dict[str, int | jax.Array]:
   if axis_name is None:
     return {}
@@ -105,6 +45,56 @@ def _shard(axis_name: str | None) -> dict[str, int | jax.Array]:
 
 def _sum_over(axis_name: str | None, tree):
   return tree if axis_name is None else jax.lax.psum(tree, axis_name)
+
+
+def _gradients(
+  params: optax.Params,
+  batch: SequenceBatch,
+  values: Scalar | int,
+  recipe: Recipe,
+  shards: int,
+) -> tuple[optax.Params, Totals, Scalar]:
+  """What one share of a batch gives to the step.
+
+  Args:
+    params: The model's variables.
+    batch: The share.
+    values: How many values the loss is a mean of, in the whole batch.
+    recipe: What is trained.
+    shards: How many shares there are.
+
+  Returns:
+    The gradients of its share of the loss; its totals, without norms; [] the
+    mean squares of what the encoder gave for its real frames, summed, if
+    `recipe.norms`, else 0.
+  """
+  rows = recipe.sampler.rows(shards)
+  step = jnp.arange(recipe.sampler.max_len)[None, :]
+  last = batch.lengths[:, None] - 1
+  asked = step <= last if recipe.per_step else step == last  # [B, T]
+
+  def share_of_loss(params):
+    outputs, aside = recipe.model.read(params, batch.frames, rows, recipe.norms)
+    losses = recipe.objective.loss(outputs, batch.targets)
+    return jnp.where(asked, losses, 0).sum() / values, (outputs, aside)
+
+  grad = jax.value_and_grad(share_of_loss, has_aux=True)
+  (loss, (outputs, squares)), grads = grad(params)
+  prediction = final(recipe.objective.predict(outputs), batch.lengths)
+  target = final(batch.targets, batch.lengths)
+  error = prediction - target
+  totals = Totals(
+    sequences=jnp.float32(error.size),
+    values=asked.sum(dtype=jnp.float32),
+    loss=loss * values,
+    squared=jnp.square(error).sum(),
+    absolute=jnp.abs(error).sum(),
+    exact=is_exact(prediction, target).sum(dtype=jnp.float32),
+    nonfinite=jnp.int32(0),
+  )
+  if not recipe.norms:
+    return grads, totals, jnp.float32(0)
+  return grads, totals, jnp.where(step <= last, squares, 0).sum()
 
 
 def train_step(
@@ -131,45 +121,39 @@ def train_step(
   Returns:
     The next state, and the batch's totals (of the state before the step).
   """
-  shard = _shard(axis_name)
-  rows = recipe.sampler.rows(shard.get("shards", 1))
   key = batch_key(seed, TRAIN, state.step)
-  batch = recipe.sampler(key, images, labels, step=state.step, **shard)
-  step = jnp.arange(recipe.sampler.max_len)[None, :]
-  last = batch.lengths[:, None] - 1
-  asked = step <= last if recipe.per_step else step == last  # [B, T]
-  values = _sum_over(axis_name, asked.sum(dtype=jnp.float32))
+  lengths = recipe.sampler.lengths(key, state.step)
+  # Every part's loss is divided by what the whole batch asks for, so that
+  # gradients only add up: dividing them is another pass over all parameters.
+  values = lengths.sum() if recipe.per_step else len(lengths)
+  device = _shard(axis_name)
+  parts = recipe.accumulate
+  shards = parts * device.get("shards", 1)
 
-  def share_of_loss(params):
-    outputs, aside = recipe.model.read(params, batch.frames, rows, recipe.norms)
-    losses = recipe.objective.loss(outputs, batch.targets)
-    # This device's part of the mean over all of them. Divided here, not in the
-    # gradients: that would be another pass over every parameter.
-    return jnp.where(asked, losses, 0).sum() / values, (outputs, aside)
+  def part(n):
+    """Gradients, totals and sizes of one part of this device's rows."""
+    shard = device.get("shard", 0) * parts + n
+    batch = recipe.sampler(
+      key, images, labels, step=state.step, shard=shard, shards=shards
+    )
+    return _gradients(state.params, batch, values, recipe, shards)
 
-  grad = jax.value_and_grad(share_of_loss, has_aux=True)
-  (loss, (outputs, squares)), grads = grad(state.params)
-
-  prediction = final(recipe.objective.predict(outputs), batch.lengths)
-  target = final(batch.targets, batch.lengths)
-  error = prediction - target
-  totals = Totals(
-    sequences=jnp.float32(error.size),
-    values=asked.sum(dtype=jnp.float32),
-    loss=loss * values,
-    squared=jnp.square(error).sum(),
-    absolute=jnp.abs(error).sum(),
-    exact=is_exact(prediction, target).sum(dtype=jnp.float32),
-    nonfinite=jnp.int32(0),
-  )
+  if parts == 1:
+    grads, totals, sizes = part(0)
+  else:
+    zeros = jax.tree.map(
+      lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(part, 0)
+    )
+    grads, totals, sizes = jax.lax.fori_loop(
+      0, parts, lambda n, sums: jax.tree.map(jnp.add, sums, part(n)), zeros
+    )
   grads, totals = _sum_over(axis_name, (grads, totals))
   totals = totals.replace(
     nonfinite=jnp.where(jnp.isfinite(totals.loss), NEVER, state.step + 1)
   )
   if recipe.norms:
-    sums = jnp.where(step <= last, squares, 0).sum(), batch.lengths.sum()
-    square, frames = _sum_over(axis_name, sums)
-    norms = Norms.of_step(square / frames, optax.tree.norm(grads))
+    square = _sum_over(axis_name, sizes) / lengths.sum()
+    norms = Norms.of_step(square, optax.tree.norm(grads))
     totals = totals.replace(norms=norms)
   updates, opt_state = recipe.optimizer.update(
     grads, state.opt_state, state.params

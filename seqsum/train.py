@@ -15,8 +15,9 @@ from seqsum.errors import Diverged
 from seqsum.metrics import NEVER, Totals
 from seqsum.parallel import compile_step
 from seqsum.progress import Progress
+from seqsum.recipe import TEST, VALIDATION
 from seqsum.session import Session, open_session, restore_best
-from seqsum.step import TEST, VALIDATION, is_finite, train_steps
+from seqsum.step import is_finite, train_steps
 from seqsum.stopping import StopRequest
 from seqsum.writer import MetricsWriter, best_step, is_validated, read_lines
 

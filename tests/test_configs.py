@@ -11,7 +11,8 @@ from configs import sum as post
 from seqsum.errors import InputError
 from seqsum.experiment import build_recipe, build_schedule
 from seqsum.metrics import Totals
-from seqsum.step import init_state, train_steps
+from seqsum.recipe import init_state
+from seqsum.step import train_steps
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem != "__init__")

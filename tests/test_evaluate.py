@@ -10,8 +10,8 @@ from seqsum.losses import build_objective
 from seqsum.mesh import make_mesh
 from seqsum.model import ConvEncoder, SequenceModel
 from seqsum.optimizers import build_optimizer
+from seqsum.recipe import TEST, VALIDATION, Recipe, init_state
 from seqsum.sequences import Sampler
-from seqsum.step import TEST, VALIDATION, Recipe, init_state
 from seqsum.tasks import SUM
 
 

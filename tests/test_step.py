@@ -13,23 +13,22 @@ from seqsum.metrics import NEVER, Totals
 from seqsum.model import ConvEncoder, SequenceModel
 from seqsum.optimizers import build_optimizer
 from seqsum.parallel import compile_init, compile_step
+from seqsum.recipe import Recipe, batch_key, init_state
 from seqsum.sequences import Sampler
-from seqsum.step import (
-  Recipe,
-  batch_key,
-  eval_step,
-  init_state,
-  is_finite,
-  train_step,
-  train_steps,
-)
+from seqsum.step import eval_step, is_finite, train_step, train_steps
 from seqsum.tasks import SUM
 
 SHAPE = (28, 28, 1)
 
 
 def make(
-  batch_size=16, loss="mse", rate=1e-3, per_step=False, norms=False, **sampler
+  batch_size=16,
+  loss="mse",
+  rate=1e-3,
+  per_step=False,
+  norms=False,
+  accumulate=1,
+  **sampler,
 ):
   encoder = functools.partial(
     ConvEncoder, features=(4, 4), kernels=(5, 3), strides=(2, 2)
@@ -40,6 +39,7 @@ def make(
     optimizer=build_optimizer("rmsprop", rate),
     sampler=Sampler(SUM, batch_size, **sampler),
     per_step=per_step,
+    accumulate=accumulate,
     norms=norms,
   )
 
@@ -103,10 +103,26 @@ def test_a_value_at_every_step_asks_for_all_of_them(data):
   assert totals.means()["mse"] != totals.means()["loss"]
 
 
-def test_eight_devices_see_what_one_sees(data):
-  _, one = train(make(32), data, 1, 5)
-  _, eight = train(make(32), data, 8, 5)
+def test_eight_devices_see_what_one_sees_for_50_steps(data):
+  _, one = train(make(32), data, 1, 50)
+  _, eight = train(make(32), data, 8, 50)
+  assert np.mean(one[-10:]) < 0.8 * np.mean(one[:10])
   np.testing.assert_allclose(one, eight, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("devices", "parts", "per_step"), [(1, 4, False), (1, 2, True), (4, 2, True)]
+)
+def test_a_batch_in_parts_is_the_same_batch(data, devices, parts, per_step):
+  kwargs = {"per_step": per_step, "norms": True, "rate": 1e-4}
+  whole, losses = train(make(32, **kwargs), data, 1, 6)
+  cut, others = train(make(32, accumulate=parts, **kwargs), data, devices, 6)
+  np.testing.assert_allclose(losses, others, rtol=1e-5)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5),
+    whole.params,
+    cut.params,
+  )
 
 
 def test_pmap_sees_what_jit_sees(data):
