@@ -106,9 +106,9 @@ def parts(batch_size: int) -> dict[str, tuple]:
   }
 
 
-def whole_step(config: ConfigDict):
+def whole_step(config: ConfigDict, devices: int = 1):
   """(function without arguments that takes a step, the compiled program)."""
-  recipe, mesh = build_recipe(config), make_mesh(jax.devices()[:1])
+  recipe, mesh = build_recipe(config), make_mesh(jax.devices()[:devices])
   images = jnp.zeros((1_000, 28, 28, 1), jnp.uint8)
   labels = jnp.zeros((1_000,), jnp.int32)
   state = compile_init(recipe, mesh, (28, 28, 1))(0)

@@ -1,9 +1,9 @@
-"""A network that trains several times faster than the post's, and adds better.
+"""A network that trains over five times faster than the post's, and adds better.
 
     python -m seqsum.main --config=configs/sum_small.py
 
-Two pooled convolutions leave 400 numbers of a frame in place of 8,464, so most
-of the post's parameters, and of its time, are gone.
+Three strided convolutions leave 1,024 numbers of a frame in place of 8,464, so
+most of the post's parameters, and of its time, are gone.
 """
 
 import ml_collections
@@ -13,10 +13,13 @@ from configs import sum as base
 
 def get_config() -> ml_collections.ConfigDict:
   config = base.get_config()
+  config.batch_size = 64
   config.model.activation = "relu"
-  config.model.conv.features = (16, 32)
-  config.model.conv.kernels = (4, 3)
-  config.model.conv.pool = (2, 2)
+  config.model.conv.features = (16, 32, 64)
+  config.model.conv.kernels = (4, 3, 3)
+  config.model.conv.strides = (2, 2, 1)
+  config.model.conv.pool = (1, 1, 1)
   config.model.gru = (128,)
   config.optimizer.name = "adam"
+  config.optimizer.learning_rate = 2e-3
   return config

@@ -108,6 +108,15 @@ def load(path: str | os.PathLike) -> Study:
   return study
 
 
+def fields(config: ConfigDict, *sections: str) -> dict[str, Any]:
+  """Some sections or fields of a config, as overrides for another."""
+  return {
+    field: tuple(value) if isinstance(value, list | tuple) else value
+    for field, value in folder.flatten(config.to_dict())
+    if field in sections or field.partition(".")[0] in sections
+  }
+
+
 def override(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
   """A copy of a config with some dotted fields changed.
 

@@ -10,6 +10,8 @@ import time
 import pytest
 from runs import ROOT
 
+from configs import sum as post
+from configs import sum_small
 from seqsum import plan
 from seqsum.errors import InputError
 
@@ -174,6 +176,15 @@ def test_every_study_can_be_laid_out(path, tmp_path):
   runs = plan.lay_out(study, tmp_path)
   assert len(runs) == len(study.variants) * study.seeds
   assert len({run.folder for run in runs}) == len(runs)
+
+
+def test_fields_of_one_config_are_overrides_for_another():
+  theirs = plan.fields(post.get_config(), "model", "batch_size")
+  assert "seed" not in theirs
+  ours = plan.override(sum_small.get_config(), theirs)
+  assert ours.model == post.get_config().model
+  assert ours.batch_size == 32
+  assert ours.optimizer == sum_small.get_config().optimizer
 
 
 @pytest.mark.parametrize(

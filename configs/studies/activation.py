@@ -2,7 +2,7 @@
 
     python -m seqsum.study --study=configs/studies/activation.py
 
-The post's network, 400 steps of 32 sequences: a run that diverges does so in
+The post's network, 300 steps of 32 sequences: a run that diverges does so in
 its first hundred. The convolutions' activation, pixels in 0..1 and in 0..255,
 the GRU of Keras 1 and of today, two learning rates, with and without clipping,
 and relu within the GRU; three seeds.
@@ -19,7 +19,7 @@ from seqsum.plan import Study
 def get_config() -> ml_collections.ConfigDict:
   config = base.get_config()
   config.epochs = 2
-  config.sequences_per_epoch = 6_400
+  config.sequences_per_epoch = 4_800
   config.eval_sequences = 2_000
   config.log_every = 10
   config.norms = True

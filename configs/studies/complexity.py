@@ -8,8 +8,9 @@ Seconds count only on a machine that does nothing else.
 
 import ml_collections
 
+from configs import sum as post
 from configs import sum_small as base
-from seqsum.plan import Study
+from seqsum.plan import Study, fields
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -20,21 +21,29 @@ def get_config() -> ml_collections.ConfigDict:
   return config
 
 
+def _encoder(features, kernels, strides=(1, 1), pool=(1, 1)) -> dict:
+  return {
+    "model.conv.features": features,
+    "model.conv.kernels": kernels,
+    "model.conv.strides": strides,
+    "model.conv.pool": pool,
+  }
+
+
 def get_study() -> Study:
-  narrow = {"model.conv.features": (4, 8)}
-  wide = {"model.conv.features": (32, 64)}
-  whole = {"model.conv.features": (8, 16), "model.conv.pool": (1, 1)}
-  strided = {"model.conv.strides": (2, 2), "model.conv.pool": (1, 1)}
+  narrow = {"model.conv.features": (4, 8, 16)}
+  wide = {"model.conv.features": (32, 64, 128)}
   return Study(
     question="How much network does the sum need?",
     base=get_config(),
     variants={
-      "post": whole | {"model.activation": "tanh", "model.gru": (200, 100)},
-      "pooled": {},
+      "post": fields(post.get_config(), "model", "optimizer", "batch_size"),
+      "small": {},
       "narrow": narrow,
       "narrow-gru16": narrow | {"model.gru": (16,)},
       "wide": wide,
-      "strided": strided,
+      "two-layers": _encoder((16, 32), (5, 3), strides=(2, 2)),
+      "pooled": _encoder((16, 32), (4, 3), pool=(2, 2)),
       "gru32": {"model.gru": (32,)},
       "gru256": {"model.gru": (256,)},
       "gru64,64": {"model.gru": (64, 64)},

@@ -2,8 +2,8 @@
 
     python -m seqsum.study --study=configs/studies/filters.py
 
-The post's network on sums, 300,000 sequences, and a softmax in place of its
-recurrence on single digits (digit_classifier.py), 300,000 of those; three
+The post's network on sums, 200,000 sequences, and a softmax in place of its
+recurrence on single digits (digit_classifier.py), 200,000 of those; three
 seeds. One picture with both; how alike they are, in docs/studies.md.
 """
 
@@ -16,7 +16,8 @@ from seqsum.plan import Study
 
 def get_config() -> ml_collections.ConfigDict:
   config = base.get_config()
-  config.epochs = 5
+  config.epochs = 4
+  config.sequences_per_epoch = 50_000
   config.checkpoint.keep = 1
   return config
 

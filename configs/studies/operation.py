@@ -2,9 +2,9 @@
 
     python -m seqsum.study --study=configs/studies/operation.py
 
-Two digits. The post's network on both, as the post had it (100,000 sequences,
-one seed of which is enough to see); then, with its GRU core behind the small
-encoder of sum_small.py, one remedy after the other, 200,000 sequences each.
+Two digits. The post's network on both, as the post had it (100,000 sequences);
+then, with its GRU core behind the encoder of sum_small.py, one remedy after the
+other, 200,000 sequences each; three seeds.
 """
 
 import ml_collections
@@ -12,7 +12,7 @@ import ml_collections
 from configs import sum as post
 from configs import sum_small as base
 from seqsum import probes
-from seqsum.plan import Study
+from seqsum.plan import Study, fields
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -28,12 +28,7 @@ def get_config() -> ml_collections.ConfigDict:
 
 
 def get_study() -> Study:
-  model, optimizer = post.get_config().model, post.get_config().optimizer
-  posts = {
-    "model.activation": model.activation,
-    "model.conv.features": tuple(model.conv.features),
-    "model.conv.pool": tuple(model.conv.pool),
-    "optimizer.name": optimizer.name,
+  posts = fields(post.get_config(), "model", "optimizer", "batch_size") | {
     "sequence.shift": 0,
     "sequences_per_epoch": 10_000,
   }

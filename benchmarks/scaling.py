@@ -1,0 +1,246 @@
+"""How a training step scales with devices: measured here, modelled beyond.
+
+    python -m benchmarks.scaling
+
+The post's network on 1, 2, 4 and 8 devices: strong scaling (one batch, divided)
+and weak (so many sequences a device). The compiled program says how many bytes
+a step reduces over the devices, the profiler how long it spends there. On a
+CPU, eight virtual devices share its cores: that checks the program and says
+nothing of speed, so the last table is a model: arithmetic from a step's time
+and an interconnect's rate, both given as flags.
+"""
+
+import argparse
+import json
+import math
+import os
+import pathlib
+import re
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+
+from seqsum import allocator
+
+if __name__ == "__main__":
+  allocator.keep_memory()
+
+import jax
+
+from benchmarks import machine
+from benchmarks.process import ROOT
+from benchmarks.profile import whole_step
+from configs import sum as post
+
+VIRTUAL = 8  # devices, where there is nothing but a CPU
+CHIPS = (1, 8, 32, 64, 128, 256)
+BYTES = {"f32": 4, "f16": 2, "bf16": 2, "s32": 4, "u32": 4, "pred": 1}
+
+
+def reduced_bytes(program: str) -> int:
+  """The bytes that a compiled program's all-reduces take in, on one device.
+
+  Args:
+    program: Its text, `jax.stages.Compiled.as_text()`.
+  """
+  total = 0
+  for line in program.splitlines():
+    found = re.search(r"= (.*?) all-reduce(?:-start)?\(", line)
+    if not found:
+      continue
+    for kind, shape in re.findall(r"(\w+)\[([\d,]*)\]", found[1]):
+      sides = [int(n) for n in shape.split(",") if n]
+      total += BYTES[kind] * math.prod(sides)
+  return total
+
+
+def ring_seconds(
+  size: float, devices: int, rate: float, latency: float = 0.0
+) -> float:
+  """A ring all-reduce: every device sends 2 (n - 1) / n of the bytes.
+
+  In 2 (n - 1) messages one after the other (Patarasuk & Yuan 2009).
+
+  Args:
+    size: Bytes to reduce.
+    devices: n.
+    rate: Bytes a second that each device sends.
+    latency: Seconds a message.
+  """
+  messages = 2 * (devices - 1)
+  return messages / devices * size / rate + messages * latency
+
+
+def efficiency(
+  per_device: int,
+  devices: int,
+  *,
+  sequences_per_second: float,
+  size: float,
+  rate: float,
+  latency: float,
+) -> float:
+  """The share of a step that computes, if nothing of the sum is hidden.
+
+  Args:
+    per_device: Sequences a step of one device.
+    devices: How many there are.
+    sequences_per_second: Of one device alone.
+    size, rate, latency: As for `ring_seconds`.
+  """
+  compute = per_device / sequences_per_second
+  return compute / (compute + ring_seconds(size, devices, rate, latency))
+
+
+def batch_for(share: float, devices: int, **link: float) -> int:
+  """The smallest number of sequences a device with that `efficiency`."""
+  seconds = ring_seconds(
+    link["size"], devices, link["rate"], link.get("latency", 0.0)
+  )
+  needed = share / (1 - share) * seconds
+  return math.ceil(needed * link["sequences_per_second"])
+
+
+def share_reduced(run: Callable, devices: int, steps: int = 5) -> float:
+  """The share of device time that the profiler sees in all-reduces."""
+  with tempfile.TemporaryDirectory() as folder:
+    start = time.perf_counter()
+    with jax.profiler.trace(folder):
+      for _ in range(steps):
+        result = run()
+      jax.block_until_ready(result)
+      wall = time.perf_counter() - start
+    (path,) = pathlib.Path(folder).rglob("*.xplane.pb")
+    trace = jax.profiler.ProfileData.from_file(os.fspath(path))
+  spent = sum(
+    event.duration_ns
+    for plane in trace.planes
+    for line in plane.lines
+    for event in line.events
+    if re.match(r"all-reduce|nccl.*AllReduce", event.name)
+  )
+  return spent / 1e9 / (wall * devices)
+
+
+def measure(counts: list[int], strong: int, weak: int, rounds: int) -> list:
+  """A line for each number of devices and way to scale; programs take turns."""
+  lines = []
+  for kind in ("strong", "weak"):
+    for n in counts:
+      config = post.get_config()
+      config.batch_size = strong if kind == "strong" else weak * n
+      run, program = whole_step(config, n)
+      lines.append(
+        {
+          "scaling": kind,
+          "devices": n,
+          "batch": config.batch_size,
+          "reduced_bytes": reduced_bytes(program.as_text()),
+          "run": run,
+          "seconds": [],
+        }
+      )
+      print(f"{kind}, {n} device(s): compiled", flush=True)
+  for turn in range(rounds + 1):
+    for line in lines:
+      start = time.perf_counter()
+      jax.block_until_ready(line["run"]())
+      if turn:
+        line["seconds"].append(time.perf_counter() - start)
+  for line in lines:
+    run, n = line.pop("run"), line["devices"]
+    line["seconds"] = statistics.median(line["seconds"])
+    line["sequences_per_second"] = line["batch"] / line["seconds"]
+    line["share_reduced"] = share_reduced(run, n) if n > 1 else 0.0
+  return lines
+
+
+def table(lines: list[dict]) -> str:
+  rows = [
+    "| scaling | devices | batch | sequences/s | against one | MB reduced a "
+    "step | share of it |",
+    "|---|--:|--:|--:|--:|--:|--:|",
+  ]
+  for x in lines:
+    one = next(y for y in lines if y["scaling"] == x["scaling"])
+    ratio = x["sequences_per_second"] / one["sequences_per_second"]
+    rows.append(
+      f"| {x['scaling']} | {x['devices']} | {x['batch']} | "
+      f"{x['sequences_per_second']:,.0f} | {ratio:.2f} | "
+      f"{x['reduced_bytes'] / 1e6:.1f} | {x['share_reduced']:.0%} |"
+    )
+  return "\n".join(rows)
+
+
+def model_table(batches: list[int], **link: float) -> str:
+  """The model's efficiency, for batches a device, and what keeps 90%."""
+  rows = [
+    "| chips | reduce, ms | "
+    + " | ".join(f"{n:,} a chip" for n in batches)
+    + " | a chip for 90% | in all |",
+    "|--:|--:|" + "--:|" * (len(batches) + 2),
+  ]
+  for chips in CHIPS:
+    ms = 1e3 * ring_seconds(link["size"], chips, link["rate"], link["latency"])
+    shares = [f"{efficiency(n, chips, **link):.0%}" for n in batches]
+    need = batch_for(0.9, chips, **link)
+    rows.append(
+      f"| {chips} | {ms:.2f} | {' | '.join(shares)} | {need:,} | "
+      f"{need * chips:,} |"
+    )
+  return "\n".join(rows)
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  numbers = lambda text: [int(x) for x in text.split(",")]
+  add = parser.add_argument
+  add("--devices", type=numbers, default=[1, 2, 4, 8])
+  add("--strong", type=int, default=128, help="sequences a step")
+  add("--weak", type=int, default=32, help="sequences a step and device")
+  add("--rounds", type=int, default=5)
+  add("--chip_rate", type=float, default=100e3, help="sequences/s of one chip")
+  add("--link", type=float, default=100e9, help="bytes/s a chip sends")
+  add("--latency", type=float, default=1e-6, help="seconds a message")
+  add("--batches", type=numbers, default=[128, 1024, 8192])
+  add("--out", default=str(ROOT / "benchmarks/results/scaling"))
+  flags = parser.parse_args()
+
+  jax.config.update("jax_num_cpu_devices", VIRTUAL)
+  if len(jax.devices()) < max(flags.devices):
+    parser.error(
+      f"--devices={max(flags.devices)}: there are only {len(jax.devices())}"
+    )
+  lines = measure(flags.devices, flags.strong, flags.weak, flags.rounds)
+  text = table(lines)
+  if jax.default_backend() == "cpu":
+    text += (
+      f"\n\nVirtual devices on {os.cpu_count()} threads of a CPU: a check of "
+      "the program, not of speed."
+    )
+  size = max(x["reduced_bytes"] for x in lines)
+  text += (
+    f"\n\nModel: {size:,} bytes reduced in a ring, {flags.link / 1e9:g} GB/s "
+    f"and {1e6 * flags.latency:g} us a message, a chip that computes "
+    f"{flags.chip_rate:,.0f} sequences/s, nothing hidden behind anything.\n\n"
+  )
+  text += model_table(
+    flags.batches,
+    sequences_per_second=flags.chip_rate,
+    size=size,
+    rate=flags.link,
+    latency=flags.latency,
+  )
+  out = ROOT / flags.out
+  out.parent.mkdir(parents=True, exist_ok=True)
+  results = {"machine": machine.describe(), "steps": lines}
+  out.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")
+  out.with_suffix(".md").write_text(text + "\n")
+  print("\n" + text)
+
+
+if __name__ == "__main__":
+  main()
