@@ -1,4 +1,4 @@
-"""A network that trains over five times faster than the post's, and adds better.
+"""A network over five times faster than the post's, that adds better.
 
     python -m seqsum.main --config=configs/sum_small.py
 
