@@ -17,6 +17,7 @@ from seqsum.writer import read_lines
 METRICS = ("loss", "mse", "mae", "exact_accuracy")
 PARTS = ("by_length", "by_step", "by_target")  # of the test line
 NORMS = ("encoded_rms", "gradient_norm")
+RATES = "rates.json"  # sequences a second of each variant, measured by turns
 
 
 def collect(run: Run) -> dict[str, Any] | None:
@@ -104,11 +105,19 @@ def write(
     study: The study.
     lines: Of the runs that have come to their end.
     runs: All of them.
-    workdir: The study's folder.
+    workdir: The study's folder. If it has a rates.json, that says how many
+      sequences a second a variant trains on.
 
   Returns:
     The table.
   """
+  rates = folder.read_json(workdir / RATES) or {}
+  lines = [
+    line | {"sequences_per_second": rates[line["variant"]]}
+    if line["variant"] in rates
+    else line
+    for line in lines
+  ]
   text = "".join(json.dumps(folder.plain(line)) + "\n" for line in lines)
   folder.write_whole(workdir / "results.jsonl", text)
   table = write_table(study.question, lines, len(runs))
@@ -128,8 +137,8 @@ def write_table(question: str, lines: Lines, runs: int) -> str:
   """
   rows = [
     ["variant", "mse", "mae", "exactly right", "diverged", "parameters"]
-    + ["seconds"],
-    ["---"] + ["--:"] * 6,
+    + ["seconds", "sequences/s"],
+    ["---"] + ["--:"] * 7,
   ]
   for name, group in by_variant(lines).items():
     exact = 100 * tested(group, "exact_accuracy")
@@ -143,6 +152,7 @@ def write_table(question: str, lines: Lines, runs: int) -> str:
         f"{lost} of {len(group)}",
         " or ".join(f"{n:,}" for n in _unique(group, "parameters")),
         f"{np.mean([line['seconds'] for line in group]):,.0f}",
+        _rate(group),
       ]
     )
   data = " and ".join(_unique(lines, "dataset")) or "no"
@@ -154,7 +164,7 @@ def write_table(question: str, lines: Lines, runs: int) -> str:
       "",
       f"{len(lines)} of {runs} runs, tested on {data} digits. Mean ± standard "
       "deviation over the seeds that did not diverge (the worst of them); mean "
-      "seconds of a run, all told.",
+      "seconds of a run, all told; sequences a second, of training alone.",
       "",
     ]
   )
@@ -162,6 +172,11 @@ def write_table(question: str, lines: Lines, runs: int) -> str:
 
 def _unique(lines: Iterable[Mapping[str, Any]], key: str) -> list[Any]:
   return list(dict.fromkeys(line[key] for line in lines))
+
+
+def _rate(group: Lines) -> str:
+  found = [x["sequences_per_second"] for x in finished(group)]
+  return f"{np.mean(found):,.0f}" if found else "none"
 
 
 def _cell(values: np.ndarray, worst: Any, unit: str = "") -> str:

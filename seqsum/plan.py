@@ -48,6 +48,8 @@ class Study:
     figures: Which of `question_charts.FIGURES` are drawn.
     measure: (session, best parameters) -> what else to find out about a run
       that finished, as JSON has it; stands under "measured" in results.jsonl.
+    timed: Whether variants are set beside each other by how fast they train.
+      Then `rates.measure` says it when all runs have ended, in rates.json.
   """
 
   question: str
@@ -56,6 +58,7 @@ class Study:
   seeds: int = 3
   figures: Sequence[str] = ("learning", "final")
   measure: Callable[[Session, optax.Params], Any] | None = None
+  timed: bool = False
 
 
 class Run(NamedTuple):

@@ -28,7 +28,7 @@ from absl import flags
 from etils import epath
 from tqdm import tqdm
 
-from seqsum import command, comparison, folder, plan, train
+from seqsum import command, comparison, folder, plan, rates, train
 from seqsum.errors import Diverged, InputError
 from seqsum.metrics import number
 from seqsum.plan import Run, Study
@@ -168,7 +168,16 @@ def run_study(
       jax.clear_caches()  # of programs that no other run needs
   finally:
     progress.close()
+  if study.timed and not (workdir / comparison.RATES).exists():
+    folder.write_json(workdir / comparison.RATES, _rates(runs))
+    table = comparison.write(study, collect(), runs, workdir)
   return table
+
+
+def _rates(runs: Sequence[Run]) -> dict[str, float]:
+  """Sequences a second of each variant that did not diverge."""
+  good = [x for x in runs if comparison.collect(x)["status"] == "finished"]
+  return rates.measure(good)
 
 
 def _measure(study: Study, run: Run) -> None:

@@ -40,7 +40,7 @@ FLOORS = (
   {"evaluate", "experiment"},
   {"session"},
   {"plan", "results"},
-  {"comparison", "probes", "train"},
+  {"comparison", "probes", "rates", "train"},
   {"main", "study"},
 )
 FILES = sorted(pathlib.Path(seqsum.__file__).parent.glob("*.py"))

@@ -42,6 +42,7 @@ def get_study():
     seeds=2,
     figures=("learning", "final", "lengths"),
     measure=lambda *a: probes.by_length(*a, lengths=(1, 6), sequences=20),
+    timed=True,
   )
 """
 
@@ -87,6 +88,9 @@ def test_a_study_leaves_a_line_a_run_a_table_and_figures(done):
   assert "| slow |" in table
   assert "2 of 2" in table.partition("| wild |")[2]
   assert "4 of 4, wild/1: diverged at step" in answer.stdout
+  rates = json.loads((workdir / "rates.json").read_text())
+  assert rates.keys() == {"slow"}
+  assert lines[0]["sequences_per_second"] == rates["slow"] > 0
   for name in ("learning", "final", "lengths"):
     assert (workdir / f"{name}.png").read_bytes().startswith(b"\x89PNG")
   assert not (workdir / "runs" / "slow" / "0" / "report").exists()

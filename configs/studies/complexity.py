@@ -3,7 +3,8 @@
     python -m seqsum.study --study=configs/studies/complexity.py
 
 From thousands to millions of parameters, 100,000 sequences each, three seeds.
-Seconds count only on a machine that does nothing else.
+When all are trained they take turns in a race; let the machine do nothing else
+for those two minutes.
 """
 
 import ml_collections
@@ -51,4 +52,5 @@ def get_study() -> Study:
       "simple": {"model.core": "simple"},
     },
     figures=("cost", "learning", "final"),
+    timed=True,
   )
