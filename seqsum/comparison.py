@@ -11,6 +11,7 @@ from seqsum import folder
 from seqsum.metrics import number
 from seqsum.plan import Run, Study
 from seqsum.question_charts import FIGURES
+from seqsum.question_tables import markdown
 from seqsum.study_charts import Lines, by_variant, finished, tested
 from seqsum.writer import read_lines
 
@@ -59,6 +60,7 @@ def collect(run: Run) -> dict[str, Any] | None:
     "best_step": None,
     "sequences": run.sequences,
     "sequences_per_second": None,
+    "guess_the_mean_mse": None,
   }
   if summary is None:
     line |= {
@@ -72,7 +74,8 @@ def collect(run: Run) -> dict[str, Any] | None:
     for split in ("test", "validation"):
       line[split] = {name: summary[split][name] for name in METRICS}
     line["best_step"] = summary["best_step"]
-    line["sequences_per_second"] = summary["sequences_per_second"]
+    for name in ("sequences_per_second", "guess_the_mean_mse"):
+      line[name] = summary[name]
   last = summary or end
   return line | {
     "parameters": last["parameters"],
@@ -121,6 +124,8 @@ def write(
   text = "".join(json.dumps(folder.plain(line)) + "\n" for line in lines)
   folder.write_whole(workdir / "results.jsonl", text)
   table = write_table(study.question, lines, len(runs))
+  if study.conclude and lines:
+    table += "\n" + study.conclude(lines)
   folder.write_whole(workdir / "table.md", table)
   for name in study.figures if lines else ():
     folder.write_whole(workdir / f"{name}.png", FIGURES[name](lines))
@@ -135,11 +140,11 @@ def write_table(question: str, lines: Lines, runs: int) -> str:
     lines: Of the runs that have come to their end.
     runs: How many there are in all.
   """
-  rows = [
-    ["variant", "mse", "mae", "exactly right", "diverged", "parameters"]
-    + ["seconds", "sequences/s"],
-    ["---"] + ["--:"] * 7,
-  ]
+  titles = (
+    *("variant", "mse", "mae", "exactly right", "diverged", "parameters"),
+    *("seconds", "sequences/s"),
+  )
+  rows = []
   for name, group in by_variant(lines).items():
     exact = 100 * tested(group, "exact_accuracy")
     lost = len(group) - len(finished(group))
@@ -160,7 +165,7 @@ def write_table(question: str, lines: Lines, runs: int) -> str:
     [
       question,
       "",
-      *(f"| {' | '.join(row)} |" for row in rows),
+      markdown(titles, rows),
       "",
       f"{len(lines)} of {runs} runs, tested on {data} digits. Mean ± standard "
       "deviation over the seeds that did not diverge (the worst of them); mean "

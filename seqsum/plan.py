@@ -31,6 +31,7 @@ from seqsum.errors import InputError, choose, require
 from seqsum.idx import SHAPE
 from seqsum.question_charts import FIGURES
 from seqsum.session import Session, check
+from seqsum.study_charts import Lines
 
 VARIANT = r"\w[\w.,=+-]*"  # it names a folder
 
@@ -48,6 +49,7 @@ class Study:
     figures: Which of `question_charts.FIGURES` are drawn.
     measure: (session, best parameters) -> what else to find out about a run
       that finished, as JSON has it; stands under "measured" in results.jsonl.
+    conclude: Lines of results.jsonl -> Markdown that stands below the table.
     timed: Whether variants are set beside each other by how fast they train.
       Then `rates.measure` says it when all runs have ended, in rates.json.
   """
@@ -58,6 +60,7 @@ class Study:
   seeds: int = 3
   figures: Sequence[str] = ("learning", "final")
   measure: Callable[[Session, optax.Params], Any] | None = None
+  conclude: Callable[[Lines], str] | None = None
   timed: bool = False
 
 

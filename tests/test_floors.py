@@ -34,7 +34,7 @@ FLOORS = (
     "writer",
   },
   {"charts", "command", "model", "study_charts"},
-  {"question_charts", "recipe", "report"},
+  {"question_charts", "question_tables", "recipe", "report"},
   {"step"},
   {"parallel"},
   {"evaluate", "experiment"},

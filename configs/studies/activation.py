@@ -13,6 +13,7 @@ import itertools
 import ml_collections
 
 from configs import sum as base
+from seqsum import question_tables
 from seqsum.plan import Study
 
 
@@ -56,4 +57,5 @@ def get_study() -> Study:
     base=get_config(),
     variants=variants,
     figures=("final", "norms"),
+    conclude=question_tables.divergence,
   )

@@ -2,7 +2,7 @@
 
     python -m seqsum.study --study=configs/studies/complexity.py
 
-From thousands to millions of parameters, 100,000 sequences each, three seeds.
+From thousands to millions of parameters, 60,000 sequences each, three seeds.
 When all are trained they take turns in a race; let the machine do nothing else
 for those two minutes.
 """
@@ -17,7 +17,7 @@ from seqsum.plan import Study, fields
 def get_config() -> ml_collections.ConfigDict:
   config = base.get_config()
   config.epochs = 5
-  config.sequences_per_epoch = 20_000
+  config.sequences_per_epoch = 12_000
   config.checkpoint.keep = 1
   return config
 

@@ -3,25 +3,26 @@
     python -m seqsum.study --study=configs/studies/every_step.py
 
 The network of sum_small.py on sequences of up to 4 and of up to 10 frames,
-200,000 and 100,000 sequences a run, three seeds.
+120,000 and 60,000 sequences a run, three seeds.
 """
 
 import ml_collections
 
 from configs import sum_small as base
+from seqsum import question_tables
 from seqsum.plan import Study
 
 
 def get_config() -> ml_collections.ConfigDict:
   config = base.get_config()
   config.epochs = 10
-  config.sequences_per_epoch = 20_000
+  config.sequences_per_epoch = 12_000
   config.checkpoint.keep = 1
   return config
 
 
 def get_study() -> Study:
-  longer = {"sequence.max_len": 10, "sequences_per_epoch": 10_000}
+  longer = {"sequence.max_len": 10, "sequences_per_epoch": 6_000}
   every = {"task.per_step": True}
   return Study(
     question="Does a value at every frame teach faster than one at the end?",
@@ -33,4 +34,5 @@ def get_study() -> Study:
       "every-1..10": longer | every,
     },
     figures=("learning", "final", "steps"),
+    conclude=question_tables.steps,
   )

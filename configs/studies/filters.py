@@ -2,22 +2,22 @@
 
     python -m seqsum.study --study=configs/studies/filters.py
 
-The post's network on sums, 200,000 sequences, and a softmax in place of its
-recurrence on single digits (digit_classifier.py), 200,000 of those; three
+The post's network on sums, 120,000 sequences, and a softmax in place of its
+recurrence on single digits (digit_classifier.py), 120,000 of those; three
 seeds. One picture with both; how alike they are, in docs/studies.md.
 """
 
 import ml_collections
 
 from configs import sum as base
-from seqsum import probes
+from seqsum import probes, question_tables
 from seqsum.plan import Study
 
 
 def get_config() -> ml_collections.ConfigDict:
   config = base.get_config()
   config.epochs = 4
-  config.sequences_per_epoch = 50_000
+  config.sequences_per_epoch = 30_000
   config.checkpoint.keep = 1
   return config
 
@@ -37,4 +37,5 @@ def get_study() -> Study:
     },
     figures=("filters", "learning", "final"),
     measure=probes.filters,
+    conclude=question_tables.filters,
   )

@@ -2,15 +2,16 @@
 
     python -m seqsum.study --study=configs/studies/length.py
 
-The network of sum_small.py, trained on 1..4 frames (200,000 sequences) and on
-1..10 (100,000), the loss at the last frame or at every one; tested at 1..10,
-12, 15, 20, 50 and 100 frames, 1,000 sequences each, three seeds.
+The runs of every_step.py (1..4 frames and 1..10, the loss at the last frame or
+at every one; three seeds), tested at 1..10, 12, 15, 20, 50 and 100 frames,
+1,000 sequences each. Where that study has been made, a copy of its `runs/` in
+this one's folder saves training them again.
 """
 
 import ml_collections
 
 from configs.studies import every_step
-from seqsum import probes
+from seqsum import probes, question_tables
 from seqsum.plan import Study
 
 
@@ -25,4 +26,5 @@ def get_study() -> Study:
     variants=every_step.get_study().variants,
     figures=("lengths", "learning", "final"),
     measure=probes.by_length,
+    conclude=question_tables.lengths,
   )

@@ -2,7 +2,7 @@
 
     python -m seqsum.study --study=configs/studies/loss.py
 
-The network of sum_small.py, 200,000 sequences a run, five losses, three seeds.
+The network of sum_small.py, 120,000 sequences a run, five losses, three seeds.
 """
 
 import ml_collections
@@ -14,7 +14,7 @@ from seqsum.plan import Study
 def get_config() -> ml_collections.ConfigDict:
   config = base.get_config()
   config.epochs = 10
-  config.sequences_per_epoch = 20_000
+  config.sequences_per_epoch = 12_000
   config.checkpoint.keep = 1
   return config
 
