@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from seqsum.errors import InputError
+from seqsum.errors import InputError, Lost
 
 HEARTBEAT = 60  # seconds without a sign of life before a process counts as lost
 # What launchers tell the processes that they start: how many there are.
@@ -82,6 +82,25 @@ def connect(
 def is_lead() -> bool:
   """Whether this is the process that writes and speaks."""
   return jax.process_index() == 0
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+  """Within, a process that is lost is told from what else may fail.
+
+  Raises:
+    Lost: A device could not reach those of another process.
+  """
+  try:
+    yield
+  except jax.errors.JaxRuntimeError as error:
+    if jax.process_count() == 1:
+      raise
+    first = str(error).strip().partition("\n")[0]
+    raise Lost(
+      "another process of this run is lost; start all of them again, and they "
+      f"go on from the last checkpoint ({first})"
+    ) from error
 
 
 def barrier(name: str) -> None:

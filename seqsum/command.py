@@ -11,7 +11,7 @@ from importlib import metadata
 import jax
 from absl import app, flags
 
-from seqsum.errors import Diverged, InputError
+from seqsum.errors import Diverged, InputError, Lost
 
 CACHE = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
 FILES = ("config", "study")  # flags that name a file
@@ -80,7 +80,7 @@ def run(
 
   try:
     app.run(start, flags_parser=parse)
-  except (InputError, Diverged) as error:
+  except (InputError, Diverged, Lost) as error:
     sys.exit(f"seqsum: {error}")
   except KeyboardInterrupt:  # a second Ctrl-C: at once
     sys.exit(128 + signal.SIGINT)

@@ -15,6 +15,10 @@ class InputError(ValueError):
   """
 
 
+class Lost(RuntimeError):
+  """Another process of this run is gone, so no step can be taken any more."""
+
+
 class Diverged(RuntimeError):
   """The loss became inf or nan and `config.on_nonfinite` is 'stop'."""
 

@@ -78,7 +78,7 @@ def main() -> int:
   if EVAL_ONLY.value:
     print(json.dumps(train.test_again(CONFIG.value, workdir), indent=2))
     return 0
-  with StopRequest(cluster.highest) as stop:
+  with StopRequest(cluster.highest) as stop, cluster.together():
     summary = train.train_and_evaluate(
       CONFIG.value, workdir, stop, report=REPORT.value
     )
