@@ -80,7 +80,8 @@ def run(
 
   try:
     app.run(start, flags_parser=parse)
-  except (InputError, Diverged) as error:
+  except (InputError, Diverged, OSError) as error:
+    # An OSError says what of the folder could not be written or read, and why.
     sys.exit(f"seqsum: {error}")
   except KeyboardInterrupt:  # a second Ctrl-C: at once
     sys.exit(128 + signal.SIGINT)

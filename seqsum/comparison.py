@@ -69,7 +69,8 @@ def collect(run: Run) -> dict[str, Any] | None:
     if summary["test"]["mse"] is not None:
       line["status"] = "finished"
     for split in ("test", "validation"):
-      line[split] = {name: summary[split][name] for name in METRICS}
+      measured = summary[split] or {}
+      line[split] = {name: measured.get(name) for name in METRICS}
     line["best_step"] = summary["best_step"]
     line["sequences_per_second"] = summary["sequences_per_second"]
   last = summary or end

@@ -15,6 +15,10 @@ class InputError(ValueError):
   """
 
 
+class NotSaved(OSError):
+  """The last state of a run, or a line of its metrics, is not on the disk."""
+
+
 class Diverged(RuntimeError):
   """The loss became inf or nan and `config.on_nonfinite` is 'stop'."""
 

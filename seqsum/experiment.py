@@ -186,7 +186,7 @@ def build_recipe(config: ConfigDict) -> Recipe:
   choose(
     "config.on_nonfinite",
     config.on_nonfinite,
-    dict.fromkeys(("stop", "continue")),
+    dict.fromkeys(("stop", "skip", "continue")),
   )
   steps = build_schedule(config).total
   grow = config.sequence.grow
@@ -228,4 +228,5 @@ def build_recipe(config: ConfigDict) -> Recipe:
     per_step=config.task.per_step,
     accumulate=config.accumulate,
     norms=config.norms,
+    skip_nonfinite=config.on_nonfinite == "skip",
   )

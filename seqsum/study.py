@@ -28,7 +28,7 @@ from absl import flags
 from etils import epath
 from tqdm import tqdm
 
-from seqsum import command, comparison, folder, plan, train
+from seqsum import command, comparison, folder, lock, plan, train
 from seqsum.errors import Diverged, InputError
 from seqsum.metrics import number
 from seqsum.plan import Run, Study
@@ -140,6 +140,7 @@ def run_study(
     InputError: Data or a folder cannot be used.
   """
   workdir = folder.make_folder(workdir)
+  held = lock.take(workdir)
   progress = Progress(sum(run.sequences for run in runs))
   collect = lambda: [x for run in runs if (x := comparison.collect(run))]
   try:
@@ -168,6 +169,7 @@ def run_study(
       jax.clear_caches()  # of programs that no other run needs
   finally:
     progress.close()
+    held.close()
   return table
 
 
@@ -177,11 +179,11 @@ def _measure(study: Study, run: Run) -> None:
   finished = (run.folder / "summary.json").exists()
   if study.measure is None or path.exists() or not finished:
     return
-  session = open_session(run.config, run.folder)
-  with session.checkpoints() as checkpoints:
-    history = read_lines(run.folder / "metrics.jsonl")
-    _, state = restore_best(session, checkpoints, history)
-  folder.write_json(path, study.measure(session, state.params))
+  with open_session(run.config, run.folder) as session:
+    with session.checkpoints() as checkpoints:
+      history = read_lines(run.folder / "metrics.jsonl")
+      _, state = restore_best(session, checkpoints, history)
+    folder.write_json(path, study.measure(session, state.params))
 
 
 def main() -> int:
