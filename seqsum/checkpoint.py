@@ -19,7 +19,7 @@ from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
 from seqsum import cluster
-from seqsum.errors import InputError, NotSaved
+from seqsum.errors import InputError, NotSaved, brief
 
 ASIDE = ".unusable"  # after the number of a step: no step to Orbax, or to us
 
@@ -70,8 +70,10 @@ class Checkpoints:
     self._problem: NotSaved | None = None  # of the last save
     self._manager = self._open()
 
-  def _open(self) -> ocp.CheckpointManager:
-    options = ocp.CheckpointManagerOptions(preservation_policy=self._policy)
+  def _open(self, cleanup: bool = False) -> ocp.CheckpointManager:
+    options = ocp.CheckpointManagerOptions(
+      preservation_policy=self._policy, cleanup_tmp_directories=cleanup
+    )
     return ocp.CheckpointManager(self._folder, options=options)
 
   @property
@@ -139,7 +141,9 @@ class Checkpoints:
     logging.error("%s; the next save tries again", self._problem)
     with contextlib.suppress(Exception):  # it says the same once more
       self._manager.close()
-    self._manager = self._open()  # knows only what is on disk
+    # Knows only what is on disk, and clears away what of the step was written:
+    # a full disk needs the room.
+    self._manager = self._open(cleanup=True)
 
   def restore(self, step: int, like: Any) -> Any:
     """Loads what was saved at `step`.
@@ -313,9 +317,3 @@ def compare(saved: dict[str, dict[str, Any]], like: Any) -> None:
       raise InputError(
         f"of another model or version: {name} is {there} there, {here} here"
       )
-
-
-def brief(error: Exception) -> str:
-  """An error in one line, however much it says."""
-  words = " ".join(f"{type(error).__name__}: {error}".split())
-  return words if len(words) <= 200 else words[:197] + "..."

@@ -42,3 +42,9 @@ def require(condition: bool, field: str, value, remedy: str) -> None:
   """Raises `InputError("field=value: remedy")` unless the condition holds."""
   if not condition:
     raise InputError(f"{field}={value!r}: {remedy}")
+
+
+def brief(error: Exception) -> str:
+  """An error in one line, however much it says."""
+  words = " ".join(f"{type(error).__name__}: {error}".split())
+  return words if len(words) <= 200 else words[:197] + "..."
