@@ -27,7 +27,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.eval_batch_size = 200
   config.loss = "mse"  # or mae, huber, log_cosh; cross_entropy over all values
   config.norms = False  # True: metrics.jsonl has activations' and gradients'
-  config.on_nonfinite = "stop"  # or continue, for studies
+  config.on_nonfinite = "stop"  # or skip the update; or continue, for studies
 
   config.data = ml_collections.ConfigDict()
   config.data.name = "mnist"  # or digits, or a TFDS name such as kmnist

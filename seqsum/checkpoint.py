@@ -1,12 +1,27 @@
-"""Checkpoints of a run, by Orbax: the newest few, and the best."""
+"""Checkpoints of a run, by Orbax: the newest few, and the best.
 
-from collections.abc import Callable, Sequence
+Beside the arrays stands what they are: name, shape, dtype and SHA-256 of each.
+Orbax does not notice a byte that changed on the disk; here nothing is restored
+that is not what was saved, and nothing is deleted that cannot be read.
+"""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
+from absl import logging
 from etils import epath
 from orbax.checkpoint import checkpoint_managers
+
+from seqsum import cluster
+from seqsum.errors import InputError, NotSaved, brief
+
+ASIDE = ".unusable"  # after the number of a step: no step to Orbax, or to us
 
 
 class _Best(checkpoint_managers.PreservationPolicy):
@@ -29,7 +44,10 @@ class Checkpoints:
   """The folder `checkpoints/` of a run.
 
   Saving is asynchronous: the state is copied to the host at once and written
-  behind the next steps. A save that did not end leaves no step behind.
+  behind the next steps. A save that did not end leaves no step behind. One that
+  failed, on a full disk say, is a warning; the next one tries again.
+
+  All processes of a run must make the same calls.
 
   Args:
     folder: Local or remote path; made if it is not there.
@@ -44,23 +62,88 @@ class Checkpoints:
     keep: int = 2,
     best: Callable[[], int | None] = lambda: None,
   ):
-    policy = checkpoint_managers.AnyPreservationPolicy(
+    self._folder = epath.Path(folder).absolute()
+    self._policy = checkpoint_managers.AnyPreservationPolicy(
       [checkpoint_managers.LatestN(keep), _Best(best)]
     )
-    self._manager = ocp.CheckpointManager(
-      epath.Path(folder).absolute(),
-      options=ocp.CheckpointManagerOptions(preservation_policy=policy),
+    self._pending: int | None = None  # the step that is being written
+    self._problem: NotSaved | None = None  # of the last save
+    self._manager = self._open()
+
+  def _open(self, cleanup: bool = False) -> ocp.CheckpointManager:
+    options = ocp.CheckpointManagerOptions(
+      preservation_policy=self._policy, cleanup_tmp_directories=cleanup
     )
+    return ocp.CheckpointManager(self._folder, options=options)
+
+  @property
+  def steps(self) -> list[int]:
+    """All that the folder has, whole or not, the newest first."""
+    self.wait()
+    names = [path.name for path in self._folder.iterdir()]
+    return sorted((int(n) for n in names if n.isdecimal()), reverse=True)
 
   @property
   def latest_step(self) -> int | None:
+    """The newest, without one that is still being written."""
     return self._manager.latest_step()
 
   def save(self, step: int, tree: Any) -> None:
     """Begins to save a tree of arrays, unless that step is already there."""
-    if self._manager.latest_step() != step:
-      args = ocp.args.Composite(state=ocp.args.StandardSave(tree))
-      self._manager.save(step, args=args, force=True)
+    self.wait()
+    if self.latest_step == step:
+      return
+    args = ocp.args.Composite(
+      state=ocp.args.StandardSave(tree),
+      contents=ocp.args.JsonSave(describe(tree)),
+    )
+    self._pending = step
+    self._settle(lambda: self._manager.save(step, args=args, force=True))
+
+  def poll(self) -> None:
+    """Warns at once if the save that was begun has failed meanwhile."""
+    if jax.process_count() == 1 and not self._manager.is_saving_in_progress():
+      self.wait()
+
+  def wait(self) -> None:
+    """Until all that was begun is on disk, or has failed."""
+    if self._pending is not None:
+      self._settle(self._manager.wait_until_finished, is_end=True)
+
+  def finish(self) -> None:
+    """Waits.
+
+    Raises:
+      NotSaved: The last of all saves has failed.
+    """
+    self.wait()
+    if self._problem is not None:
+      raise self._problem
+
+  def _settle(self, call: Callable[[], Any], is_end: bool = False) -> None:
+    """Makes a call that may fail; if it does on any process, on all."""
+    reason = "another process could not write it"
+    try:
+      call()
+      failed = False
+    except Exception as error:  # Orbax's, TensorStore's, the system's
+      failed, reason = True, brief(error)
+    if is_end or failed:
+      step, self._pending = self._pending, None
+      self._problem = None
+      if cluster.highest(failed):
+        self._fail(step, reason)
+
+  def _fail(self, step: int, reason: str) -> None:
+    self._problem = NotSaved(
+      f"THE CHECKPOINT OF STEP {step:,} COULD NOT BE SAVED: {reason}"
+    )
+    logging.error("%s; the next save tries again", self._problem)
+    with contextlib.suppress(Exception):  # it says the same once more
+      self._manager.close()
+    # Knows only what is on disk, and clears away what of the step was written:
+    # a full disk needs the room.
+    self._manager = self._open(cleanup=True)
 
   def restore(self, step: int, like: Any) -> Any:
     """Loads what was saved at `step`.
@@ -69,15 +152,114 @@ class Checkpoints:
       step: One of the saved steps.
       like: A tree of the same structure, of arrays or of
         `jax.ShapeDtypeStruct` with shardings.
+
+    Raises:
+      InputError: It is damaged, or holds something else.
     """
     self.wait()
-    target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
-    return self._manager.restore(step, args=args).state
+    arrays, reason = None, "another process cannot read it"
+    try:
+      arrays = self._read(step, like)
+    except InputError as error:
+      reason = str(error)
+    except Exception as error:  # whatever damage does to Orbax
+      reason = brief(error)
+    if cluster.highest(arrays is None):
+      raise InputError(f"{self._folder / str(step)} cannot be used: {reason}")
+    place = lambda array, x: jax.make_array_from_callback(
+      array.shape, x.sharding, lambda index: array[index]
+    )
+    return jax.tree.map(place, arrays, like)
 
-  def wait(self) -> None:
-    """Until all that was begun is on disk."""
-    self._manager.wait_until_finished()
+  def restore_first(
+    self, steps: Iterable[int], like: Any
+  ) -> tuple[int, Any] | None:
+    """Loads the first of some steps that can be used; warns of the others.
+
+    Raises:
+      InputError: There are some, but none can be used.
+    """
+    tried = []
+    for step in steps:
+      try:
+        return step, self.restore(step, like)
+      except InputError as error:
+        tried.append(step)
+        if cluster.is_lead():
+          logging.warning("%s", error)
+    if not tried:
+      return None
+    raise InputError(
+      f"none of the checkpoints in {self._folder} can be used, see above; "
+      "nothing was deleted: move that folder away to begin anew"
+    )
+
+  def resume(self, like: Any) -> tuple[int, Any] | None:
+    """Loads the newest that can be used, to go on from there.
+
+    Newer ones that cannot are left as they are but for their name, which gets
+    an ending: the run will come to their step again.
+
+    Returns:
+      The step and the tree; None if there is nothing yet.
+
+    Raises:
+      InputError: There are checkpoints, but none can be used.
+    """
+    steps = self.steps
+    found = self.restore_first(steps, like)
+    if found is not None and found[0] < steps[0]:
+      if cluster.is_lead():
+        for step in steps[: steps.index(found[0])]:
+          self._move_aside(step)
+      cluster.barrier("aside")
+      self._manager.reload()
+    return found
+
+  def _move_aside(self, step: int) -> None:
+    taken = {path.name for path in self._folder.iterdir()}
+    name, n = f"{step}{ASIDE}", 1
+    while name in taken:
+      n += 1
+      name = f"{step}{ASIDE}-{n}"
+    (self._folder / str(step)).rename(self._folder / name)
+    logging.warning("%s is kept as %s", self._folder / str(step), name)
+
+  def _read(self, step: int, like: Any) -> Any:
+    """The arrays on the host, checked; this process alone, no other waits."""
+    folder = self._folder / str(step)
+    path = folder / "contents" / "metadata"
+    if not folder.exists():
+      raise InputError("it is not there")
+    if not path.exists():
+      raise InputError(
+        f"it has no {path.relative_to(folder)}; an unfinished copy, or of an "
+        "older version"
+      )
+    saved = json.loads(path.read_text())
+    compare(saved, like)
+    alone = ocp.options.MultiprocessingOptions(
+      primary_host=jax.process_index(),
+      active_processes={jax.process_index()},
+      barrier_sync_key_prefix=f"alone{jax.process_index()}",
+    )
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
+    args = ocp.args.PyTreeRestore(
+      item=jax.tree.map(lambda x: 0, like),
+      restore_args=jax.tree.map(
+        lambda x: ocp.RestoreArgs(restore_type=np.ndarray), like
+      ),
+    )
+    with ocp.Checkpointer(handler, multiprocessing_options=alone) as reader:
+      tree = reader.restore(folder / "state", args=args)
+    found = describe(tree)
+    damaged = [name for name in saved if found[name] != saved[name]]
+    if damaged:
+      raise InputError(
+        f"{damaged[0]} is not what was saved: its SHA-256 is another"
+        + f" (and {len(damaged) - 1} more)" * (len(damaged) > 1)
+      )
+    return tree
 
   def __enter__(self) -> Self:
     return self
@@ -86,4 +268,52 @@ class Checkpoints:
     self.close()
 
   def close(self) -> None:
+    self.wait()
     self._manager.close()
+
+
+def named(tree: Any) -> dict[str, Any]:
+  """'params/head/bias' -> leaf."""
+  leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+  name = lambda path: jax.tree_util.keystr(path, simple=True, separator="/")
+  return {name(path): leaf for path, leaf in leaves}
+
+
+def describe(tree: Any) -> dict[str, dict[str, Any]]:
+  """What stands in `contents`: of each array its shape, dtype and SHA-256.
+
+  Args:
+    tree: Of arrays, each the same on all devices.
+  """
+  contents = {}
+  for name, x in named(tree).items():
+    if isinstance(x, jax.Array):
+      x = x.addressable_data(0)
+    array = np.ascontiguousarray(x, x.dtype.newbyteorder("<"))
+    contents[name] = {
+      "shape": list(x.shape),
+      "dtype": str(x.dtype),
+      "sha256": hashlib.sha256(array).hexdigest(),
+    }
+  return contents
+
+
+def compare(saved: dict[str, dict[str, Any]], like: Any) -> None:
+  """Whether a checkpoint's contents fit what is asked for.
+
+  Raises:
+    InputError: They do not; it is another model's, or an older version's.
+  """
+  asked = {
+    name: {"shape": list(x.shape), "dtype": str(x.dtype)}
+    for name, x in named(like).items()
+  }
+  for name in sorted(asked.keys() | saved.keys()):
+    there, here = (
+      f"{x[name]['dtype']}{x[name]['shape']}" if name in x else "absent"
+      for x in (saved, asked)
+    )
+    if there != here:
+      raise InputError(
+        f"of another model or version: {name} is {there} there, {here} here"
+      )

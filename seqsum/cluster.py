@@ -18,6 +18,7 @@ from jax.experimental import multihost_utils
 from seqsum.errors import InputError, Lost
 
 HEARTBEAT = 60  # seconds without a sign of life before a process counts as lost
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 # What launchers tell the processes that they start: how many there are.
 COUNTS = (
   "SLURM_STEP_NUM_TASKS",  # set by srun, not in the batch script itself
@@ -52,7 +53,8 @@ def connect(
     num_processes: How many there are.
     process_id: Which this one is, from 0.
     coordinator_bind_address: host:port that process 0 listens at; by default
-      the coordinator's port at all of the machine's addresses.
+      the coordinator's port at all of the machine's addresses, or at loopback
+      if that is where the coordinator is said to be.
 
   Raises:
     InputError: The processes cannot be found or do not find each other.
@@ -68,6 +70,9 @@ def connect(
       f"--process_id={process_id}: must be at least 0 and below "
       f"--num_processes={num_processes}"
     )
+  host = (coordinator_address or "").rpartition(":")[0]
+  if host in LOOPBACK:
+    coordinator_bind_address = coordinator_bind_address or coordinator_address
   try:
     jax.distributed.initialize(
       *given,
@@ -94,7 +99,7 @@ def together() -> Iterator[None]:
   try:
     yield
   except jax.errors.JaxRuntimeError as error:
-    if jax.process_count() == 1:
+    if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in str(error):
       raise
     first = str(error).strip().partition("\n")[0]
     raise Lost(

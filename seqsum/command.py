@@ -11,7 +11,7 @@ from importlib import metadata
 import jax
 from absl import app, flags
 
-from seqsum.errors import Diverged, InputError, Lost
+from seqsum.errors import Diverged, InputError, Lost, brief
 
 CACHE = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
 FILES = ("config", "study")  # flags that name a file
@@ -80,7 +80,15 @@ def run(
 
   try:
     app.run(start, flags_parser=parse)
-  except (InputError, Diverged, Lost) as error:
+  except (InputError, Diverged, Lost, OSError) as error:
+    # An OSError says what of the folder could not be written or read, and why.
     sys.exit(f"seqsum: {error}")
+  except (MemoryError, jax.errors.JaxRuntimeError) as error:
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+      sys.exit(
+        "seqsum: out of memory: lower config.batch_size, raise "
+        f"config.accumulate, or take a smaller model ({brief(error)})"
+      )
+    raise
   except KeyboardInterrupt:  # a second Ctrl-C: at once
     sys.exit(128 + signal.SIGINT)

@@ -72,7 +72,8 @@ def collect(run: Run) -> dict[str, Any] | None:
     if summary["test"]["mse"] is not None:
       line["status"] = "finished"
     for split in ("test", "validation"):
-      line[split] = {name: summary[split][name] for name in METRICS}
+      measured = summary[split] or {}
+      line[split] = {name: measured.get(name) for name in METRICS}
     line["best_step"] = summary["best_step"]
     for name in ("sequences_per_second", "guess_the_mean_mse"):
       line[name] = summary[name]

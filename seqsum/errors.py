@@ -19,6 +19,10 @@ class Lost(RuntimeError):
   """Another process of this run is gone, so no step can be taken any more."""
 
 
+class NotSaved(OSError):
+  """The last state of a run, or a line of its metrics, is not on the disk."""
+
+
 class Diverged(RuntimeError):
   """The loss became inf or nan and `config.on_nonfinite` is 'stop'."""
 
@@ -42,3 +46,9 @@ def require(condition: bool, field: str, value, remedy: str) -> None:
   """Raises `InputError("field=value: remedy")` unless the condition holds."""
   if not condition:
     raise InputError(f"{field}={value!r}: {remedy}")
+
+
+def brief(error: Exception) -> str:
+  """An error in one line, however much it says."""
+  words = " ".join(f"{type(error).__name__}: {error}".split())
+  return words if len(words) <= 200 else words[:197] + "..."

@@ -8,6 +8,7 @@ import functools
 import math
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from seqsum.cores import CORES
@@ -24,6 +25,8 @@ from seqsum.optimizers import build_optimizer
 from seqsum.recipe import Recipe
 from seqsum.sequences import Sampler
 from seqsum.tasks import build_task
+
+MOST = np.iinfo(np.int32).max  # what a step's number can be on a device
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +84,7 @@ def _positive(config: ConfigDict, *fields: str) -> None:
   for field in fields:
     value = functools.reduce(getattr, field.split("."), config)
     require(value >= 1, f"config.{field}", value, "must be at least 1")
+    require(value < MOST, f"config.{field}", value, f"must be below {MOST:,}")
 
 
 def build_schedule(config: ConfigDict) -> Schedule:
@@ -96,11 +100,20 @@ def build_schedule(config: ConfigDict) -> Schedule:
     "eval_sequences",
     "eval_batch_size",
   )
-  calls = config.steps_per_call
-  require(calls >= 0, "config.steps_per_call", calls, "must be at least 0")
+  seed, calls = config.seed, config.steps_per_call
+  require(abs(seed) < MOST, "config.seed", seed, f"must be below {MOST:,}")
+  require(
+    0 <= calls < MOST,
+    "config.steps_per_call",
+    calls,
+    f"must be at least 0 and below {MOST:,}",
+  )
   if calls == 0:
     calls = 1 if jax.default_backend() == "cpu" else config.log_every
-  return Schedule(
+  require(
+    calls < MOST, "config.steps_per_call", calls, f"must be below {MOST:,}"
+  )
+  schedule = Schedule(
     epochs=config.epochs,
     sequences_per_epoch=config.sequences_per_epoch,
     batch_size=config.batch_size,
@@ -108,6 +121,13 @@ def build_schedule(config: ConfigDict) -> Schedule:
     checkpoint_every=config.checkpoint.every_steps,
     steps_per_call=calls,
   )
+  require(
+    schedule.total < MOST,
+    "config.epochs",
+    config.epochs,
+    f"come to {schedule.total:,} steps, must be below {MOST:,}",
+  )
+  return schedule
 
 
 def build_model(config: ConfigDict, outputs: int) -> SequenceModel:
@@ -186,7 +206,7 @@ def build_recipe(config: ConfigDict) -> Recipe:
   choose(
     "config.on_nonfinite",
     config.on_nonfinite,
-    dict.fromkeys(("stop", "continue")),
+    dict.fromkeys(("stop", "skip", "continue")),
   )
   steps = build_schedule(config).total
   grow = config.sequence.grow
@@ -228,4 +248,5 @@ def build_recipe(config: ConfigDict) -> Recipe:
     per_step=config.task.per_step,
     accumulate=config.accumulate,
     norms=config.norms,
+    skip_nonfinite=config.on_nonfinite == "skip",
   )

@@ -5,8 +5,10 @@ metrics.jsonl   one JSON object a line
 summary.json    written last: a run without it is not finished
 diverged.json   instead of it, if the loss became inf or nan
 tensorboard/  checkpoints/  report/
+.lock           held while a program works here
 """
 
+import contextlib
 import json
 import math
 import platform
@@ -52,10 +54,15 @@ def write_json(path: epath.Path, value: Any) -> None:
 def write_whole(path: epath.Path, content: str | bytes) -> None:
   """Replaces a file so that a reader never sees half of it."""
   partial = path.with_name(path.name + ".partial")
-  partial.write_bytes(
-    content if isinstance(content, bytes) else content.encode()
-  )
-  partial.replace(path)
+  try:
+    partial.write_bytes(
+      content if isinstance(content, bytes) else content.encode()
+    )
+    partial.replace(path)
+  except OSError:
+    with contextlib.suppress(OSError):  # a full disk needs the room
+      partial.unlink()
+    raise
 
 
 def read_json(path: epath.Path) -> Any | None:

@@ -11,6 +11,7 @@ from flax import struct
 from seqsum.shapes import Scalar, Values
 
 NEVER = np.iinfo(np.int32).max
+MOST_SKIPPED = 20  # updates in a row that may be dropped before a run stops
 Array = TypeVar("Array", np.ndarray, jax.Array)
 
 
@@ -72,6 +73,9 @@ class Totals(struct.PyTreeNode):
       units, summed over `sequences`.
     exact: [] float32, how many final predictions round to the target.
     nonfinite: [] int32, the first step whose loss was inf or nan, or `NEVER`.
+    skipped: [] int32, steps whose update was dropped; they count in no sum.
+    in_a_row: [] int32, how many of the last steps these were, without a good
+      one between; from `MOST_SKIPPED` on it does not start again.
     norms: Of the steps, if they were measured.
   """
 
@@ -82,28 +86,52 @@ class Totals(struct.PyTreeNode):
   absolute: Scalar
   exact: Scalar
   nonfinite: Scalar
+  skipped: Scalar
+  in_a_row: Scalar
   norms: Norms = struct.field(default_factory=Norms.zero)
 
   @classmethod
   def zero(cls) -> "Totals":
     zeros = [np.zeros((), np.float32)] * 6
-    return cls(*zeros, np.asarray(NEVER, np.int32))
+    zero, never = np.zeros((), np.int32), np.asarray(NEVER, np.int32)
+    return cls(*zeros, nonfinite=never, skipped=zero, in_a_row=zero)
+
+  def start_again(self) -> "Totals":
+    """Zero, except that dropped updates in a row go on."""
+    return Totals.zero().replace(in_a_row=self.in_a_row)
+
+  def of_skipped(self) -> "Totals":
+    """Of the same step, had its update been dropped."""
+    one = np.ones((), np.int32)
+    zero = Totals.zero()
+    return zero.replace(nonfinite=self.nonfinite, skipped=one, in_a_row=one)
 
   def merge(self, other: "Totals") -> "Totals":
+    """Adds the totals of the next step."""
+    goes_on = (other.in_a_row > 0) | (self.in_a_row >= MOST_SKIPPED)
     return jax.tree.map(jnp.add, self, other).replace(
       nonfinite=jnp.minimum(self.nonfinite, other.nonfinite),
+      in_a_row=jnp.where(goes_on, self.in_a_row + other.in_a_row, 0),
       norms=self.norms.merge(other.norms),
     )
 
   def means(self) -> dict[str, float]:
-    """The metrics' names and values, as they stand in metrics.jsonl."""
+    """The metrics' names and values, as they stand in metrics.jsonl.
+
+    Of no sequences at all, because all updates were dropped, they are nan, and
+    none is exact. `skipped` is there if there are any.
+    """
     sequences, values = float(self.sequences), float(self.values)
-    return {
+    if not sequences:
+      sequences = values = math.nan
+    means = {
       "loss": float(self.loss) / values,
       "mse": float(self.squared) / sequences,
       "mae": float(self.absolute) / sequences,
-      "exact_accuracy": float(self.exact) / sequences,
-    } | self.norms.means()
+      "exact_accuracy": float(self.exact) / max(1, float(self.sequences)),
+    }
+    skipped = {"skipped": int(self.skipped)} if self.skipped else {}
+    return means | skipped | self.norms.means()
 
 
 def is_exact(predictions: Array, targets: Array) -> Array:

@@ -35,6 +35,11 @@ class Progress:
     """Shows a training line at the bar's end."""
     self._bar.set_description(self._epoch(line), refresh=False)
     self._bar.set_postfix_str(_numbers(line))
+    if skipped := line.get("skipped"):
+      self.say(
+        f"step {line['step']:,}: {skipped} of the last updates were inf or nan "
+        "and dropped"
+      )
 
   def validation(self, line: dict[str, Any]) -> None:
     """Prints a validation line, to stay."""

@@ -44,13 +44,13 @@ class _Turn:
   """Some training steps of a run; called, how many sequences a second."""
 
   def __init__(self, run: Run):
-    session = open_session(run.config, run.folder)
-    self._advance = compile_step(
-      train_steps, session.devices, recipe=session.recipe, donate=True
-    )
-    self._fixed = run.config.seed, *session.put(session.data.train)
-    self._totals = session.put(Totals.zero())
-    self._state = session.init(run.config.seed)
+    with open_session(run.config, run.folder) as session:
+      self._advance = compile_step(
+        train_steps, session.devices, recipe=session.recipe, donate=True
+      )
+      self._fixed = run.config.seed, *session.put(session.data.train)
+      self._totals = session.put(Totals.zero())
+      self._state = session.init(run.config.seed)
     # As the run itself does it: one step a call, or several.
     several = session.schedule.steps_per_call
     self._count = several if several > 1 else None

@@ -49,6 +49,8 @@ class Recipe:
       its rows of a training batch. The gradient is that of the whole batch; it
       takes the memory of a part.
     norms: Whether to measure activations and gradients, see `metrics.Norms`.
+    skip_nonfinite: Whether an update is dropped if the loss, the gradient or
+      what the update makes of the state is inf or nan.
   """
 
   model: SequenceModel
@@ -58,6 +60,7 @@ class Recipe:
   per_step: bool = False
   accumulate: int = 1
   norms: bool = False
+  skip_nonfinite: bool = False
 
 
 def batch_key(seed: Scalar | int, stream: int, n: Scalar | int) -> Key:

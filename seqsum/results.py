@@ -35,7 +35,8 @@ def summarize(
   soon = [x for x in validation if (x["mse"] or math.inf) <= POST_MSE]
   return {
     "test": history[-1],
-    "validation": next(x for x in validation if x["step"] == best),
+    # None if neither the best nor another validated checkpoint was to be used.
+    "validation": next((x for x in validation if x["step"] == best), None),
     "best_step": best,
     "parameters": count_parameters(params),
     "dataset": session.data.name,

@@ -26,6 +26,7 @@ from seqsum.shapes import (
 from seqsum.tasks import Task
 
 SHIFT = 1  # the stream of a batch's key that moves frames
+LONGEST = 1 << 16  # frames; a step lists how many rows each has
 
 
 class SequenceBatch(struct.PyTreeNode):
@@ -76,6 +77,8 @@ class Sampler:
     positive = "must be at least 1"
     require(self.batch_size >= 1, "batch_size", self.batch_size, positive)
     require(self.max_len >= 1, "sequence.max_len", self.max_len, positive)
+    most = f"must be at most {LONGEST:,}"
+    require(self.max_len <= LONGEST, "sequence.max_len", self.max_len, most)
     require(self.min_len >= 1, "sequence.min_len", self.min_len, positive)
     require(
       self.shift >= 0, "sequence.shift", self.shift, "must not be negative"

@@ -1,15 +1,16 @@
 """What a program needs to work on a run's folder: everything but the loop."""
 
+import contextlib
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, Self
 
 import jax
 from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from seqsum import cluster, folder, mesh
+from seqsum import cluster, folder, lock, mesh
 from seqsum.checkpoint import Checkpoints
 from seqsum.digits import Digits, load
 from seqsum.errors import InputError, require
@@ -18,7 +19,7 @@ from seqsum.experiment import Schedule, build_recipe, build_schedule
 from seqsum.metrics import Totals
 from seqsum.parallel import compile_init
 from seqsum.recipe import TEST, Recipe, TrainState
-from seqsum.writer import History, best_step
+from seqsum.writer import History, ranking
 
 # A study opens many sessions with the same data.
 load_once = functools.lru_cache(maxsize=1)(load)
@@ -26,7 +27,7 @@ load_once = functools.lru_cache(maxsize=1)(load)
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-  """A run's folder, opened.
+  """A run's folder, opened; until it is closed no other program can open it.
 
   Attributes:
     config: The resolved config.
@@ -34,6 +35,7 @@ class Session:
     recipe, schedule: What the config asks for.
     devices: All of them.
     data: The images.
+    lock: Held while the session is open, see `lock.take`.
   """
 
   config: ConfigDict
@@ -42,6 +44,16 @@ class Session:
   schedule: Schedule
   devices: Mesh
   data: Digits
+  lock: contextlib.ExitStack
+
+  def __enter__(self) -> Self:
+    return self
+
+  def __exit__(self, *exception) -> None:
+    self.close()
+
+  def close(self) -> None:
+    self.lock.close()
 
   @property
   def image_shape(self) -> tuple[int, int, int]:
@@ -120,23 +132,26 @@ def open_session(config: ConfigDict, workdir: epath.PathLike) -> Session:
 
   Raises:
     InputError: A value in the config cannot be used, the data cannot be had,
-      or the folder cannot be written or belongs to another run.
+      or the folder cannot be written, is in use or belongs to another run.
   """
   recipe, schedule, devices = check(config)
   workdir = folder.make_folder(workdir)
-  with cluster.lead_first("data"):
-    data = load_once(**config.data)
-  recipe.model.encoder().check(data.train.images.shape[1:])
-  session = Session(config, workdir, recipe, schedule, devices, data)
-  with cluster.lead_first("claim"):
-    folder.claim(workdir, config.to_dict(), session.facts())
-  return session
+  with lock.take(workdir) as held:
+    with cluster.lead_first("data"):
+      data = load_once(**config.data)
+    recipe.model.encoder().check(data.train.images.shape[1:])
+    session = Session(config, workdir, recipe, schedule, devices, data, held)
+    with cluster.lead_first("claim"):
+      folder.claim(workdir, config.to_dict(), session.facts())
+    return dataclasses.replace(session, lock=held.pop_all())
 
 
 def restore_best(
   session: Session, checkpoints: Checkpoints, history: History
 ) -> tuple[int, TrainState]:
   """The checkpoint with the lowest validation mse, or else the newest.
+
+  If it cannot be used that is said, and the next best takes its place.
 
   Args:
     session: The run's.
@@ -146,11 +161,14 @@ def restore_best(
   Raises:
     InputError: There is none.
   """
-  checkpoints.wait()
-  step = best_step(history) or checkpoints.latest_step
-  if step is None:
+  there, ranked = checkpoints.steps, ranking(history)
+  best = ranked[:1]  # asked for even if it is gone
+  others = [step for step in ranked[1:] if step in there]
+  steps = dict.fromkeys([*best, *others, *there])
+  found = checkpoints.restore_first(steps, session.like())
+  if found is None:
     raise InputError(
       f"--workdir={session.workdir} has no checkpoint yet: train first"
     )
-  state, _ = checkpoints.restore(step, session.like())
+  step, (state, _) = found
   return step, state

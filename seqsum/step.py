@@ -91,6 +91,8 @@ def _gradients(
     absolute=jnp.abs(error).sum(),
     exact=is_exact(prediction, target).sum(dtype=jnp.float32),
     nonfinite=jnp.int32(0),
+    skipped=jnp.int32(0),
+    in_a_row=jnp.int32(0),
   )
   if not recipe.norms:
     return grads, totals, jnp.float32(0)
@@ -119,7 +121,9 @@ def train_step(
       summed over the axis, so all devices return the same.
 
   Returns:
-    The next state, and the batch's totals (of the state before the step).
+    The next state, and the batch's totals (of the state before the step). If
+    the recipe says to skip what is not finite, such a step changes the state's
+    step alone, and its totals count nothing but itself.
   """
   key = batch_key(seed, TRAIN, state.step)
   lengths = recipe.sampler.lengths(key, state.step)
@@ -158,12 +162,18 @@ def train_step(
   updates, opt_state = recipe.optimizer.update(
     grads, state.opt_state, state.params
   )
-  state = TrainState(
+  after = TrainState(
     step=state.step + 1,
     params=optax.apply_updates(state.params, updates),
     opt_state=opt_state,
   )
-  return state, totals
+  if not recipe.skip_nonfinite:
+    return after, totals
+  is_good = is_finite((totals.loss, grads, after))
+  skipped = state.replace(step=after.step), totals.of_skipped()
+  return jax.tree.map(
+    lambda new, old: jnp.where(is_good, new, old), (after, totals), skipped
+  )
 
 
 def train_steps(

@@ -28,7 +28,7 @@ from absl import flags
 from etils import epath
 from tqdm import tqdm
 
-from seqsum import command, comparison, folder, plan, rates, train
+from seqsum import command, comparison, folder, lock, plan, rates, train
 from seqsum.errors import Diverged, InputError
 from seqsum.metrics import number
 from seqsum.plan import Run, Study
@@ -140,6 +140,7 @@ def run_study(
     InputError: Data or a folder cannot be used.
   """
   workdir = folder.make_folder(workdir)
+  held = lock.take(workdir)
   progress = Progress(sum(run.sequences for run in runs))
   collect = lambda: [x for run in runs if (x := comparison.collect(run))]
   try:
@@ -166,11 +167,12 @@ def run_study(
       progress.say(f"{n} of {len(runs)}, {run.name}: {comparison.say(line)}")
       table = comparison.write(study, collect(), runs, workdir)
       jax.clear_caches()  # of programs that no other run needs
+    if study.timed and not (workdir / comparison.RATES).exists():
+      folder.write_json(workdir / comparison.RATES, _rates(runs))
+      table = comparison.write(study, collect(), runs, workdir)
   finally:
     progress.close()
-  if study.timed and not (workdir / comparison.RATES).exists():
-    folder.write_json(workdir / comparison.RATES, _rates(runs))
-    table = comparison.write(study, collect(), runs, workdir)
+    held.close()
   return table
 
 
@@ -186,11 +188,11 @@ def _measure(study: Study, run: Run) -> None:
   finished = (run.folder / "summary.json").exists()
   if study.measure is None or path.exists() or not finished:
     return
-  session = open_session(run.config, run.folder)
-  with session.checkpoints() as checkpoints:
-    history = read_lines(run.folder / "metrics.jsonl")
-    _, state = restore_best(session, checkpoints, history)
-  folder.write_json(path, study.measure(session, state.params))
+  with open_session(run.config, run.folder) as session:
+    with session.checkpoints() as checkpoints:
+      history = read_lines(run.folder / "metrics.jsonl")
+      _, state = restore_best(session, checkpoints, history)
+    folder.write_json(path, study.measure(session, state.params))
 
 
 def main() -> int:

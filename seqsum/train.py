@@ -11,13 +11,14 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from seqsum import allocator, cluster, evaluate, folder, results
+from seqsum.divergence import Watch, farewell
 from seqsum.errors import Diverged
-from seqsum.metrics import NEVER, Totals
+from seqsum.metrics import Totals
 from seqsum.parallel import compile_step
 from seqsum.progress import Progress
 from seqsum.recipe import TEST, VALIDATION
 from seqsum.session import Session, open_session, restore_best
-from seqsum.step import is_finite, train_steps
+from seqsum.step import train_steps
 from seqsum.stopping import StopRequest
 from seqsum.writer import MetricsWriter, best_step, is_validated, read_lines
 
@@ -47,15 +48,19 @@ def train_and_evaluate(
     InputError: The config, the data or the folder cannot be used.
     Diverged: The loss is not finite; the last good checkpoint is kept, and
       diverged.json says when. The same call then raises the same again.
+    NotSaved: The last state, or lines of metrics.jsonl, could not be written.
+      The same call goes on from what is there.
   """
   began = time.perf_counter()
-  session = open_session(config, workdir)
-  if summary := folder.read_json(session.workdir / "summary.json"):
-    print(f"{workdir} is finished; --eval_only tests its best checkpoint again")
-    return summary
-  if end := folder.read_json(session.workdir / "diverged.json"):
-    raise Diverged(_farewell(end))
   with contextlib.ExitStack() as stack:
+    session = stack.enter_context(open_session(config, workdir))
+    if summary := folder.read_json(session.workdir / "summary.json"):
+      print(
+        f"{workdir} is finished; --eval_only tests its best checkpoint again"
+      )
+      return summary
+    if end := folder.read_json(session.workdir / "diverged.json"):
+      raise Diverged(farewell(end))
     return _run(session, stop, stack, began, report, show)
 
 
@@ -71,20 +76,19 @@ def _run(
   advance = compile_step(
     train_steps, session.devices, recipe=recipe, donate=True
   )
-  all_finite = jax.jit(is_finite)
   validation = session.evaluator(VALIDATION)
   images, labels = session.put(session.data.train)
 
   checkpoints = stack.enter_context(
     session.checkpoints(best=lambda: best_step(writer.history))
   )
-  totals = session.put(Totals.zero())
-  if (step := checkpoints.latest_step) is None:
-    step, state = 0, session.init(config.seed)
-  else:
-    state, totals = checkpoints.restore(step, session.like())
+  if (found := checkpoints.resume(session.like())) is None:
+    found = 0, (session.init(config.seed), session.put(Totals.zero()))
+  step, (state, totals) = found
   writer = stack.enter_context(MetricsWriter(session.workdir, step))
   carried = writer.history[-1]["seconds"] if writer.history else 0.0
+  seconds = lambda: carried + time.perf_counter() - began
+  watch = Watch(session, checkpoints, seconds)
   progress = stack.enter_context(show(schedule.total, step, schedule.epochs))
   if step:
     progress.say(f"goes on from step {step:,} of {schedule.total:,}")
@@ -97,25 +101,14 @@ def _run(
         "split": split,
         **metrics,
         "sequences_per_second": rate,
-        "seconds": carried + time.perf_counter() - began,
+        "seconds": seconds(),
       }
     )
 
-  def check_finite() -> None:
-    if config.on_nonfinite == "continue":
-      return
-    first = int(totals.nonfinite)
-    if first != NEVER or not all_finite(state.params):
-      end = {
-        "step": min(first, step + 1),
-        "checkpoint": checkpoints.latest_step or 0,
-        "parameters": results.count_parameters(state.params),
-        "dataset": session.data.name,
-        "wall_seconds": carried + time.perf_counter() - began,
-      }
-      if cluster.is_lead():
-        folder.write_json(session.workdir / "diverged.json", end)
-      raise Diverged(_farewell(end))
+  def save() -> None:
+    watch(step, state, totals)
+    if writer.flush():  # lines that only a newer checkpoint knew of were lost
+      checkpoints.save(step, (state, totals))
 
   def draw(params, evaluator, reading, summary) -> None:
     if not report:
@@ -154,20 +147,21 @@ def _run(
     step += count
     progress.advance(count)
     if schedule.is_log(step):
-      check_finite()
+      watch(step, state, totals)
+      checkpoints.poll()
       seen = (step - mark[1]) * config.batch_size
       rate = seen / (time.perf_counter() - mark[0])
       write("train", jax.device_get(totals).means(), rate)
       progress.training(writer.history[-1])
-      totals = session.put(Totals.zero())
+      totals = session.put(totals.start_again())
       allocator.give_back()
       mark = time.perf_counter(), step
     if schedule.is_checkpoint(step):
-      check_finite()
-      checkpoints.save(step, (state, totals))
+      save()
 
-  check_finite()
-  checkpoints.save(step, (state, totals))
+  save()
+  writer.finish()
+  checkpoints.finish()
   if stop:
     if stop.signal == signal.SIGINT:  # a scheduler leaves no time for pictures
       draw(state.params, validation, validation(state.params), {})
@@ -189,23 +183,16 @@ def _run(
   return summary
 
 
-def _farewell(end: dict[str, Any]) -> str:
-  """What diverged.json says, for a person."""
-  return (
-    f"the loss is inf or nan at step {end['step']:,}; the last good checkpoint "
-    f"is that of step {end['checkpoint']:,}: try a lower "
-    "config.optimizer.learning_rate"
-  )
-
-
 def test_again(config: ConfigDict, workdir: epath.PathLike) -> dict[str, Any]:
   """Reads the test sequences with a run's best checkpoint; writes nothing.
 
   Returns:
     The metrics, with the step of the checkpoint.
   """
-  session = open_session(config, workdir)
-  with session.checkpoints() as checkpoints:
+  with (
+    open_session(config, workdir) as session,
+    session.checkpoints() as checkpoints,
+  ):
     history = read_lines(session.workdir / "metrics.jsonl")
     best, state = restore_best(session, checkpoints, history)
   reading = session.evaluator(TEST)(state.params)

@@ -1,16 +1,15 @@
 """What a run writes down while it goes on: metrics.jsonl and tensorboard/."""
 
-import io
 import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-import numpy as np
+from absl import logging
 from etils import epath
-from PIL import Image
 
 from seqsum import cluster
+from seqsum.errors import NotSaved
 from seqsum.folder import plain, write_whole
 
 History = Sequence[dict[str, Any]]  # lines of a metrics.jsonl
@@ -24,14 +23,19 @@ def read_lines(path: epath.Path) -> list[dict[str, Any]]:
   return [json.loads(line) for line in lines]
 
 
-def best_step(history: History) -> int | None:
-  """The step with the lowest validation mse, the first of equals."""
+def ranking(history: History) -> list[int]:
+  """The steps with a finite validation mse, the best first."""
   scores = {
     line["step"]: line["mse"]
     for line in history
     if line["split"] == "validation" and line["mse"] is not None
   }
-  return min(scores, key=scores.get) if scores else None
+  return sorted(scores, key=scores.get)
+
+
+def best_step(history: History) -> int | None:
+  """The step with the lowest validation mse, the first of equals."""
+  return next(iter(ranking(history)), None)
 
 
 def is_validated(history: History, step: int) -> bool:
@@ -44,7 +48,9 @@ def is_validated(history: History, step: int) -> bool:
 class MetricsWriter:
   """metrics.jsonl and tensorboard/ of a run.
 
-  Of several processes only the lead writes; the others remember.
+  Lines that cannot be written, because a disk is full or gone, are kept and
+  tried again with the next one; the file has whole lines at all times. Of
+  several processes only the lead writes; the others remember.
 
   Args:
     folder: The run's.
@@ -56,23 +62,23 @@ class MetricsWriter:
   """
 
   def __init__(self, folder: epath.Path, step: int = 0):
-    path = folder / "metrics.jsonl"
+    self._path = folder / "metrics.jsonl"
     self.history = [
       line
-      for line in read_lines(path)
+      for line in read_lines(self._path)
       if line["step"] <= step and line["split"] != "test"
     ]
     cluster.barrier("history")  # all have read it
+    self._unwritten = b""
     self._writes = cluster.is_lead()
     if not self._writes:
       return
-    from tensorboardX import SummaryWriter  # 0.2 s that only a run needs
+    from seqsum.board import Board  # 0.2 s that only a run needs
 
-    write_whole(path, "".join(map(_line, self.history)))
-    self._file = open(os.fspath(path), "a")  # noqa: SIM115 open for the run
-    self._board = SummaryWriter(
-      os.fspath(folder / "tensorboard"), purge_step=step + 1
-    )
+    content = "".join(map(_line, self.history))
+    write_whole(self._path, content)
+    self._size = len(content.encode())  # bytes of whole lines in the file
+    self._board = Board(folder / "tensorboard", step)
 
   def write(self, metrics: dict[str, Any]) -> None:
     """Adds a line; it must have `step` and `split`."""
@@ -80,18 +86,65 @@ class MetricsWriter:
     self.history.append(metrics)
     if not self._writes:
       return
-    self._file.write(_line(metrics))
-    self._file.flush()
-    for name, value in metrics.items():
-      if isinstance(value, float):
-        tag = f"{metrics['split']}/{name}"
-        self._board.add_scalar(tag, value, metrics["step"])
+    self._unwritten += _line(metrics).encode()
+    self._try()
+    numbers = {
+      f"{metrics['split']}/{name}": value
+      for name, value in metrics.items()
+      if isinstance(value, float)
+    }
+    self._board.scalars(numbers, metrics["step"])
+
+  def flush(self) -> bool:
+    """Whether all lines are in the file; tries to write those that are not.
+
+    All processes must ask.
+    """
+    return not cluster.highest(not self._try())
+
+  def _try(self) -> bool:
+    try:
+      if self._unwritten:
+        self._append(self._unwritten)
+    except OSError as error:
+      logging.error(
+        "METRICS COULD NOT BE WRITTEN: %s; they are kept and tried again, and "
+        "no checkpoint is saved before",
+        error,
+      )
+      return False
+    self._unwritten = b""
+    return True
+
+  def _append(self, data: bytes) -> None:
+    # Opened each time: a file that stays open hides that its disk is gone.
+    with open(os.fspath(self._path), "r+b", buffering=0) as file:
+      size = file.seek(0, os.SEEK_END)
+      if size < self._size:
+        raise OSError(f"{self._path} lost {self._size - size} bytes")
+      file.truncate(self._size)  # of a line that did not fit
+      file.seek(self._size)
+      try:
+        left = memoryview(data)
+        while left:  # a disk that becomes full takes a part
+          left = left[file.write(left) :]
+      except OSError:
+        file.truncate(self._size)
+        raise
+    self._size += len(data)
+
+  def finish(self) -> None:
+    """Writes what is left.
+
+    Raises:
+      NotSaved: It cannot be written.
+    """
+    if not self.flush():
+      raise NotSaved(f"{self._path} lacks the last lines of this run")
 
   def pictures(self, pngs: Mapping[str, bytes], step: int) -> None:
     """Adds pictures, PNG files by name, to TensorBoard."""
-    for name, png in pngs.items():
-      pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
-      self._board.add_image(name, pixels, step, dataformats="HWC")
+    self._board.pictures(pngs, step)
 
   def __enter__(self) -> Self:
     return self
@@ -101,7 +154,6 @@ class MetricsWriter:
 
   def close(self) -> None:
     if self._writes:
-      self._file.close()
       self._board.close()
 
 

@@ -18,7 +18,7 @@ FLOORS = (
     "packing",
     "tasks",
   },
-  {"cells", "mnist", "optdigits", "targets"},
+  {"board", "cells", "lock", "mnist", "optdigits", "targets"},
   {"digits"},
   {
     "checkpoint",
@@ -40,7 +40,8 @@ FLOORS = (
   {"evaluate", "experiment"},
   {"session"},
   {"plan", "results"},
-  {"comparison", "probes", "rates", "train"},
+  {"comparison", "divergence", "probes", "rates"},
+  {"train"},
   {"main", "study"},
 )
 FILES = sorted(pathlib.Path(seqsum.__file__).parent.glob("*.py"))

@@ -1,0 +1,215 @@
+"""Configs that hypothesis draws: each trains, or is one clear line."""
+
+import functools
+import re
+
+import jax
+import pytest
+from absl import flags
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from ml_collections import config_flags
+from runs import ROOT
+
+from seqsum import command, train
+from seqsum.errors import InputError
+from seqsum.metrics import Totals
+from seqsum.recipe import init_state
+from seqsum.session import check
+from seqsum.step import train_steps
+from seqsum.stopping import StopRequest
+
+INTEGERS = ["1", "2", "3", "8", "0", "-1", "1.5", "many", "", "None", "True"]
+HUGE = ["2147483647", "9999999999999999999999"]
+NUMBERS = ["1e-3", "0.5", "1", "0", "-1", "nan", "inf", "1e400", "few", ""]
+TUPLES = [
+  *("(4,)", "(4,4)", "(8, 3)", "4", "()", "(0,)", "(-1, 2)", "(1.5,)"),
+  *("(4,4,4)", "('a',)", "((4,),)", "(4", "[4, 4]", "None", "(99999,)"),
+]
+TRUTHS = ["True", "False", "true", "0", "2", "maybe", ""]
+FIELDS = {
+  "seed": INTEGERS + HUGE,
+  "epochs": INTEGERS + HUGE,
+  "sequences_per_epoch": INTEGERS + HUGE,
+  "batch_size": INTEGERS + HUGE[1:],
+  "accumulate": INTEGERS + HUGE,
+  "log_every": INTEGERS + HUGE,
+  "steps_per_call": INTEGERS + HUGE,
+  "eval_sequences": INTEGERS + HUGE,
+  "eval_batch_size": INTEGERS + HUGE,
+  "norms": TRUTHS,
+  "loss": ["mse", "mae", "huber", "cross_entropy", "l2", "", "3"],
+  "on_nonfinite": ["stop", "skip", "continue", "go", ""],
+  "sequence.min_len": INTEGERS + HUGE,
+  "sequence.max_len": INTEGERS + HUGE,
+  "sequence.packed": TRUTHS,
+  "sequence.shift": INTEGERS + HUGE,
+  "sequence.grow": NUMBERS,
+  "task.name": ["sum", "product", "mean", "", "sum product"],
+  "task.per_step": TRUTHS,
+  "task.target": ["raw", "standard", "log", "odd", ""],
+  "model.core": ["gru", "gru_keras1", "lstm", "simple", "GRU", ""],
+  "model.cell_activation": ["tanh", "relu", "gelu", "softmax", "__class__"],
+  "model.recurrence": ["flax", "fused", "keras"],
+  "model.remat": INTEGERS + HUGE,
+  "model.input_max": NUMBERS,
+  "model.activation": ["tanh", "sigmoid", "nothing"],
+  "model.conv.features": TUPLES,
+  "model.conv.kernels": TUPLES,
+  "model.conv.strides": TUPLES,
+  "model.conv.pool": TUPLES,
+  "model.gru": TUPLES,
+  "model.dtype": ["float32", "bfloat16", "float64", "int8"],
+  "optimizer.name": ["rmsprop", "adam", "sgd", "lion", ""],
+  "optimizer.learning_rate": NUMBERS,
+  "optimizer.decay": NUMBERS,
+  "optimizer.clip_norm": NUMBERS,
+  "optimizer.schedule": ["cosine", "constant", "step"],
+  "checkpoint.every_steps": INTEGERS + HUGE,
+  "checkpoint.keep": INTEGERS + HUGE,
+  # What is no field, or no leaf, or not spelled as one.
+  "": ["3"],
+  "model": ["3", "None"],
+  "model.conv.": ["3"],
+  "model.gru[0]": ["4", "0", "x"],
+  "model.gru[7]": ["4"],
+  "model.gru.0": ["4"],
+  "optimizer..name": ["sgd"],
+  "sequence.max_lne": ["4"],
+  "__class__": ["3"],
+  "model.__dict__": ["3"],
+}
+OVERRIDES = st.lists(
+  st.sampled_from(sorted(FIELDS)).flatmap(
+    lambda field: st.tuples(st.just(field), st.sampled_from(FIELDS[field]))
+  ),
+  min_size=1,
+  max_size=4,
+  unique_by=lambda pair: pair[0],
+)
+SMALL = {
+  "batch_size": "8",
+  "model.gru": "(4,)",
+  "model.conv.features": "(4, 4)",
+  "model.conv.strides": "(4, 2)",
+}
+
+
+def parse(overrides):
+  """A config as `seqsum.main` gets it from its command line."""
+  values = flags.FlagValues()
+  path = str(ROOT / "configs" / "sum_tiny.py")
+  config = config_flags.DEFINE_config_file("config", path, flag_values=values)
+  words = [f"--config.{field}={value}" for field, value in overrides.items()]
+  with command.mistakes():
+    values(["seqsum", *words])
+  return config.value
+
+
+def build(overrides):
+  """(config, recipe), or the one clear line."""
+  try:
+    config = parse(SMALL | dict(overrides))
+    recipe, _, _ = check(config)
+    recipe.model.encoder().check((28, 28, 1))
+  except InputError as error:
+    return str(error)
+  return config, recipe
+
+
+def check_words(words):
+  assert "\n" not in words
+  assert len(words) < 600
+  assert re.search(r"[a-z]{3}", words)
+
+
+def is_affordable(config):
+  sizes = (
+    config.batch_size,
+    config.sequence.max_len,
+    config.accumulate,
+    *config.model.gru,
+    *config.model.conv.features,
+  )
+  return max(sizes) <= 4096 and config.sequence.shift < 100
+
+
+def traced(recipe, bundled):
+  """Two steps, traced to the last shape and dtype, but not compiled."""
+  init = functools.partial(init_state, recipe, image_shape=(28, 28, 1))
+  state = jax.eval_shape(init, 0)
+  step = functools.partial(train_steps, recipe=recipe)
+  for _ in range(2):
+    state, totals = jax.eval_shape(step, state, Totals.zero(), 0, *bundled)
+  return state, totals
+
+
+LEAN = settings(
+  deadline=None,
+  database=None,
+  derandomize=True,
+  suppress_health_check=[
+    HealthCheck.function_scoped_fixture,
+    HealthCheck.too_slow,
+  ],
+)
+
+
+@settings(LEAN, max_examples=150)
+@given(overrides=OVERRIDES)
+@example([("seed", HUGE[1])])
+@example([("epochs", HUGE[0])])
+@example([("sequence.max_len", HUGE[0])])
+@example([("model.gru[0]", "x")])
+@example([("model", "3")])
+@example([("", "3")])
+def test_a_config_can_be_trained_or_is_one_clear_line(overrides, bundled):
+  built = build(overrides)
+  if isinstance(built, str):
+    check_words(built)
+  elif is_affordable(built[0]):
+    state, totals = traced(built[1], bundled.train)
+    assert state.step.shape == totals.loss.shape == ()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@settings(LEAN, max_examples=8)
+@given(overrides=OVERRIDES, number=st.integers(0, 10**6))
+def test_what_can_be_trained_trains_two_steps(
+  overrides, number, tmp_path_factory
+):
+  """From the config to the end of a run, all that a run does but its report."""
+  ends = {"epochs": "1", "sequences_per_epoch": "16", "batch_size": "8"}
+  few = {"eval_sequences": "8", "eval_batch_size": "8", "accumulate": "1"}
+  built = build(dict(overrides) | ends | few)
+  if isinstance(built, str):
+    check_words(built)
+    return
+  config, _ = built
+  if not is_affordable(config):
+    return
+  workdir = tmp_path_factory.mktemp("run")
+  with StopRequest() as stop:
+    summary = train.train_and_evaluate(config, workdir, stop, report=False)
+  assert summary["sequences"] == 16
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  "overrides",
+  [
+    ["--config.model.gru=(100000000,)"],  # 400 TB of parameters
+    ["--config.seed=9999999999999999999999"],
+    ["--config.model=3"],
+    ["--config.=3"],
+    ["--config.model.conv.features=(4"],
+  ],
+)
+def test_from_the_command_line(run, tmp_path, overrides):
+  done = run(
+    "--config=configs/sum_tiny.py", f"--workdir={tmp_path}", *overrides
+  )
+  assert done.returncode == 1
+  assert "Traceback" not in done.stderr
+  assert done.stderr.strip().splitlines()[-1].startswith("seqsum: ")

@@ -1,0 +1,200 @@
+"""Checkpoints that are damaged: said, left alone, and gone round."""
+
+import json
+import pathlib
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from runs import QUICK, assert_same_run, lines
+
+from seqsum.checkpoint import Checkpoints, describe
+from seqsum.errors import InputError
+from seqsum.mesh import make_mesh, replicated
+from seqsum.writer import ranking
+
+
+def tree(step, width=40):
+  made = {
+    "params": {"kernel": jnp.arange(50.0 * width).reshape(50, width) + step},
+    "step": jnp.int32(step),
+  }
+  return jax.device_put(made, replicated(make_mesh(jax.devices()[:1])))
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("good") / "checkpoints"
+  with Checkpoints(folder) as checkpoints:
+    for step in (5, 10):
+      checkpoints.save(step, tree(step))
+  return folder
+
+
+@pytest.fixture
+def folder(good, tmp_path):
+  return pathlib.Path(shutil.copytree(good, tmp_path / "checkpoints"))
+
+
+def contents(folder):
+  return {
+    path.relative_to(folder): path.read_bytes()
+    for path in sorted(folder.rglob("*"))
+    if path.is_file()
+  }
+
+
+def flip(data, place=0.5):
+  place = int(place * len(data))
+  return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+DAMAGES = {
+  "cut off": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+  "halved": lambda path: path.write_bytes(
+    path.read_bytes()[: path.stat().st_size // 2]
+  ),
+  "emptied": lambda path: path.write_bytes(b""),
+  "flipped": lambda path: path.write_bytes(flip(path.read_bytes())),
+  "overwritten": lambda path: path.write_bytes(
+    bytes(64) + path.read_bytes()[64:]
+  ),
+  "deleted": lambda path: path.unlink(),
+}
+
+
+def resume(folder):
+  """The step that a run goes on from; what it gets is what was saved."""
+  with Checkpoints(folder) as checkpoints:
+    step, found = checkpoints.resume(tree(0))
+    jax.tree.map(np.testing.assert_array_equal, found, tree(step))
+    # And the run comes to step 10 again.
+    checkpoints.save(10, tree(10))
+  with Checkpoints(folder) as checkpoints:
+    again = checkpoints.restore(10, tree(0))
+    jax.tree.map(np.testing.assert_array_equal, again, tree(10))
+  return step
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_no_damage_to_any_file_gives_wrong_values(good, tmp_path, how, caplog):
+  """Every file of the newest checkpoint, one after the other."""
+  files = [x for x in contents(good) if x.parts[0] == "10"]
+  steps = set()
+  for n, name in enumerate(files):
+    folder = tmp_path / str(n)
+    shutil.copytree(good, folder)
+    DAMAGES[how](folder / name)
+    damaged = contents(folder / "10")
+    caplog.clear()
+    steps.add(step := resume(folder))
+    if step == 5:
+      assert "10 cannot be used: " in caplog.text
+      assert contents(folder / "10.unusable") == damaged  # nothing is deleted
+  assert steps == {5, 10}  # some files are needed, some are not
+
+
+@pytest.mark.parametrize(
+  ("spoil", "words"),
+  [
+    (lambda path: shutil.rmtree(path), "it has no contents"),
+    (lambda path: shutil.rmtree(path / "state"), "cannot be used"),
+    (lambda path: shutil.rmtree(path / "contents"), "an older version"),
+  ],
+)
+def test_folders_that_are_gone_or_empty(folder, spoil, words, caplog):
+  spoil(folder / "10")
+  (folder / "10").mkdir(exist_ok=True)
+  assert resume(folder) == 5
+  assert words in caplog.text
+
+
+def test_what_a_killed_save_leaves_is_no_checkpoint(folder, caplog):
+  shutil.copytree(folder / "10", folder / "15.orbax-checkpoint-tmp")
+  (folder / "20.orbax-checkpoint-tmp").mkdir()
+  with Checkpoints(folder) as checkpoints:
+    step, _ = checkpoints.resume(tree(0))
+    assert step == 10
+    for later in (15, 20):  # and does not hinder the next save there
+      checkpoints.save(later, tree(later))
+    assert checkpoints.steps[0] == 20
+  assert "cannot be used" not in caplog.text
+
+
+def test_another_model_is_named(folder, caplog):
+  with Checkpoints(folder) as checkpoints:
+    checkpoints.save(20, tree(20, width=41))
+  assert resume(folder) == 10
+  assert (
+    "20 cannot be used: of another model or version: params/kernel is "
+    "float32[50, 41] there, float32[50, 40] here"
+  ) in caplog.text
+
+
+def test_an_older_format_is_named(folder, caplog):
+  """As seqsum saved before checkpoints said what they hold."""
+  with ocp.CheckpointManager(folder) as manager:
+    args = ocp.args.Composite(state=ocp.args.StandardSave(tree(20)))
+    manager.save(20, args=args)
+  assert resume(folder) == 10
+  assert "20 cannot be used: it has no contents/metadata" in caplog.text
+
+
+def test_if_none_is_good_the_run_stops_and_nothing_is_touched(folder):
+  for step in ("5", "10"):
+    path = folder / step / "contents" / "metadata"
+    path.write_bytes(flip(path.read_bytes()))
+  before = contents(folder)
+  for _ in range(2):
+    with (
+      Checkpoints(folder) as checkpoints,
+      pytest.raises(InputError, match="none of the checkpoints"),
+    ):
+      checkpoints.resume(tree(0))
+    assert contents(folder) == before
+
+
+def test_damaged_twice_at_the_same_step(folder):
+  for n in ("", "-2", "-3"):
+    shutil.rmtree(folder / "10" / "state")
+    assert resume(folder) == 5
+    assert (folder / f"10.unusable{n}").exists()
+
+
+def test_contents_say_what_is_there():
+  kernel = describe(tree(0))["params/kernel"]
+  assert kernel["shape"] == [50, 40]
+  assert kernel["dtype"] == "float32"
+  other = describe(tree(1))
+  assert other["params/kernel"]["sha256"] != kernel["sha256"]
+
+
+@pytest.mark.slow
+def test_a_run_goes_round_what_is_damaged(finished, run, tmp_path):
+  """The best, or the newest: said in a line, and the end is the same."""
+  history = [x for x in lines(finished[0]) if x["split"] != "test"]
+  best, second = ranking(history)[:2]
+  workdir = tmp_path / "run"
+  shutil.copytree(finished[0], workdir)
+  newest = workdir / "checkpoints" / "40" / "contents" / "metadata"
+  newest.write_bytes(flip(newest.read_bytes()))
+  (workdir / "summary.json").unlink()
+  done = run(*QUICK, f"--workdir={workdir}")
+  assert done.returncode == 0, done.stderr
+  assert "checkpoints/40 cannot be used" in done.stderr
+  assert "Traceback" not in done.stderr
+  assert "goes on from step 35" in done.stdout
+  assert (workdir / "checkpoints" / "40.unusable").exists()
+  shutil.move(workdir / "checkpoints" / "40.unusable", tmp_path)
+  assert_same_run(workdir, finished[0])
+
+  shutil.rmtree(workdir / "checkpoints" / str(best) / "contents")
+  before = contents(workdir / "checkpoints")
+  done = run(*QUICK, f"--workdir={workdir}", "--eval_only")
+  assert done.returncode == 0, done.stderr
+  assert f"checkpoints/{best} cannot be used" in done.stderr
+  assert json.loads(done.stdout)["step"] == second
+  assert contents(workdir / "checkpoints") == before

@@ -1,0 +1,121 @@
+"""Killed anywhere, the same command ends as if nothing had happened.
+
+    SEQSUM_KILLS=50 python -m pytest -s tests/faults/test_killed.py
+
+sends SIGKILL at 50 moments, drawn from SEQSUM_KILL_SEED: half of them at a time
+uniform over all that a run takes, half up to 50 ms after something has happened
+(a line was written, a save or the report was begun). -s shows where they fell.
+"""
+
+import collections
+import os
+import random
+import subprocess
+import sys
+import time
+
+import pytest
+from runs import QUICK, ROOT, assert_same_run
+
+KILLS = int(os.environ.get("SEQSUM_KILLS", "8"))
+SEED = int(os.environ.get("SEQSUM_KILL_SEED", "0"))
+FLAGS = (  # 120 steps, which validate and save often
+  *QUICK,
+  "--config.epochs=6",
+  "--config.checkpoint.every_steps=3",
+)
+
+
+def start(environment, workdir):
+  return subprocess.Popen(
+    [sys.executable, "-m", "seqsum.main", *FLAGS, f"--workdir={workdir}"],
+    cwd=ROOT,
+    env=environment,
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def size(path):
+  return path.stat().st_size if path.exists() else 0
+
+
+def unfinished(workdir):
+  """The steps that are being saved."""
+  return set((workdir / "checkpoints").glob("*.orbax-checkpoint-tmp*"))
+
+
+def event(workdir, what):
+  """`() -> bool`: whether it has happened since."""
+  if what == "a line":
+    path = workdir / "metrics.jsonl"
+    before = size(path)
+    return lambda: size(path) > before
+  if what == "a save":
+    before = unfinished(workdir)
+    return lambda: unfinished(workdir) - before
+  return (workdir / "report").exists  # "the report"
+
+
+def phase(workdir):
+  """Where a run was when it was killed, by what it has left."""
+  if unfinished(workdir):
+    return "saving"
+  if (workdir / "report").exists():
+    return "drawing the report, or after"
+  if size(workdir / "metrics.jsonl"):
+    return "training or evaluating"
+  if (workdir / "config.json").exists():
+    return "initialising or compiling"
+  return "starting"
+
+
+@pytest.fixture(scope="module")
+def whole(environment, tmp_path_factory):
+  """A run that was never killed; and how long one takes, programs cached."""
+  for n in range(2):
+    workdir = tmp_path_factory.mktemp("whole") / f"run{n}"
+    begin = time.monotonic()
+    process = start(environment, workdir)
+    _, err = process.communicate(timeout=280)
+    assert process.returncode == 0, err
+  return workdir, time.monotonic() - begin
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60 + 60 * KILLS)
+def test_killed_anywhere_nothing_is_lost(whole, environment, tmp_path):
+  expected, seconds = whole
+  draw = random.Random(SEED)
+  fell, ended = collections.Counter(), 0
+  workdir = tmp_path / "run0"
+  while fell.total() < KILLS:
+    process = start(environment, workdir)
+    begin, happened = time.monotonic(), None
+    if draw.random() < 0.5:
+      moment = begin + draw.uniform(0, seconds)
+    else:
+      happened = event(workdir, draw.choice(["a line", "a save", "the report"]))
+      delay, moment = draw.uniform(0, 0.05), float("inf")
+    while process.poll() is None and time.monotonic() < moment:
+      if happened and happened():
+        moment, happened = time.monotonic() + delay, None
+      time.sleep(0.002)
+    if process.poll() is None:
+      process.kill()
+      process.communicate()
+      fell[phase(workdir)] += 1
+    else:  # it was faster: the next ones are sent at another run
+      _, err = process.communicate()
+      assert process.returncode == 0, err
+      assert_same_run(workdir, expected)
+      ended += 1
+      workdir = tmp_path / f"run{ended}"
+  process = start(environment, workdir)
+  _, err = process.communicate(timeout=280)
+  assert process.returncode == 0, err
+  assert_same_run(workdir, expected)
+  for name, count in fell.most_common():
+    print(f"{count:4} killed while {name}")
+  print(f"{ended + 1:4} runs ended, each as the one that was never killed")

@@ -1,0 +1,80 @@
+"""Two programs, one folder."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from etils import epath
+from runs import QUICK, ROOT
+
+from seqsum import lock
+from seqsum.errors import InputError
+
+
+def test_the_second_is_refused_until_the_first_lets_go(tmp_path):
+  folder = epath.Path(tmp_path)
+  with lock.take(folder):
+    with pytest.raises(InputError, match=rf"process {os.getpid()} on .*: wait"):
+      lock.take(folder)
+    with pytest.raises(InputError, match="is in use by"):
+      lock.take(folder)
+  with lock.take(folder):
+    pass
+
+
+HOLDER = """
+import sys, time
+from etils import epath
+from seqsum import lock
+held = lock.take(epath.Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(300)
+"""
+
+
+def test_a_lock_dies_with_its_process(tmp_path):
+  folder = epath.Path(tmp_path)
+  holder = subprocess.Popen(
+    [sys.executable, "-c", HOLDER, str(tmp_path)],
+    stdout=subprocess.PIPE,
+    cwd=ROOT,
+  )
+  try:
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(InputError, match=f"in use by process {holder.pid} on"):
+      lock.take(folder)
+  finally:
+    holder.kill()
+    holder.communicate()
+  assert (folder / lock.NAME).read_text().startswith(f"process {holder.pid} on")
+  with lock.take(folder):  # the file is still there, and locks nothing
+    pass
+
+
+def test_a_stale_file_locks_nothing(tmp_path):
+  (tmp_path / lock.NAME).write_text(f"process {os.getpid()} on here\n")
+  with lock.take(epath.Path(tmp_path)):
+    pass
+
+
+def test_object_storage_has_no_lock():
+  with lock.take(epath.Path("gs://nobody/nothing")):
+    pass
+
+
+@pytest.mark.slow
+def test_a_run_its_test_and_a_study_are_refused(run, tmp_path):
+  study = "--study=configs/studies/tiny.py"
+  with lock.take(epath.Path(tmp_path)):
+    for flags, program in (
+      (QUICK, "seqsum.main"),
+      ((*QUICK, "--eval_only"), "seqsum.main"),
+      ((study,), "seqsum.study"),
+    ):
+      done = run(*flags, f"--workdir={tmp_path}", program=program)
+      assert done.returncode == 1
+      (line,) = done.stderr.strip().splitlines()
+      assert re.search(r"is in use by process \d+ on .*another folder", line)
+  assert [path.name for path in tmp_path.iterdir()] == [lock.NAME]

@@ -1,0 +1,183 @@
+"""inf and nan, wherever they come from."""
+
+import dataclasses
+import functools
+import json
+import math
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from runs import QUICK, lines, state
+
+from seqsum.losses import regression
+from seqsum.mesh import make_mesh
+from seqsum.metrics import MOST_SKIPPED, NEVER, Totals
+from seqsum.model import ConvEncoder, SequenceModel
+from seqsum.optimizers import build_optimizer
+from seqsum.parallel import compile_step
+from seqsum.recipe import Recipe, init_state
+from seqsum.sequences import Sampler
+from seqsum.step import is_finite, train_steps
+from seqsum.tasks import SUM
+
+BATCH = 8
+# A loss that is bad where the target is high, in one way each.
+BAD = {
+  # Its gradient is 0.
+  "inf in the loss": lambda p, y: math.inf + 0 * p,
+  # The value is 0, its gradient 0 * inf.
+  "nan in the gradient": lambda p, y: jnp.sqrt(jnp.abs(p - p)),
+  # Both finite, but RMSProp squares it.
+  "inf in the optimizer": lambda p, y: 1e25 * p,
+}
+
+
+def make(bad=None, skip=True, **fields):
+  encoder = functools.partial(
+    ConvEncoder, features=(4,), kernels=(5,), strides=(4,), pools=(1,)
+  )
+  loss = lambda p, y: jnp.square(p - y)
+  if bad:
+    loss = lambda p, y: jnp.where(y > 12, BAD[bad](p, y), jnp.square(p - y))
+  fields = {"objective": regression(loss)} | fields
+  return Recipe(
+    model=SequenceModel(encoder=encoder, widths=(4,)),
+    optimizer=build_optimizer("rmsprop", 1e-3),
+    sampler=Sampler(SUM, BATCH, max_len=2),
+    skip_nonfinite=skip,
+    **fields,
+  )
+
+
+def steps(recipe, data, count, devices=1):
+  """[(state, totals of that step alone), ...], the first as initialised."""
+  step = compile_step(
+    train_steps,
+    make_mesh(jax.devices()[:devices]),
+    recipe=recipe,
+    donate=False,
+  )
+  state = jax.jit(
+    functools.partial(init_state, recipe, image_shape=(28, 28, 1))
+  )
+  taken = [(state(0), Totals.zero())]
+  for _ in range(count):
+    taken.append(step(taken[-1][0], Totals.zero(), 0, *data))
+  return jax.device_get(taken)
+
+
+@pytest.mark.parametrize("devices", [1, 4])
+@pytest.mark.parametrize("bad", BAD)
+def test_an_update_that_is_not_finite_is_dropped(bundled, bad, devices):
+  taken = steps(make(bad), bundled.train, 6, devices)
+  dropped = [int(totals.skipped) for _, totals in taken]
+  assert 0 < sum(dropped) < 6  # some batches have high targets, some have not
+  for n in range(1, 7):
+    (before, _), (after, totals) = taken[n - 1 : n + 1]
+    assert after.step == n
+    assert is_finite(after)
+    same = jax.tree.map(
+      np.array_equal,
+      (before.params, before.opt_state),
+      (after.params, after.opt_state),
+    )
+    assert all(jax.tree.leaves(same)) == dropped[n]
+    assert totals.sequences == (0 if dropped[n] else BATCH)
+    assert math.isfinite(totals.loss)
+
+
+def test_skipping_changes_nothing_where_all_is_finite(bundled):
+  with_it = steps(make(skip=True), bundled.train, 3)[-1][0]
+  without = steps(make(skip=False), bundled.train, 3)[-1][0]
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), with_it, without
+  )
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_without_skipping_it_is_seen(bundled, bad):
+  """What `divergence.Watch` looks at: the loss's step, or the state."""
+  state, totals = steps(make(bad, skip=False), bundled.train, 6)[-1]
+  seen = totals.nonfinite != NEVER or not is_finite(state)
+  if bad == "inf in the loss":  # of the last step alone, here
+    _, each = zip(*steps(make(bad, skip=False), bundled.train, 6), strict=True)
+    seen = any(x.nonfinite != NEVER for x in each)
+  assert seen
+
+
+def test_an_overflow_in_bfloat16_is_dropped_too(bundled):
+  """The largest of its numbers is that of float32; 1e38 * 25 is not one."""
+  recipe = make()
+  model = dataclasses.replace(recipe.model, dtype=jnp.bfloat16)
+  recipe = dataclasses.replace(recipe, model=model)
+  step = jax.jit(functools.partial(train_steps, recipe=recipe))
+  state = init_state(recipe, 0, (28, 28, 1))
+  large = jax.tree.map(lambda x: jnp.full_like(x, 1e38), state.params)
+  after, totals = step(
+    state.replace(params=large), Totals.zero(), 0, *bundled.train
+  )
+  assert totals.skipped == 1
+  jax.tree.map(np.testing.assert_array_equal, after.params, large)
+
+
+def test_dropped_in_a_row_are_counted_across_lines():
+  good = Totals.zero().replace(sequences=np.float32(8))
+  bad = Totals.zero().of_skipped()
+  totals = Totals.zero()
+  for _ in range(MOST_SKIPPED - 1):
+    totals = totals.merge(bad)
+  assert totals.in_a_row == totals.skipped == MOST_SKIPPED - 1
+  assert totals.merge(good).in_a_row == 0
+  totals = totals.start_again()
+  assert totals.skipped == 0
+  totals = totals.merge(bad)
+  assert totals.skipped == 1
+  assert totals.in_a_row == MOST_SKIPPED
+  assert totals.merge(good).in_a_row == MOST_SKIPPED  # it has been too many
+
+
+def test_a_line_says_how_many_were_dropped():
+  bad = Totals.zero().of_skipped()
+  means = bad.merge(bad).means()
+  assert means["skipped"] == 2
+  assert math.isnan(means["mse"])
+  assert means["exact_accuracy"] == 0
+  assert "skipped" not in Totals.zero().means()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_run_stops_within_a_line_or_after_twenty(run, tmp_path, dtype):
+  flags = (
+    *QUICK,
+    "--config.optimizer.learning_rate=1e30",
+    f"--config.model.dtype={dtype}",
+  )
+  ends = {}
+  for mode in ("stop", "skip"):
+    workdir = tmp_path / mode
+    mode_flags = *flags, f"--config.on_nonfinite={mode}"
+    done = run(*mode_flags, f"--workdir={workdir}")
+    assert done.returncode == 1
+    (*_, line) = done.stderr.strip().splitlines()
+    ends[mode] = json.loads((workdir / "diverged.json").read_text())
+    written = lines(workdir)
+    if mode == "stop":
+      assert re.search(r"inf or nan at step \d", line)
+      # Seen at the next line, of four steps, and nothing lost was written.
+      assert all(x["step"] < ends[mode]["step"] for x in written)
+      assert ends[mode]["step"] - sum(4 for _ in written) <= 4
+    else:
+      assert re.search(r"\d\d updates in a row were inf or nan", line)
+      assert ends[mode]["skipped_in_a_row"] >= MOST_SKIPPED
+      dropped = sum(x.get("skipped", 0) for x in written)
+      assert dropped >= MOST_SKIPPED - 4
+      if (workdir / "checkpoints").exists():
+        _, arrays = state(workdir)
+        assert all(np.isfinite(x).all() for x in arrays)
+    again = run(*mode_flags, f"--workdir={workdir}")  # and says so again
+    assert again.returncode == 1
+    assert again.stderr.strip().splitlines()[-1] == line
