@@ -41,14 +41,17 @@ def get_config() -> ml_collections.ConfigDict:
   config.sequence.packed = True  # equal shares of every length: no blanks
   config.sequence.shift = 1  # pixels that training frames move at most; post: 0
   config.sequence.grow = 0.0  # share of training in which they grow from 1
+  config.sequence.digits = tuple(range(10))  # that frames show
 
   config.task = ml_collections.ConfigDict()
   config.task.name = "sum"  # or product
   config.task.per_step = False  # True: the loss asks for a value every frame
   config.task.target = "raw"  # the loss's: or standard (mean 0, sd 1), log
+  config.task.decode = "mode"  # or mean: how a distribution becomes one number
 
   config.model = ml_collections.ConfigDict()
-  config.model.core = "gru"  # or gru_keras1 (the post's), lstm, simple
+  config.model.core = "gru"  # or gru_keras1 (the post's), lstm, simple; or one
+  # that is given the fold: fold (loss: cross_entropy), additive
   config.model.cell_activation = "tanh"  # or relu, gelu, sigmoid
   config.model.recurrence = "fused"  # or flax: plain, slower, the same values
   config.model.remat = 0  # frames encoded at a time, and again for gradients
@@ -59,7 +62,9 @@ def get_config() -> ml_collections.ConfigDict:
   config.model.conv.kernels = (4, 3)  # pixels a side
   config.model.conv.strides = (1, 1)  # pixels
   config.model.conv.pool = (1, 1)  # places a side, maximum taken; 1: none
-  config.model.gru = (200, 100)  # width of each layer; (): no recurrence
+  config.model.dense = ()  # width of each layer between the two
+  config.model.gru = (200, 100)  # width of each layer; (): no recurrence. Cores
+  # that are given the fold have none
   config.model.dtype = "float32"  # of the computation, or bfloat16
 
   config.optimizer = ml_collections.ConfigDict()

@@ -34,6 +34,7 @@ class Evaluation(NamedTuple):
     predictions: [N, T] float32 in digit units.
     losses: [N, T] float32.
     places: [N, 2] int, the batch and the row where a sequence was drawn.
+    digits: [N, T] int32, what a given fold took the frames for, or None.
   """
 
   lengths: np.ndarray
@@ -42,6 +43,7 @@ class Evaluation(NamedTuple):
   predictions: np.ndarray
   losses: np.ndarray
   places: np.ndarray
+  digits: np.ndarray | None = None
 
   def final(self, values: np.ndarray) -> np.ndarray:
     """[N, T] -> [N], the value at each sequence's last real step."""
@@ -102,6 +104,7 @@ class Evaluator:
       predictions=gather("predictions"),
       losses=gather("losses"),
       places=np.concatenate(places),
+      digits=None if read[0].digits is None else gather("digits"),
     )
 
   def _rows(self, n: int) -> np.ndarray:
@@ -156,23 +159,29 @@ def measure(evaluation: Evaluation, per_step: bool) -> dict[str, float]:
   """The metrics of a validation line: loss, mse, mae, exact_accuracy.
 
   All but the loss are of the final predictions; so is the loss, unless a value
-  is asked for at every step.
+  is asked for at every step. Where the fold is given also digit_accuracy, of
+  the digits that nobody labelled.
   """
   real = np.arange(evaluation.losses.shape[1]) < evaluation.lengths[:, None]
   losses = (
     evaluation.losses[real] if per_step else evaluation.final(evaluation.losses)
   )
-  return {"loss": float(losses.mean(dtype=np.float64))} | _errors(
+  metrics = {"loss": float(losses.mean(dtype=np.float64))} | _errors(
     evaluation.final(evaluation.predictions),
     evaluation.final(evaluation.targets),
   )
+  if evaluation.digits is None:
+    return metrics
+  right = (evaluation.digits == evaluation.labels)[real]
+  return metrics | {"digit_accuracy": float(right.mean())}
 
 
 def break_down(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
   """What a test line adds: the metrics by length, by target and by step.
 
   `by_step` compares the prediction at each real step with the target there,
-  whether the loss asked for it or not.
+  whether the loss asked for it or not; steps of which nothing was said, as by
+  the fold of a long sum, are left out.
   """
   prediction = evaluation.final(evaluation.predictions)
   target = evaluation.final(evaluation.targets)
@@ -185,8 +194,9 @@ def break_down(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
     }
 
   by_step = {}
+  unsaid = np.isnan(evaluation.predictions) & ~np.isnan(prediction)[:, None]
   for t in range(evaluation.targets.shape[1]):
-    real = evaluation.lengths > t
+    real = (evaluation.lengths > t) & ~unsaid[:, t]
     if real.any():
       by_step[str(t + 1)] = _errors(
         evaluation.predictions[real, t], evaluation.targets[real, t]

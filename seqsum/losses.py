@@ -9,8 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from seqsum import long_sum
+from seqsum.distribution import build_support
 from seqsum.errors import choose, require
-from seqsum.shapes import Outputs, Values
+from seqsum.given import FoldCore
+from seqsum.metrics import final
+from seqsum.shapes import Lengths, Outputs, Values
 from seqsum.targets import RAW, Transform, build_transform
 from seqsum.tasks import SUM, Task
 
@@ -28,6 +32,70 @@ class Objective:
   outputs: int
   loss: Callable[[Outputs, Values], Values]
   predict: Callable[[Outputs], Values]
+
+  def read(
+    self, outputs: Outputs, targets: Values, lengths: Lengths
+  ) -> tuple[Values, Values]:
+    """Losses and predictions of whole sequences, at every step.
+
+    Args:
+      outputs: [B, T, K].
+      targets: [B, T].
+      lengths: [B]; what is said of the padding means nothing.
+
+    Returns:
+      [B, T], [B, T]. Predictions are nan where the objective has none.
+    """
+    return self.loss(outputs, targets), self.predict(outputs)
+
+
+@dataclasses.dataclass(frozen=True)
+class FoldObjective:
+  """As `Objective`, of the distribution that a given fold says.
+
+  The loss is the negative logarithm of the target's probability, in nats. Of
+  long sums only the last step has a loss and a prediction: the outputs are
+  those of the frames, and are folded here (`long_sum.py`).
+
+  Attributes:
+    core: The fold.
+    decode: 'mode' or 'mean', what of a distribution the prediction is.
+  """
+
+  core: FoldCore
+  decode: str = "mode"
+
+  @property
+  def outputs(self) -> int:
+    """How many numbers the head must give at each step: the core's."""
+    return self.core.inputs
+
+  def _classes(self, outputs: Outputs) -> Objective:
+    """Of [..., T, K] outputs: the K values depend on T."""
+    support = build_support(self.core.task, outputs.shape[-2])
+    return classification(support.values, self.decode)
+
+  def loss(self, outputs: Outputs, targets: Values) -> Values:
+    return self._classes(outputs).loss(outputs, targets)
+
+  def predict(self, outputs: Outputs) -> Values:
+    return self._classes(outputs).predict(outputs)
+
+  def read(
+    self, outputs: Outputs, targets: Values, lengths: Lengths
+  ) -> tuple[Values, Values]:
+    time = targets.shape[1]
+    if not self.core.is_whole(time):
+      return self.loss(outputs, targets), self.predict(outputs)
+    digits = long_sum.read(outputs, self.core.task.digits, lengths)
+    loss = -long_sum.log_likelihood(digits, final(targets, lengths))
+    decode = {"mode": long_sum.modes, "mean": long_sum.means}[self.decode]
+    prediction = decode(jax.lax.stop_gradient(digits))
+    is_last = jnp.arange(time)[None, :] == lengths[:, None] - 1
+    return (
+      jnp.where(is_last, loss[:, None], 0.0),
+      jnp.where(is_last, prediction[:, None], jnp.nan),
+    )
 
 
 def regression(
@@ -48,7 +116,7 @@ def regression(
   )
 
 
-def classification(values: np.ndarray) -> Objective:
+def classification(values: np.ndarray, decode: str = "mode") -> Objective:
   """One output for each value: the logarithm of its odds.
 
   The loss is the cross entropy between the softmax of the outputs and the
@@ -57,6 +125,8 @@ def classification(values: np.ndarray) -> Objective:
 
   Args:
     values: [K] the values that a target can take, ascending.
+    decode: 'mode', or 'mean' to predict the mean of the softmax instead: a
+      lower mse, but seldomer exact.
   """
   values = np.unique(values.astype(np.float32))
   # The class of a target is that of the nearest value, so that how float32
@@ -69,11 +139,18 @@ def classification(values: np.ndarray) -> Objective:
       outputs, classes
     )
 
-  def predict(outputs):
+  def mode(outputs):
     likeliest = jnp.asarray(values)[outputs.argmax(axis=-1)]
     return jnp.where(jnp.isnan(outputs).any(axis=-1), jnp.nan, likeliest)
 
-  return Objective(len(values), loss, predict)
+  def mean(outputs):
+    return jax.nn.softmax(outputs) @ jnp.asarray(values)
+
+  return Objective(
+    len(values),
+    loss,
+    choose("config.task.decode", decode, {"mode": mode, "mean": mean}),
+  )
 
 
 REGRESSIONS = {
@@ -96,6 +173,7 @@ def build_objective(
   max_len: int = 4,
   min_len: int = 1,
   per_step: bool = False,
+  decode: str = "mode",
 ) -> Objective:
   """The objective of that name.
 
@@ -105,6 +183,7 @@ def build_objective(
     task: What makes the targets.
     max_len, min_len: Of sequences whose final value is asked for.
     per_step: Whether the value at every step is asked for.
+    decode: How 'cross_entropy' predicts, see `classification`.
 
   Raises:
     InputError: A name is not known, or the two do not go together.
@@ -120,4 +199,34 @@ def build_objective(
     "config.loss='cross_entropy' has classes, take 'raw'",
   )
   # From one digit on: sequences may grow, and every step is read for `by_step`.
-  return classification(task.reachable(max_len))
+  return classification(task.reachable(max_len), decode)
+
+
+def build_fold_objective(
+  core: FoldCore,
+  loss: str,
+  target: str,
+  *,
+  max_len: int,
+  per_step: bool = False,
+  decode: str = "mode",
+) -> FoldObjective:
+  """The objective of the core 'fold'; arguments as for `build_objective`.
+
+  Raises:
+    InputError: The core says a distribution, which they do not fit.
+  """
+  needs = "config.model.core='fold' says a distribution, take"
+  require(
+    loss == "cross_entropy", "config.loss", loss, f"{needs} 'cross_entropy'"
+  )
+  require(target == "raw", "config.task.target", target, f"{needs} 'raw'")
+  choose("config.task.decode", decode, dict.fromkeys(("mode", "mean")))
+  require(
+    not (per_step and core.is_whole(max_len)),
+    "config.task.per_step",
+    per_step,
+    f"of sums of {max_len} frames the core 'fold' says the last alone",
+  )
+  build_support(core.task, max_len)
+  return FoldObjective(core, decode)

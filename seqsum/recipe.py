@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from seqsum.losses import Objective
+from seqsum.losses import FoldObjective, Objective
 from seqsum.model import SequenceModel
 from seqsum.sequences import Sampler
 from seqsum.shapes import Key, Scalar
@@ -52,7 +52,7 @@ class Recipe:
   """
 
   model: SequenceModel
-  objective: Objective
+  objective: Objective | FoldObjective
   optimizer: optax.GradientTransformation
   sampler: Sampler
   per_step: bool = False

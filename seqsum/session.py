@@ -125,7 +125,7 @@ def open_session(config: ConfigDict, workdir: epath.PathLike) -> Session:
   recipe, schedule, devices = check(config)
   workdir = folder.make_folder(workdir)
   with cluster.lead_first("data"):
-    data = load_once(**config.data)
+    data = load_once(**config.data).only(tuple(config.sequence.digits))
   recipe.model.encoder().check(data.train.images.shape[1:])
   session = Session(config, workdir, recipe, schedule, devices, data)
   with cluster.lead_first("claim"):

@@ -25,6 +25,8 @@ class Readings(struct.PyTreeNode):
     targets: [B, T] float32.
     predictions: [B, T] float32 in digit units.
     losses: [B, T] float32, the loss of the value at each step.
+    digits: [B, T] int32, the digit that a given fold took each frame for; None
+      if the fold is not given.
   """
 
   lengths: Lengths
@@ -32,6 +34,7 @@ class Readings(struct.PyTreeNode):
   targets: Values
   predictions: Values
   losses: Values
+  digits: jax.Array | None = None
 
 
 def _shard(axis_name: str | None) -> dict[str, int | jax.Array]:
@@ -75,12 +78,14 @@ def _gradients(
 
   def share_of_loss(params):
     outputs, aside = recipe.model.read(params, batch.frames, rows, recipe.norms)
-    losses = recipe.objective.loss(outputs, batch.targets)
-    return jnp.where(asked, losses, 0).sum() / values, (outputs, aside)
+    losses, predictions = recipe.objective.read(
+      outputs, batch.targets, batch.lengths
+    )
+    return jnp.where(asked, losses, 0).sum() / values, (predictions, aside)
 
   grad = jax.value_and_grad(share_of_loss, has_aux=True)
-  (loss, (outputs, squares)), grads = grad(params)
-  prediction = final(recipe.objective.predict(outputs), batch.lengths)
+  (loss, (predictions, aside)), grads = grad(params)
+  prediction = final(predictions, batch.lengths)
   target = final(batch.targets, batch.lengths)
   error = prediction - target
   totals = Totals(
@@ -94,7 +99,7 @@ def _gradients(
   )
   if not recipe.norms:
     return grads, totals, jnp.float32(0)
-  return grads, totals, jnp.where(step <= last, squares, 0).sum()
+  return grads, totals, jnp.where(step <= last, aside["squares"], 0).sum()
 
 
 def train_step(
@@ -219,13 +224,20 @@ def eval_step(
   key = jax.random.wrap_key_data(key_data)
   batch = recipe.sampler(key, images, labels, **shard)
   rows = recipe.sampler.rows(shard.get("shards", 1))
-  outputs = recipe.model.apply(params, batch.frames, rows)
+  given = recipe.model.given
+  outputs, aside = recipe.model.read(
+    params, batch.frames, rows, given is not None
+  )
+  losses, predictions = recipe.objective.read(
+    outputs, batch.targets, batch.lengths
+  )
   readings = Readings(
     lengths=batch.lengths,
     labels=batch.labels,
     targets=batch.targets,
-    predictions=recipe.objective.predict(outputs),
-    losses=recipe.objective.loss(outputs, batch.targets),
+    predictions=predictions,
+    losses=losses,
+    digits=given and given.digits(aside["inputs"]),
   )
   if axis_name is None:
     return readings

@@ -18,8 +18,8 @@ FLOORS = (
     "packing",
     "tasks",
   },
-  {"cells", "mnist", "optdigits", "targets"},
-  {"digits"},
+  {"cells", "distribution", "mnist", "optdigits", "targets"},
+  {"digits", "given", "long_sum"},
   {
     "checkpoint",
     "convolution",
