@@ -1,6 +1,6 @@
 """The post's task by a core that knows how to add, and must learn to read.
 
-    python -m seqsum.main --config=configs/fold.py
+python -m seqsum.main --config=configs/fold.py
 """
 
 import ml_collections

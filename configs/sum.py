@@ -40,7 +40,10 @@ def get_config() -> ml_collections.ConfigDict:
   config.sequence.max_len = 4
   config.sequence.packed = True  # equal shares of every length: no blanks
   config.sequence.shift = 1  # pixels that training frames move at most; post: 0
+  config.sequence.turn = 0.0  # degrees that they turn at most
+  config.sequence.scale = 0.0  # share that they grow or shrink at most
   config.sequence.grow = 0.0  # share of training in which they grow from 1
+  config.sequence.fixed = 0  # sequences to train on; 0: fresh ones without end
   config.sequence.digits = tuple(range(10))  # that frames show
 
   config.task = ml_collections.ConfigDict()
@@ -73,6 +76,9 @@ def get_config() -> ml_collections.ConfigDict:
   config.optimizer.decay = 0.9  # of RMSProp's mean square
   config.optimizer.clip_norm = 0.0  # of the whole gradient; 0.0: no clipping
   config.optimizer.schedule = "cosine"  # or constant, as in the post
+  config.optimizer.warmup = 0.0  # share of training in which the rate rises
+  config.optimizer.average = 0.0  # decay of the parameters' moving average,
+  # which is then what is evaluated; 0.0: the parameters themselves
 
   config.checkpoint = ml_collections.ConfigDict()
   config.checkpoint.every_steps = 1_000  # and at the end of every epoch

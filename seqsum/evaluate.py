@@ -19,6 +19,7 @@ from jax.sharding import Mesh
 from seqsum.metrics import is_exact
 from seqsum.parallel import compile_step
 from seqsum.recipe import Recipe, batch_key
+from seqsum.sequences import STILL
 from seqsum.step import Readings, eval_step
 
 SEED = 0  # of the held-out sequences, whatever the seed of a run
@@ -138,7 +139,9 @@ def make_evaluator(
   batch_size: int,
 ) -> Evaluator:
   """An evaluator; nothing is compiled before it is called."""
-  sampler = dataclasses.replace(recipe.sampler, batch_size=batch_size, shift=0)
+  sampler = dataclasses.replace(
+    recipe.sampler, batch_size=batch_size, moves=STILL, fixed=0
+  )
   recipe = dataclasses.replace(recipe, sampler=sampler)
   return Evaluator(
     step=compile_step(eval_step, mesh, recipe=recipe, donate=False),

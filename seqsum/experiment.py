@@ -10,6 +10,7 @@ import math
 import jax
 from ml_collections import ConfigDict
 
+from seqsum.augment import Moves
 from seqsum.cores import CORES, GRU
 from seqsum.errors import choose, require
 from seqsum.given import GIVEN, FoldCore, Given
@@ -247,14 +248,24 @@ def build_recipe(config: ConfigDict) -> Recipe:
     grow,
     "must be a share of training, in 0..1",
   )
+  average = config.optimizer.average
+  require(
+    0 <= average < 1,
+    "config.optimizer.average",
+    average,
+    "must be at least 0 and below 1, such as 0.999",
+  )
   sampler = Sampler(
     task=build_task(config.task.name, tuple(config.sequence.digits)),
     batch_size=config.batch_size,
     min_len=config.sequence.min_len,
     max_len=config.sequence.max_len,
     packed=config.sequence.packed,
-    shift=config.sequence.shift,
+    moves=Moves(
+      config.sequence.shift, config.sequence.turn, config.sequence.scale
+    ),
     growth=round(grow * steps),
+    fixed=config.sequence.fixed,
   )
   given = build_given(config, sampler.task)
   objective = _build_objective(config, sampler, given)
@@ -268,9 +279,11 @@ def build_recipe(config: ConfigDict) -> Recipe:
       config.optimizer.schedule,
       steps,
       config.optimizer.clip_norm,
+      config.optimizer.warmup,
     ),
     sampler=sampler,
     per_step=config.task.per_step,
     accumulate=config.accumulate,
     norms=config.norms,
+    average=config.optimizer.average,
   )

@@ -11,7 +11,14 @@ import optax
 from flax import struct
 
 from seqsum.metrics import NEVER, Norms, Totals, final, is_exact
-from seqsum.recipe import TRAIN, Recipe, TrainState, batch_key
+from seqsum.recipe import (
+  FIXED,
+  TRAIN,
+  Recipe,
+  TrainState,
+  batch_key,
+  update_average,
+)
 from seqsum.sequences import SequenceBatch
 from seqsum.shapes import Images, Labels, Lengths, Scalar, Values
 
@@ -139,7 +146,13 @@ def train_step(
     """Gradients, totals and sizes of one part of this device's rows."""
     shard = device.get("shard", 0) * parts + n
     batch = recipe.sampler(
-      key, images, labels, step=state.step, shard=shard, shards=shards
+      key,
+      images,
+      labels,
+      step=state.step,
+      run_key=batch_key(seed, FIXED, 0),
+      shard=shard,
+      shards=shards,
     )
     return _gradients(state.params, batch, values, recipe, shards)
 
@@ -163,11 +176,11 @@ def train_step(
   updates, opt_state = recipe.optimizer.update(
     grads, state.opt_state, state.params
   )
-  state = TrainState(
-    step=state.step + 1,
-    params=optax.apply_updates(state.params, updates),
-    opt_state=opt_state,
-  )
+  params = optax.apply_updates(state.params, updates)
+  average = state.average
+  if recipe.average:
+    average = update_average(average, params, recipe.average, state.step + 1)
+  state = TrainState(state.step + 1, params, opt_state, average)
   return state, totals
 
 

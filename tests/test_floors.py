@@ -16,10 +16,11 @@ FLOORS = (
     "mesh",
     "metrics",
     "packing",
+    "permutation",
     "tasks",
   },
   {"cells", "distribution", "mnist", "optdigits", "targets"},
-  {"digits", "given", "long_sum"},
+  {"digits", "fixed", "given", "long_sum"},
   {
     "checkpoint",
     "convolution",
