@@ -50,7 +50,6 @@ def get_config() -> ml_collections.ConfigDict:
   config.task.name = "sum"  # or product
   config.task.per_step = False  # True: the loss asks for a value every frame
   config.task.target = "raw"  # the loss's: or standard (mean 0, sd 1), log
-  config.task.decode = "mode"  # or mean: how a distribution becomes one number
 
   config.model = ml_collections.ConfigDict()
   config.model.core = "gru"  # or gru_keras1 (the post's), lstm, simple; or one

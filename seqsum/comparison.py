@@ -15,6 +15,7 @@ from seqsum.study_charts import Lines, by_variant, finished, tested
 from seqsum.writer import read_lines
 
 METRICS = ("loss", "mse", "mae", "exact_accuracy")
+SOME = ("mse_of_mean", "digit_accuracy")  # that some models have
 PARTS = ("by_length", "by_step", "by_target")  # of the test line
 NORMS = ("encoded_rms", "gradient_norm")
 
@@ -69,7 +70,8 @@ def collect(run: Run) -> dict[str, Any] | None:
     if summary["test"]["mse"] is not None:
       line["status"] = "finished"
     for split in ("test", "validation"):
-      line[split] = {name: summary[split][name] for name in METRICS}
+      names = (*METRICS, *(name for name in SOME if name in summary[split]))
+      line[split] = {name: summary[split][name] for name in names}
     line["best_step"] = summary["best_step"]
     line["sequences_per_second"] = summary["sequences_per_second"]
   last = summary or end
@@ -126,10 +128,13 @@ def write_table(question: str, lines: Lines, runs: int) -> str:
     lines: Of the runs that have come to their end.
     runs: How many there are in all.
   """
+  some = [
+    name for name in SOME if any(name in x["test"] for x in finished(lines))
+  ]
   rows = [
-    ["variant", "mse", "mae", "exactly right", "diverged", "parameters"]
-    + ["seconds"],
-    ["---"] + ["--:"] * 6,
+    ["variant", "mse", "mae", "exactly right", *map(_spell, some)]
+    + ["diverged", "parameters", "seconds"],
+    ["---"] + ["--:"] * (6 + len(some)),
   ]
   for name, group in by_variant(lines).items():
     exact = 100 * tested(group, "exact_accuracy")
@@ -140,6 +145,7 @@ def write_table(question: str, lines: Lines, runs: int) -> str:
         _cell(tested(group, "mse"), max),
         _cell(tested(group, "mae"), max),
         _cell(exact, min, "%"),
+        *(_some_cell(group, name) for name in some),
         f"{lost} of {len(group)}",
         " or ".join(f"{n:,}" for n in _unique(group, "parameters")),
         f"{np.mean([line['seconds'] for line in group]):,.0f}",
@@ -158,6 +164,18 @@ def write_table(question: str, lines: Lines, runs: int) -> str:
       "",
     ]
   )
+
+
+def _spell(name: str) -> str:
+  return name.replace("_accuracy", "s right").replace("_", " ")
+
+
+def _some_cell(group: Lines, name: str) -> str:
+  """The cell of a metric that some runs have."""
+  runs = [line for line in group if name in (line["test"] or {})]
+  if "accuracy" in name:
+    return _cell(100 * tested(runs, name), min, "%")
+  return _cell(tested(runs, name), max)
 
 
 def _unique(lines: Iterable[Mapping[str, Any]], key: str) -> list[Any]:

@@ -35,6 +35,7 @@ class Evaluation(NamedTuple):
     predictions: [N, T] float32 in digit units.
     losses: [N, T] float32.
     places: [N, 2] int, the batch and the row where a sequence was drawn.
+    means: [N, T] float32, of what is said if it is a distribution, or None.
     digits: [N, T] int32, what a given fold took the frames for, or None.
   """
 
@@ -44,6 +45,7 @@ class Evaluation(NamedTuple):
   predictions: np.ndarray
   losses: np.ndarray
   places: np.ndarray
+  means: np.ndarray | None = None
   digits: np.ndarray | None = None
 
   def final(self, values: np.ndarray) -> np.ndarray:
@@ -105,7 +107,11 @@ class Evaluator:
       predictions=gather("predictions"),
       losses=gather("losses"),
       places=np.concatenate(places),
-      digits=None if read[0].digits is None else gather("digits"),
+      **{
+        name: gather(name)
+        for name in ("means", "digits")
+        if getattr(read[0], name) is not None
+      },
     )
 
   def _rows(self, n: int) -> np.ndarray:
@@ -162,8 +168,9 @@ def measure(evaluation: Evaluation, per_step: bool) -> dict[str, float]:
   """The metrics of a validation line: loss, mse, mae, exact_accuracy.
 
   All but the loss are of the final predictions; so is the loss, unless a value
-  is asked for at every step. Where the fold is given also digit_accuracy, of
-  the digits that nobody labelled.
+  is asked for at every step. Of a distribution, which predicts its mode, also
+  the mse_of_mean; where the fold is given also digit_accuracy, of the digits
+  that nobody labelled.
   """
   real = np.arange(evaluation.losses.shape[1]) < evaluation.lengths[:, None]
   losses = (
@@ -173,10 +180,13 @@ def measure(evaluation: Evaluation, per_step: bool) -> dict[str, float]:
     evaluation.final(evaluation.predictions),
     evaluation.final(evaluation.targets),
   )
-  if evaluation.digits is None:
-    return metrics
-  right = (evaluation.digits == evaluation.labels)[real]
-  return metrics | {"digit_accuracy": float(right.mean())}
+  if evaluation.means is not None:
+    mean, target = map(evaluation.final, (evaluation.means, evaluation.targets))
+    metrics["mse_of_mean"] = _errors(mean, target)["mse"]
+  if evaluation.digits is not None:
+    right = (evaluation.digits == evaluation.labels)[real]
+    metrics["digit_accuracy"] = float(right.mean())
+  return metrics
 
 
 def break_down(evaluation: Evaluation) -> dict[str, dict[str, Any]]:

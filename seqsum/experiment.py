@@ -207,7 +207,6 @@ def _build_objective(
   shared = {
     "max_len": sampler.max_len,
     "per_step": config.task.per_step,
-    "decode": config.task.decode,
   }
   if isinstance(given, FoldCore):
     return build_fold_objective(

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,22 @@ from seqsum.targets import RAW, Transform, build_transform
 from seqsum.tasks import SUM, Task
 
 
+class Verdict(NamedTuple):
+  """What an objective says of whole sequences, at every step.
+
+  Attributes:
+    losses: [B, T] float32.
+    predictions: [B, T] float32 in digit units; nan where there is none.
+    means: [B, T] float32, where the outputs are a distribution: its mean. The
+      prediction is its mode, which is most often exact; the mean has the lowest
+      mse.
+  """
+
+  losses: Values
+  predictions: Values
+  means: Values | None = None
+
+
 @dataclasses.dataclass(frozen=True)
 class Objective:
   """A loss together with its decoder.
@@ -27,26 +44,29 @@ class Objective:
     outputs: K, how many numbers the head must give at each step.
     loss: `(outputs [..., K], targets [...]) -> [...]`, the loss of each value.
     predict: `outputs [..., K] -> [...]`, predictions in digit units.
+    mean: `outputs [..., K] -> [...]`, if the outputs are a distribution.
   """
 
   outputs: int
   loss: Callable[[Outputs, Values], Values]
   predict: Callable[[Outputs], Values]
+  mean: Callable[[Outputs], Values] | None = None
 
   def read(
     self, outputs: Outputs, targets: Values, lengths: Lengths
-  ) -> tuple[Values, Values]:
-    """Losses and predictions of whole sequences, at every step.
+  ) -> Verdict:
+    """Reads whole sequences.
 
     Args:
       outputs: [B, T, K].
       targets: [B, T].
       lengths: [B]; what is said of the padding means nothing.
-
-    Returns:
-      [B, T], [B, T]. Predictions are nan where the objective has none.
     """
-    return self.loss(outputs, targets), self.predict(outputs)
+    return Verdict(
+      self.loss(outputs, targets),
+      self.predict(outputs),
+      self.mean and self.mean(outputs),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,42 +79,31 @@ class FoldObjective:
 
   Attributes:
     core: The fold.
-    decode: 'mode' or 'mean', what of a distribution the prediction is.
   """
 
   core: FoldCore
-  decode: str = "mode"
 
   @property
   def outputs(self) -> int:
     """How many numbers the head must give at each step: the core's."""
     return self.core.inputs
 
-  def _classes(self, outputs: Outputs) -> Objective:
-    """Of [..., T, K] outputs: the K values depend on T."""
-    support = build_support(self.core.task, outputs.shape[-2])
-    return classification(support.values, self.decode)
-
-  def loss(self, outputs: Outputs, targets: Values) -> Values:
-    return self._classes(outputs).loss(outputs, targets)
-
-  def predict(self, outputs: Outputs) -> Values:
-    return self._classes(outputs).predict(outputs)
-
   def read(
     self, outputs: Outputs, targets: Values, lengths: Lengths
-  ) -> tuple[Values, Values]:
+  ) -> Verdict:
     time = targets.shape[1]
     if not self.core.is_whole(time):
-      return self.loss(outputs, targets), self.predict(outputs)
+      support = build_support(self.core.task, time)
+      return classification(support.values).read(outputs, targets, lengths)
     digits = long_sum.read(outputs, self.core.task.digits, lengths)
     loss = -long_sum.log_likelihood(digits, final(targets, lengths))
-    decode = {"mode": long_sum.modes, "mean": long_sum.means}[self.decode]
-    prediction = decode(jax.lax.stop_gradient(digits))
+    digits = jax.lax.stop_gradient(digits)
     is_last = jnp.arange(time)[None, :] == lengths[:, None] - 1
-    return (
-      jnp.where(is_last, loss[:, None], 0.0),
-      jnp.where(is_last, prediction[:, None], jnp.nan),
+    last = lambda values, others: jnp.where(is_last, values[:, None], others)
+    return Verdict(
+      last(loss, 0.0),
+      last(long_sum.modes(digits), jnp.nan),
+      last(long_sum.means(digits), jnp.nan),
     )
 
 
@@ -116,7 +125,7 @@ def regression(
   )
 
 
-def classification(values: np.ndarray, decode: str = "mode") -> Objective:
+def classification(values: np.ndarray) -> Objective:
   """One output for each value: the logarithm of its odds.
 
   The loss is the cross entropy between the softmax of the outputs and the
@@ -125,8 +134,6 @@ def classification(values: np.ndarray, decode: str = "mode") -> Objective:
 
   Args:
     values: [K] the values that a target can take, ascending.
-    decode: 'mode', or 'mean' to predict the mean of the softmax instead: a
-      lower mse, but seldomer exact.
   """
   values = np.unique(values.astype(np.float32))
   # The class of a target is that of the nearest value, so that how float32
@@ -139,18 +146,14 @@ def classification(values: np.ndarray, decode: str = "mode") -> Objective:
       outputs, classes
     )
 
-  def mode(outputs):
+  def predict(outputs):
     likeliest = jnp.asarray(values)[outputs.argmax(axis=-1)]
     return jnp.where(jnp.isnan(outputs).any(axis=-1), jnp.nan, likeliest)
 
   def mean(outputs):
     return jax.nn.softmax(outputs) @ jnp.asarray(values)
 
-  return Objective(
-    len(values),
-    loss,
-    choose("config.task.decode", decode, {"mode": mode, "mean": mean}),
-  )
+  return Objective(len(values), loss, predict, mean)
 
 
 REGRESSIONS = {
@@ -173,7 +176,6 @@ def build_objective(
   max_len: int = 4,
   min_len: int = 1,
   per_step: bool = False,
-  decode: str = "mode",
 ) -> Objective:
   """The objective of that name.
 
@@ -183,7 +185,6 @@ def build_objective(
     task: What makes the targets.
     max_len, min_len: Of sequences whose final value is asked for.
     per_step: Whether the value at every step is asked for.
-    decode: How 'cross_entropy' predicts, see `classification`.
 
   Raises:
     InputError: A name is not known, or the two do not go together.
@@ -199,7 +200,7 @@ def build_objective(
     "config.loss='cross_entropy' has classes, take 'raw'",
   )
   # From one digit on: sequences may grow, and every step is read for `by_step`.
-  return classification(task.reachable(max_len), decode)
+  return classification(task.reachable(max_len))
 
 
 def build_fold_objective(
@@ -209,7 +210,6 @@ def build_fold_objective(
   *,
   max_len: int,
   per_step: bool = False,
-  decode: str = "mode",
 ) -> FoldObjective:
   """The objective of the core 'fold'; arguments as for `build_objective`.
 
@@ -221,7 +221,6 @@ def build_fold_objective(
     loss == "cross_entropy", "config.loss", loss, f"{needs} 'cross_entropy'"
   )
   require(target == "raw", "config.task.target", target, f"{needs} 'raw'")
-  choose("config.task.decode", decode, dict.fromkeys(("mode", "mean")))
   require(
     not (per_step and core.is_whole(max_len)),
     "config.task.per_step",
@@ -229,4 +228,4 @@ def build_fold_objective(
     f"of sums of {max_len} frames the core 'fold' says the last alone",
   )
   build_support(core.task, max_len)
-  return FoldObjective(core, decode)
+  return FoldObjective(core)

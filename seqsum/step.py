@@ -32,6 +32,7 @@ class Readings(struct.PyTreeNode):
     targets: [B, T] float32.
     predictions: [B, T] float32 in digit units.
     losses: [B, T] float32, the loss of the value at each step.
+    means: [B, T] float32, see `losses.Verdict`; or None.
     digits: [B, T] int32, the digit that a given fold took each frame for; None
       if the fold is not given.
   """
@@ -41,6 +42,7 @@ class Readings(struct.PyTreeNode):
   targets: Values
   predictions: Values
   losses: Values
+  means: Values | None = None
   digits: jax.Array | None = None
 
 
@@ -85,10 +87,9 @@ def _gradients(
 
   def share_of_loss(params):
     outputs, aside = recipe.model.read(params, batch.frames, rows, recipe.norms)
-    losses, predictions = recipe.objective.read(
-      outputs, batch.targets, batch.lengths
-    )
-    return jnp.where(asked, losses, 0).sum() / values, (predictions, aside)
+    verdict = recipe.objective.read(outputs, batch.targets, batch.lengths)
+    loss = jnp.where(asked, verdict.losses, 0).sum() / values
+    return loss, (verdict.predictions, aside)
 
   grad = jax.value_and_grad(share_of_loss, has_aux=True)
   (loss, (predictions, aside)), grads = grad(params)
@@ -241,15 +242,14 @@ def eval_step(
   outputs, aside = recipe.model.read(
     params, batch.frames, rows, given is not None
   )
-  losses, predictions = recipe.objective.read(
-    outputs, batch.targets, batch.lengths
-  )
+  verdict = recipe.objective.read(outputs, batch.targets, batch.lengths)
   readings = Readings(
     lengths=batch.lengths,
     labels=batch.labels,
     targets=batch.targets,
-    predictions=predictions,
-    losses=losses,
+    predictions=verdict.predictions,
+    losses=verdict.losses,
+    means=verdict.means,
     digits=given and given.digits(aside["inputs"]),
   )
   if axis_name is None:

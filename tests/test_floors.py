@@ -34,7 +34,7 @@ FLOORS = (
     "sequences",
     "writer",
   },
-  {"charts", "command", "model", "study_charts"},
+  {"charts", "command", "flow", "model", "study_charts"},
   {"question_charts", "recipe", "report"},
   {"step"},
   {"parallel"},
