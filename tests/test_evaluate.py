@@ -67,13 +67,8 @@ def test_steps_of_which_nothing_was_said_are_left_out(reading):
   parts = evaluate.break_down(reading._replace(predictions=predictions))
   assert [x["count"] for x in parts["by_step"].values()] == [1, 1, 1]
   lost = reading._replace(predictions=np.full_like(predictions, np.nan))
-  assert [
-    x["count"] for x in evaluate.break_down(lost)["by_step"].values()
-  ] == [
-    3,
-    2,
-    1,
-  ]
+  by_step = evaluate.break_down(lost)["by_step"]
+  assert [x["count"] for x in by_step.values()] == [3, 2, 1]
 
 
 def test_break_down_by_hand(reading):

@@ -60,9 +60,9 @@ def test_final_reads_the_last_real_step():
 
 def test_products_beyond_float32_are_exact_to_a_millionth():
   y = np.float32(9.0**20)
-  found = metrics.is_exact(
+  found = is_exact(
     np.array([y * np.float32(1 + 3e-7), y * np.float32(1 + 1e-5)]), y
   )
   np.testing.assert_array_equal(found, [True, False])
-  found = metrics.is_exact(np.array([9216.4, 9216.6]), np.float32(9216))
+  found = is_exact(np.array([9216.4, 9216.6]), np.float32(9216))
   np.testing.assert_array_equal(found, [True, False])
