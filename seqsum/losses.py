@@ -88,6 +88,12 @@ class FoldObjective:
     """How many numbers the head must give at each step: the core's."""
     return self.core.inputs
 
+  def predict(self, outputs: Outputs) -> Values:
+    """Predictions [B, T] of sequences without padding."""
+    batch, time = outputs.shape[:2]
+    nothing = jnp.zeros((batch, time))
+    return self.read(outputs, nothing, jnp.full(batch, time)).predictions
+
   def read(
     self, outputs: Outputs, targets: Values, lengths: Lengths
   ) -> Verdict:
