@@ -40,7 +40,11 @@ def get_config() -> ml_collections.ConfigDict:
   config.sequence.max_len = 4
   config.sequence.packed = True  # equal shares of every length: no blanks
   config.sequence.shift = 1  # pixels that training frames move at most; post: 0
+  config.sequence.turn = 0.0  # degrees that they turn at most
+  config.sequence.scale = 0.0  # share that they grow or shrink at most
   config.sequence.grow = 0.0  # share of training in which they grow from 1
+  config.sequence.fixed = 0  # sequences to train on; 0: fresh ones without end
+  config.sequence.digits = tuple(range(10))  # that frames show
 
   config.task = ml_collections.ConfigDict()
   config.task.name = "sum"  # or product
@@ -48,7 +52,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.task.target = "raw"  # the loss's: or standard (mean 0, sd 1), log
 
   config.model = ml_collections.ConfigDict()
-  config.model.core = "gru"  # or gru_keras1 (the post's), lstm, simple
+  config.model.core = "gru"  # or gru_keras1 (the post's), lstm, simple; or one
+  # that is given the fold: fold (loss: cross_entropy), additive
   config.model.cell_activation = "tanh"  # or relu, gelu, sigmoid
   config.model.recurrence = "fused"  # or flax: plain, slower, the same values
   config.model.remat = 0  # frames encoded at a time, and again for gradients
@@ -59,7 +64,9 @@ def get_config() -> ml_collections.ConfigDict:
   config.model.conv.kernels = (4, 3)  # pixels a side
   config.model.conv.strides = (1, 1)  # pixels
   config.model.conv.pool = (1, 1)  # places a side, maximum taken; 1: none
-  config.model.gru = (200, 100)  # width of each layer; (): no recurrence
+  config.model.dense = ()  # width of each layer between the two
+  config.model.gru = (200, 100)  # width of each layer; (): no recurrence. Cores
+  # that are given the fold have none
   config.model.dtype = "float32"  # of the computation, or bfloat16
 
   config.optimizer = ml_collections.ConfigDict()
@@ -68,6 +75,9 @@ def get_config() -> ml_collections.ConfigDict:
   config.optimizer.decay = 0.9  # of RMSProp's mean square
   config.optimizer.clip_norm = 0.0  # of the whole gradient; 0.0: no clipping
   config.optimizer.schedule = "cosine"  # or constant, as in the post
+  config.optimizer.warmup = 0.0  # share of training in which the rate rises
+  config.optimizer.average = 0.0  # decay of the parameters' moving average,
+  # which is then what is evaluated; 0.0: the parameters themselves
 
   config.checkpoint = ml_collections.ConfigDict()
   config.checkpoint.every_steps = 1_000  # and at the end of every epoch

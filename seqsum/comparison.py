@@ -16,6 +16,7 @@ from seqsum.study_charts import Lines, by_variant, finished, tested
 from seqsum.writer import read_lines
 
 METRICS = ("loss", "mse", "mae", "exact_accuracy")
+SOME = ("mse_of_mean", "digit_accuracy")  # that some models have
 PARTS = ("by_length", "by_step", "by_target")  # of the test line
 NORMS = ("encoded_rms", "gradient_norm")
 RATES = "rates.json"  # sequences a second of each variant, measured by turns
@@ -73,7 +74,8 @@ def collect(run: Run) -> dict[str, Any] | None:
       line["status"] = "finished"
     for split in ("test", "validation"):
       measured = summary[split] or {}
-      line[split] = {name: measured.get(name) for name in METRICS}
+      names = (*METRICS, *(name for name in SOME if name in measured))
+      line[split] = {name: measured.get(name) for name in names}
     line["best_step"] = summary["best_step"]
     for name in ("sequences_per_second", "guess_the_mean_mse"):
       line[name] = summary[name]
@@ -141,9 +143,12 @@ def write_table(question: str, lines: Lines, runs: int) -> str:
     lines: Of the runs that have come to their end.
     runs: How many there are in all.
   """
+  some = [
+    name for name in SOME if any(name in x["test"] for x in finished(lines))
+  ]
   titles = (
-    *("variant", "mse", "mae", "exactly right", "diverged", "parameters"),
-    *("seconds", "sequences/s"),
+    *("variant", "mse", "mae", "exactly right", *map(_spell, some)),
+    *("diverged", "parameters", "seconds", "sequences/s"),
   )
   rows = []
   for name, group in by_variant(lines).items():
@@ -155,6 +160,7 @@ def write_table(question: str, lines: Lines, runs: int) -> str:
         _cell(tested(group, "mse"), max),
         _cell(tested(group, "mae"), max),
         _cell(exact, min, "%"),
+        *(_some_cell(group, name) for name in some),
         f"{lost} of {len(group)}",
         " or ".join(f"{n:,}" for n in _unique(group, "parameters")),
         f"{np.mean([line['seconds'] for line in group]):,.0f}",
@@ -174,6 +180,18 @@ def write_table(question: str, lines: Lines, runs: int) -> str:
       "",
     ]
   )
+
+
+def _spell(name: str) -> str:
+  return name.replace("_accuracy", "s right").replace("_", " ")
+
+
+def _some_cell(group: Lines, name: str) -> str:
+  """The cell of a metric that some runs have."""
+  runs = [line for line in group if name in (line["test"] or {})]
+  if "accuracy" in name:
+    return _cell(100 * tested(runs, name), min, "%")
+  return _cell(tested(runs, name), max)
 
 
 def _unique(lines: Iterable[Mapping[str, Any]], key: str) -> list[Any]:

@@ -9,6 +9,7 @@ import difflib
 import importlib.util
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,6 +59,16 @@ class Digits:
   def __post_init__(self):
     arrays = (*self.train, *self.validation, *self.test)
     object.__setattr__(self, "sha256", array_cache.digest(arrays))
+
+  def only(self, digits: Sequence[int]) -> "Digits":
+    """The images that show one of some digits."""
+    if set(digits) == set(range(CLASSES)):
+      return self
+    splits = [
+      Split(*(x[np.isin(split.labels, digits)] for x in split))
+      for split in (self.train, self.validation, self.test)
+    ]
+    return Digits(self.name, *splits)
 
 
 def load(

@@ -19,6 +19,7 @@ from jax.sharding import Mesh
 from seqsum.metrics import is_exact
 from seqsum.parallel import compile_step
 from seqsum.recipe import Recipe, batch_key
+from seqsum.sequences import STILL
 from seqsum.step import Readings, eval_step
 
 SEED = 0  # of the held-out sequences, whatever the seed of a run
@@ -34,6 +35,8 @@ class Evaluation(NamedTuple):
     predictions: [N, T] float32 in digit units.
     losses: [N, T] float32.
     places: [N, 2] int, the batch and the row where a sequence was drawn.
+    means: [N, T] float32, of what is said if it is a distribution, or None.
+    digits: [N, T] int32, what a given fold took the frames for, or None.
   """
 
   lengths: np.ndarray
@@ -42,6 +45,8 @@ class Evaluation(NamedTuple):
   predictions: np.ndarray
   losses: np.ndarray
   places: np.ndarray
+  means: np.ndarray | None = None
+  digits: np.ndarray | None = None
 
   def final(self, values: np.ndarray) -> np.ndarray:
     """[N, T] -> [N], the value at each sequence's last real step."""
@@ -102,6 +107,11 @@ class Evaluator:
       predictions=gather("predictions"),
       losses=gather("losses"),
       places=np.concatenate(places),
+      **{
+        name: gather(name)
+        for name in ("means", "digits")
+        if getattr(read[0], name) is not None
+      },
     )
 
   def _rows(self, n: int) -> np.ndarray:
@@ -135,7 +145,9 @@ def make_evaluator(
   batch_size: int,
 ) -> Evaluator:
   """An evaluator; nothing is compiled before it is called."""
-  sampler = dataclasses.replace(recipe.sampler, batch_size=batch_size, shift=0)
+  sampler = dataclasses.replace(
+    recipe.sampler, batch_size=batch_size, moves=STILL, fixed=0
+  )
   recipe = dataclasses.replace(recipe, sampler=sampler)
   return Evaluator(
     step=compile_step(eval_step, mesh, recipe=recipe, donate=False),
@@ -156,23 +168,33 @@ def measure(evaluation: Evaluation, per_step: bool) -> dict[str, float]:
   """The metrics of a validation line: loss, mse, mae, exact_accuracy.
 
   All but the loss are of the final predictions; so is the loss, unless a value
-  is asked for at every step.
+  is asked for at every step. Of a distribution, which predicts its mode, also
+  the mse_of_mean; where the fold is given also digit_accuracy, of the digits
+  that nobody labelled.
   """
   real = np.arange(evaluation.losses.shape[1]) < evaluation.lengths[:, None]
   losses = (
     evaluation.losses[real] if per_step else evaluation.final(evaluation.losses)
   )
-  return {"loss": float(losses.mean(dtype=np.float64))} | _errors(
+  metrics = {"loss": float(losses.mean(dtype=np.float64))} | _errors(
     evaluation.final(evaluation.predictions),
     evaluation.final(evaluation.targets),
   )
+  if evaluation.means is not None:
+    mean, target = map(evaluation.final, (evaluation.means, evaluation.targets))
+    metrics["mse_of_mean"] = _errors(mean, target)["mse"]
+  if evaluation.digits is not None:
+    right = (evaluation.digits == evaluation.labels)[real]
+    metrics["digit_accuracy"] = float(right.mean())
+  return metrics
 
 
 def break_down(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
   """What a test line adds: the metrics by length, by target and by step.
 
   `by_step` compares the prediction at each real step with the target there,
-  whether the loss asked for it or not.
+  whether the loss asked for it or not; steps of which nothing was said, as by
+  the fold of a long sum, are left out.
   """
   prediction = evaluation.final(evaluation.predictions)
   target = evaluation.final(evaluation.targets)
@@ -185,8 +207,9 @@ def break_down(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
     }
 
   by_step = {}
+  unsaid = np.isnan(evaluation.predictions) & ~np.isnan(prediction)[:, None]
   for t in range(evaluation.targets.shape[1]):
-    real = evaluation.lengths > t
+    real = (evaluation.lengths > t) & ~unsaid[:, t]
     if real.any():
       by_step[str(t + 1)] = _errors(
         evaluation.predictions[real, t], evaluation.targets[real, t]

@@ -11,9 +11,16 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from seqsum.cores import CORES
+from seqsum.augment import Moves
+from seqsum.cores import CORES, GRU
 from seqsum.errors import choose, require
-from seqsum.losses import build_objective
+from seqsum.given import GIVEN, FoldCore, Given
+from seqsum.losses import (
+  FoldObjective,
+  Objective,
+  build_fold_objective,
+  build_objective,
+)
 from seqsum.model import (
   ACTIVATIONS,
   DTYPES,
@@ -24,7 +31,7 @@ from seqsum.model import (
 from seqsum.optimizers import build_optimizer
 from seqsum.recipe import Recipe
 from seqsum.sequences import Sampler
-from seqsum.tasks import build_task
+from seqsum.tasks import Task, build_task
 
 MOST = np.iinfo(np.int32).max  # what a step's number can be on a device
 
@@ -130,8 +137,22 @@ def build_schedule(config: ConfigDict) -> Schedule:
   return schedule
 
 
-def build_model(config: ConfigDict, outputs: int) -> SequenceModel:
-  """The model that `config.model` describes, with K = `outputs`."""
+def build_given(config: ConfigDict, task: Task) -> Given | None:
+  """The given fold that `config.model.core` names, if it is one."""
+  make = choose("config.model.core", config.model.core, CORES | GIVEN)
+  return make(task) if config.model.core in GIVEN else None
+
+
+def build_model(
+  config: ConfigDict, outputs: int, given: Given | None
+) -> SequenceModel:
+  """The model that `config.model` describes.
+
+  Args:
+    config: A whole one.
+    outputs: Of the head.
+    given: The fold, if it is given.
+  """
   conv = config.model.conv
   layers = {
     "conv.features": conv.features,
@@ -139,10 +160,11 @@ def build_model(config: ConfigDict, outputs: int) -> SequenceModel:
     "conv.strides": conv.strides,
     "conv.pool": conv.pool,
     "gru": config.model.gru,
+    "dense": config.model.dense,
   }
   for field, numbers in layers.items():
     require(
-      (len(numbers) > 0 or field == "gru")
+      (len(numbers) > 0 or field in ("gru", "dense"))
       and all(type(n) is int and n > 0 for n in numbers),
       f"config.model.{field}",
       tuple(numbers),
@@ -180,20 +202,49 @@ def build_model(config: ConfigDict, outputs: int) -> SequenceModel:
       kernels=tuple(conv.kernels),
       strides=tuple(conv.strides),
       pools=tuple(conv.pool),
+      dense=tuple(config.model.dense),
       activation=choose(
         "config.model.activation", config.model.activation, ACTIVATIONS
       ),
     ),
-    core=choose("config.model.core", config.model.core, CORES),
+    core=CORES.get(config.model.core, GRU),
     cell_activation=choose(
       "config.model.cell_activation", config.model.cell_activation, ACTIVATIONS
     ),
-    widths=tuple(config.model.gru),
+    widths=() if given else tuple(config.model.gru),
     outputs=outputs,
+    given=given,
     input_max=input_max,
     fused=fused,
     remat=remat,
     dtype=choose("config.model.dtype", config.model.dtype, DTYPES),
+  )
+
+
+def _build_objective(
+  config: ConfigDict, sampler: Sampler, given: Given | None
+) -> Objective | FoldObjective:
+  shared = {
+    "max_len": sampler.max_len,
+    "per_step": config.task.per_step,
+  }
+  if isinstance(given, FoldCore):
+    return build_fold_objective(
+      given, config.loss, config.task.target, **shared
+    )
+  require(
+    given is None or config.loss != "cross_entropy",
+    "config.loss",
+    config.loss,
+    f"config.model.core={config.model.core!r} says one number, take 'mse' or "
+    "another regression",
+  )
+  return build_objective(
+    config.loss,
+    config.task.target,
+    task=sampler.task,
+    min_len=sampler.min_len,
+    **shared,
   )
 
 
@@ -216,25 +267,29 @@ def build_recipe(config: ConfigDict) -> Recipe:
     grow,
     "must be a share of training, in 0..1",
   )
+  average = config.optimizer.average
+  require(
+    0 <= average < 1,
+    "config.optimizer.average",
+    average,
+    "must be at least 0 and below 1, such as 0.999",
+  )
   sampler = Sampler(
-    task=build_task(config.task.name),
+    task=build_task(config.task.name, tuple(config.sequence.digits)),
     batch_size=config.batch_size,
     min_len=config.sequence.min_len,
     max_len=config.sequence.max_len,
     packed=config.sequence.packed,
-    shift=config.sequence.shift,
+    moves=Moves(
+      config.sequence.shift, config.sequence.turn, config.sequence.scale
+    ),
     growth=round(grow * steps),
+    fixed=config.sequence.fixed,
   )
-  objective = build_objective(
-    config.loss,
-    config.task.target,
-    task=sampler.task,
-    max_len=sampler.max_len,
-    min_len=sampler.min_len,
-    per_step=config.task.per_step,
-  )
+  given = build_given(config, sampler.task)
+  objective = _build_objective(config, sampler, given)
   return Recipe(
-    model=build_model(config, objective.outputs),
+    model=build_model(config, objective.outputs, given),
     objective=objective,
     optimizer=build_optimizer(
       config.optimizer.name,
@@ -243,10 +298,12 @@ def build_recipe(config: ConfigDict) -> Recipe:
       config.optimizer.schedule,
       steps,
       config.optimizer.clip_norm,
+      config.optimizer.warmup,
     ),
     sampler=sampler,
     per_step=config.task.per_step,
     accumulate=config.accumulate,
     norms=config.norms,
     skip_nonfinite=config.on_nonfinite == "skip",
+    average=config.optimizer.average,
   )

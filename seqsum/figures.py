@@ -103,7 +103,7 @@ def sequences(
     first = max(0, length - MOST_FRAMES)
     right = left + (length - first) * width
     axes.imshow(
-      _ink(np.concatenate(strip[first:length], axis=1)),
+      ink(np.concatenate(strip[first:length], axis=1)),
       extent=(left, right, top + height, top),
       interpolation="nearest",
     )
@@ -128,7 +128,7 @@ def sequences(
   axes.set(xlim=(0, across), ylim=(tall, 0))
 
 
-def _ink(image: np.ndarray) -> np.ndarray:
+def ink(image: np.ndarray) -> np.ndarray:
   """[H, W, C] uint8 -> [H, W, 3] float in 0..1, on white paper."""
   if image.shape[-1] == 3:
     return image / 255

@@ -3,16 +3,37 @@
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from seqsum import long_sum
+from seqsum.distribution import build_support
 from seqsum.errors import choose, require
-from seqsum.shapes import Outputs, Values
+from seqsum.given import FoldCore
+from seqsum.metrics import final
+from seqsum.shapes import Lengths, Outputs, Values
 from seqsum.targets import RAW, Transform, build_transform
 from seqsum.tasks import SUM, Task
+
+
+class Verdict(NamedTuple):
+  """What an objective says of whole sequences, at every step.
+
+  Attributes:
+    losses: [B, T] float32.
+    predictions: [B, T] float32 in digit units; nan where there is none.
+    means: [B, T] float32, where the outputs are a distribution: its mean. The
+      prediction is its mode, which is most often exact; the mean has the lowest
+      mse.
+  """
+
+  losses: Values
+  predictions: Values
+  means: Values | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +44,73 @@ class Objective:
     outputs: K, how many numbers the head must give at each step.
     loss: `(outputs [..., K], targets [...]) -> [...]`, the loss of each value.
     predict: `outputs [..., K] -> [...]`, predictions in digit units.
+    mean: `outputs [..., K] -> [...]`, if the outputs are a distribution.
   """
 
   outputs: int
   loss: Callable[[Outputs, Values], Values]
   predict: Callable[[Outputs], Values]
+  mean: Callable[[Outputs], Values] | None = None
+
+  def read(
+    self, outputs: Outputs, targets: Values, lengths: Lengths
+  ) -> Verdict:
+    """Reads whole sequences.
+
+    Args:
+      outputs: [B, T, K].
+      targets: [B, T].
+      lengths: [B]; what is said of the padding means nothing.
+    """
+    return Verdict(
+      self.loss(outputs, targets),
+      self.predict(outputs),
+      self.mean and self.mean(outputs),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class FoldObjective:
+  """As `Objective`, of the distribution that a given fold says.
+
+  The loss is the negative logarithm of the target's probability, in nats. Of
+  long sums only the last step has a loss and a prediction: the outputs are
+  those of the frames, and are folded here (`long_sum.py`).
+
+  Attributes:
+    core: The fold.
+  """
+
+  core: FoldCore
+
+  @property
+  def outputs(self) -> int:
+    """How many numbers the head must give at each step: the core's."""
+    return self.core.inputs
+
+  def predict(self, outputs: Outputs) -> Values:
+    """Predictions [B, T] of sequences without padding."""
+    batch, time = outputs.shape[:2]
+    nothing = jnp.zeros((batch, time))
+    return self.read(outputs, nothing, jnp.full(batch, time)).predictions
+
+  def read(
+    self, outputs: Outputs, targets: Values, lengths: Lengths
+  ) -> Verdict:
+    time = targets.shape[1]
+    if not self.core.is_whole(time):
+      support = build_support(self.core.task, time)
+      return classification(support.values).read(outputs, targets, lengths)
+    digits = long_sum.read(outputs, self.core.task.digits, lengths)
+    loss = -long_sum.log_likelihood(digits, final(targets, lengths))
+    digits = jax.lax.stop_gradient(digits)
+    is_last = jnp.arange(time)[None, :] == lengths[:, None] - 1
+    last = lambda values, others: jnp.where(is_last, values[:, None], others)
+    return Verdict(
+      last(loss, 0.0),
+      last(long_sum.modes(digits), jnp.nan),
+      last(long_sum.means(digits), jnp.nan),
+    )
 
 
 def regression(
@@ -73,7 +156,10 @@ def classification(values: np.ndarray) -> Objective:
     likeliest = jnp.asarray(values)[outputs.argmax(axis=-1)]
     return jnp.where(jnp.isnan(outputs).any(axis=-1), jnp.nan, likeliest)
 
-  return Objective(len(values), loss, predict)
+  def mean(outputs):
+    return jax.nn.softmax(outputs) @ jnp.asarray(values)
+
+  return Objective(len(values), loss, predict, mean)
 
 
 REGRESSIONS = {
@@ -121,3 +207,31 @@ def build_objective(
   )
   # From one digit on: sequences may grow, and every step is read for `by_step`.
   return classification(task.reachable(max_len))
+
+
+def build_fold_objective(
+  core: FoldCore,
+  loss: str,
+  target: str,
+  *,
+  max_len: int,
+  per_step: bool = False,
+) -> FoldObjective:
+  """The objective of the core 'fold'; arguments as for `build_objective`.
+
+  Raises:
+    InputError: The core says a distribution, which they do not fit.
+  """
+  needs = "config.model.core='fold' says a distribution, take"
+  require(
+    loss == "cross_entropy", "config.loss", loss, f"{needs} 'cross_entropy'"
+  )
+  require(target == "raw", "config.task.target", target, f"{needs} 'raw'")
+  require(
+    not (per_step and core.is_whole(max_len)),
+    "config.task.per_step",
+    per_step,
+    f"of sums of {max_len} frames the core 'fold' says the last alone",
+  )
+  build_support(core.task, max_len)
+  return FoldObjective(core)

@@ -1,10 +1,12 @@
 """Frames in, one reading at every step out.
 
 A convolutional encoder, shared over time, reads each frame; a stack of
-recurrent layers reads the encoded frames; a dense head reads their state.
+recurrent layers reads the encoded frames; a dense head reads their state. Where
+the fold is given (`given.py`), it reads what the head says.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 
 import flax.linen as nn
 import jax
@@ -17,9 +19,10 @@ from seqsum.cells import Gates, PackedCell, kernel_init, recurrent_init
 from seqsum.convolution import Conv
 from seqsum.cores import GRU, Core
 from seqsum.errors import require
+from seqsum.given import Given, GivenCell
 from seqsum.packing import Rows
 from seqsum.pooling import max_pool
-from seqsum.shapes import Frames, Outputs, Packed, Values
+from seqsum.shapes import Frames, Outputs, Packed
 
 ACTIVATIONS = {
   "tanh": nn.tanh,
@@ -35,13 +38,16 @@ ASIDE = "intermediates"  # Flax's collection of what a model says on request
 class ConvEncoder(nn.Module):
   """Valid convolutions, each with an activation and max pooling, flattened.
 
+  Then dense layers, if any, each with the same activation.
+
   Attributes:
     features: Filters of each layer.
     kernels: Side of each layer's square filters, in pixels.
     strides: Pixels from one place of a filter to the next.
     pools: Side of the squares of each layer's max pooling, in places of the
       filter; 1 for none.
-    activation: What follows each convolution.
+    dense: Features of each dense layer.
+    activation: What follows each layer.
     plain: Use Flax's own convolutions and pooling.
     dtype: Of the computation.
   """
@@ -50,6 +56,7 @@ class ConvEncoder(nn.Module):
   kernels: tuple[int, ...] = (4, 3)
   strides: tuple[int, ...] = (1, 1)
   pools: tuple[int, ...] = (1, 1)
+  dense: tuple[int, ...] = ()
   activation: Callable[[jax.Array], jax.Array] = nn.tanh
   plain: bool = False
   dtype: DTypeLike = jnp.float32
@@ -93,7 +100,13 @@ class ConvEncoder(nn.Module):
         x = nn.max_pool(x, (pool, pool), (pool, pool))
       elif pool > 1:
         x = max_pool(x, pool)
-    return x.reshape(x.shape[0], -1)
+    x = x.reshape(x.shape[0], -1)
+    for i, n in enumerate(self.dense):
+      dense = nn.Dense(
+        n, kernel_init=kernel_init, dtype=self.dtype, name=f"dense_{i}"
+      )
+      x = self.activation(dense(x))
+    return x
 
 
 class SequenceModel(nn.Module):
@@ -109,7 +122,8 @@ class SequenceModel(nn.Module):
     cell_activation: What makes its new content.
     widths: Features of each recurrent layer; of none, the head reads each frame
       by itself.
-    outputs: K, numbers that the head gives at each step.
+    outputs: How many numbers the head gives at each step.
+    given: What reads those numbers; None: they are the model's outputs.
     input_max: What full ink enters the encoder as; no ink is 0.
     fused: Which of the two recurrences.
     remat: Encode so many frames at a time and keep nothing of it but what the
@@ -123,6 +137,7 @@ class SequenceModel(nn.Module):
   cell_activation: Callable[[jax.Array], jax.Array] = nn.tanh
   widths: tuple[int, ...] = (200, 100)
   outputs: int = 1
+  given: Given | None = None
   input_max: float = 1.0
   fused: bool = True
   remat: int = 0
@@ -137,7 +152,8 @@ class SequenceModel(nn.Module):
       rows: How many leading rows may be alive at each step; all, if None.
 
     Returns:
-      [B, T, K] float32. Values in the padding mean nothing.
+      [B, T, K] float32. Values in the padding mean nothing. Where the given
+      fold leaves it to the objective (`Given.is_whole`), what it would read.
     """
     batch, time = frames.shape[:2]
     head = nn.Dense(self.outputs, kernel_init=kernel_init, name="head")
@@ -156,7 +172,14 @@ class SequenceModel(nn.Module):
         self.sow(ASIDE, "squares", packing.unpack(squares, rows, batch))
       for i, layer in enumerate(layers):
         x = layer(layer.project(x) if i else x, rows)
-      return packing.unpack(head(x.astype(jnp.float32)), rows, batch)
+      x = head(x.astype(jnp.float32))
+      if self.given is not None:
+        x = self.given.read(x)
+        self.sow(ASIDE, "inputs", packing.unpack(x, rows, batch))
+        if not self.given.is_whole(time):
+          step = functools.partial(self.given.step, time)
+          x = packing.scan(step, self.given.start(rows[0], time), x, rows)
+      return packing.unpack(x, rows, batch)
     # The name of a module lifted by nn.vmap is that of its parameters.
     over_time = nn.vmap(
       lambda encoder, images: encoder(images),
@@ -179,20 +202,29 @@ class SequenceModel(nn.Module):
         name=f"{self.core.name}_{i}",  # nn.RNN files parameters under it
       )
       x = nn.RNN(cell)(x)  # [B, T, width]
-    return head(x.astype(jnp.float32))
+    x = head(x.astype(jnp.float32))
+    if self.given is not None:
+      x = self.given.read(x)
+      self.sow(ASIDE, "inputs", x)
+      if not self.given.is_whole(time):
+        x = nn.RNN(GivenCell(self.given, time))(x)  # [B, T, K]
+    return x
 
   @nn.nowrap
   def read(
     self, params: Params, frames: Frames, rows: Rows, measured: bool
-  ) -> tuple[Outputs, Values | None]:
-    """`apply`; and if measured, [B, T] the mean square of the F features.
+  ) -> tuple[Outputs, Mapping[str, jax.Array]]:
+    """`apply`; and if measured, what there is to see on the way.
 
-    The features are what the encoder gives to the first recurrent layer.
+    Returns:
+      The outputs. By name, "squares": [B, T] the mean squares of the F features
+      that the encoder gives to the first recurrent layer; with a given fold,
+      "inputs": [B, T, inputs] what it reads.
     """
     if not measured:
-      return self.apply(params, frames, rows), None
+      return self.apply(params, frames, rows), {}
     outputs, aside = self.apply(params, frames, rows, mutable=[ASIDE])
-    return outputs, aside[ASIDE]["squares"][0]
+    return outputs, {name: seen for name, (seen,) in aside[ASIDE].items()}
 
   @property
   def _is_asked(self) -> bool:

@@ -28,6 +28,7 @@ def build_optimizer(
   schedule: str = "constant",
   steps: int = 1,
   clip_norm: float = 0.0,
+  warmup: float = 0.0,
 ) -> optax.GradientTransformation:
   """An optimizer.
 
@@ -40,6 +41,8 @@ def build_optimizer(
     steps: How many steps the schedule lasts.
     clip_norm: Gradients whose global norm is larger are scaled down to it
       (Pascanu et al. 2013) before anything else; 0 for none.
+    warmup: In which share of the steps, 0..1 (1 excluded), the rate rises from
+      0 along a line (Goyal et al. 2017); the schedule has the rest.
 
   Raises:
     InputError: A name is not known or a number is out of its range.
@@ -62,9 +65,22 @@ def build_optimizer(
     clip_norm,
     "must be a positive number, or 0 for none",
   )
-  rate = choose("config.optimizer.schedule", schedule, SCHEDULES)
+  require(
+    0 <= warmup < 1,
+    "config.optimizer.warmup",
+    warmup,
+    "must be a share of training, at least 0 and below 1",
+  )
+  build_rate = choose("config.optimizer.schedule", schedule, SCHEDULES)
   make = choose("config.optimizer.name", name, OPTIMIZERS)
-  optimizer = make(rate(learning_rate, steps), decay)
+  rise = round(warmup * steps)
+  rate = build_rate(learning_rate, max(1, steps - rise))
+  if rise:
+    # The first step, number 0, moves already.
+    line = optax.linear_schedule(learning_rate / rise, learning_rate, rise - 1)
+    rest = rate if callable(rate) else optax.constant_schedule(rate)
+    rate = optax.join_schedules([line, rest], [rise])
+  optimizer = make(rate, decay)
   if not clip_norm:
     return optimizer
   return optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)

@@ -199,7 +199,8 @@ def lengths(figure: Any, lines: Lines) -> None:
   below.set(xlabel="frames in the sequence", ylabel="mean absolute error")
   scale(below.yaxis, "log")
   below.set_xscale("log")
-  ticks = [1, 2, 4, 10, 20, 50, 100]
+  longest = max(x, default=1) if finished(lines) else 1
+  ticks = [t for t in (1, 2, 4, 10, 20, 50, 100, 300, 1000) if t <= longest]
   below.set_xticks(ticks, list(map(str, ticks)))
   below.minorticks_off()
 

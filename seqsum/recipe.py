@@ -11,14 +11,14 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from seqsum.losses import Objective
+from seqsum.losses import FoldObjective, Objective
 from seqsum.model import SequenceModel
 from seqsum.sequences import Sampler
 from seqsum.shapes import Key, Scalar
 
 # Streams of random numbers. Batch n of a stream is a function of
 # fold_in(fold_in(key, stream), n) and of nothing else.
-INIT, TRAIN, VALIDATION, TEST = range(4)
+INIT, TRAIN, VALIDATION, TEST, FIXED = range(5)
 
 
 class TrainState(struct.PyTreeNode):
@@ -28,11 +28,18 @@ class TrainState(struct.PyTreeNode):
     step: [] int32, steps taken so far, which is also the next batch's number.
     params: The model's variables.
     opt_state: The optimizer's.
+    average: The moving average of `params`; (), if none is kept.
   """
 
   step: Scalar
   params: optax.Params
   opt_state: optax.OptState
+  average: optax.Params | tuple[()] = ()
+
+  @property
+  def evaluated(self) -> optax.Params:
+    """What validation and test read with: the average, if there is one."""
+    return self.params if self.average == () else self.average
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,16 +58,18 @@ class Recipe:
     norms: Whether to measure activations and gradients, see `metrics.Norms`.
     skip_nonfinite: Whether an update is dropped if the loss, the gradient or
       what the update makes of the state is inf or nan.
+    average: Decay of the parameters' moving average; 0 for none.
   """
 
   model: SequenceModel
-  objective: Objective
+  objective: Objective | FoldObjective
   optimizer: optax.GradientTransformation
   sampler: Sampler
   per_step: bool = False
   accumulate: int = 1
   norms: bool = False
   skip_nonfinite: bool = False
+  average: float = 0.0
 
 
 def batch_key(seed: Scalar | int, stream: int, n: Scalar | int) -> Key:
@@ -78,4 +87,20 @@ def init_state(
     step=jnp.zeros((), jnp.int32),
     params=params,
     opt_state=recipe.optimizer.init(params),
+    # Arrays of its own: those of the state may be donated, each once.
+    average=jax.tree.map(jnp.copy, params) if recipe.average else (),
   )
+
+
+def update_average(
+  average: optax.Params, params: optax.Params, decay: float, step: Scalar
+) -> optax.Params:
+  """The moving average with the parameters after step number `step`.
+
+  It follows more closely at first, at decays of (1 + step) / (10 + step), so
+  that the parameters that training began with are soon forgotten (as in
+  TensorFlow's ExponentialMovingAverage; Polyak & Juditsky 1992).
+  """
+  step = step.astype(jnp.float32)
+  decay = jnp.minimum(decay, (1 + step) / (10 + step))
+  return optax.incremental_update(params, average, 1 - decay)

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from seqsum import charts, figures
+from seqsum import charts, figures, flow
 from seqsum.metrics import is_exact, number
 from seqsum.page import Picture, page
+from seqsum.tasks import Task
 
 MOST_STRIPS = 12  # on each of the two pictures of sequences
 
@@ -29,6 +30,7 @@ def write_report(
   facts: Mapping[str, str],
   references: Mapping[str, float],
   best_step: int | None = None,
+  fold: tuple[Task, Callable[[np.ndarray], np.ndarray]] | None = None,
 ) -> dict[str, bytes]:
   """Writes `index.html` and the pictures that it shows, as PNG files.
 
@@ -45,6 +47,8 @@ def write_report(
     references: Name -> mse of others on the same task.
     best_step: The step whose parameters were tested, or None if the run is not
       finished; the page then says so.
+    fold: Of a model to which it is given, and `[M, T, H, W, C] frames -> [M, T,
+      D]`, the probabilities of the fold's digits.
 
   Returns:
     The pictures, name -> PNG.
@@ -127,6 +131,23 @@ def write_report(
       else "Some weights are not finite; they are left blank.",
     ),
   ]
+  if fold and (some := _choose_flow(lengths, exact, evaluation)).size:
+    task_given, read = fold
+    seen = frames(some)
+    pictures.insert(
+      4,
+      Picture(
+        "flow",
+        flow.flow(
+          seen, lengths[some], evaluation.labels[some], read(seen), task_given
+        ),
+        "Circles of likely values after each frame, joined by lines.",
+        "How the distribution flows.",
+        f"Circles are the values of the {task} so far, as large as they are "
+        "likely; the true one has a ring. Over each step stand its frame and "
+        "what the network takes it for, a digit that nobody told it.",
+      ),
+    )
   split = "validation" if best_step is None else "test"
   notes = []
   if references:
@@ -163,6 +184,19 @@ def _choose(
   some = np.random.default_rng(0).choice(len(miss), count, replace=False)
   worst = np.argsort(np.where(np.isnan(miss), np.inf, miss), kind="stable")
   return some[np.argsort(lengths[some], kind="stable")], worst[::-1][:count]
+
+
+def _choose_flow(
+  lengths: np.ndarray, exact: np.ndarray, evaluation: Any
+) -> np.ndarray:
+  """Three long sequences: a sure one, a doubtful one, and a near miss."""
+  longest = min(lengths.max(), figures.MOST_FRAMES)
+  long = np.flatnonzero(lengths == longest)
+  loss = evaluation.final(evaluation.losses)[long]
+  right, wrong = long[exact[long]], long[~exact[long]]
+  order = np.argsort(loss[exact[long]], kind="stable")
+  miss = np.argsort(loss[~exact[long]], kind="stable")
+  return np.concatenate([right[order[:1]], right[order[-1:]], wrong[miss[:1]]])
 
 
 def _when(history: Sequence[Mapping[str, Any]]) -> str:

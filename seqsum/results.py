@@ -11,6 +11,7 @@ from etils import epath
 
 from seqsum import evaluate, folder, report
 from seqsum.evaluate import Evaluation, Evaluator
+from seqsum.given import FoldCore
 from seqsum.metrics import number
 from seqsum.session import Session
 from seqsum.writer import History, read_lines
@@ -128,7 +129,31 @@ def draw(
     facts=facts,
     references={"guess the mean": guess, **references(session)},
     best_step=summary.get("best_step"),
+    fold=_fold(session, params),
   )
+
+
+def _fold(session: Session, params: optax.Params):
+  """The fold that is given, and what tells its digits; None if there is none.
+
+  Returns:
+    The task, and `[M, T, H, W, C] frames -> [M, T, D]` probabilities.
+  """
+  model = session.recipe.model
+  if not isinstance(model.given, FoldCore):
+    return None
+  params = jax.device_get(params)  # on one device: others need not take part
+
+  @jax.jit
+  def logarithms(params, frames):
+    rows = (len(frames),) * frames.shape[1]
+    _, aside = model.read(params, frames, rows, True)
+    return aside["inputs"]
+
+  def read(frames: np.ndarray) -> np.ndarray:
+    return np.exp(np.asarray(logarithms(params, frames), np.float64))
+
+  return model.given.task, read
 
 
 def first_filters(params: optax.Params) -> np.ndarray:

@@ -5,6 +5,7 @@ images of one split, so there is no epoch to shuffle and no iterator to save.
 """
 
 import dataclasses
+import functools
 import math
 
 import jax
@@ -12,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from seqsum import augment
+from seqsum.augment import Moves
 from seqsum.errors import InputError, require
+from seqsum.fixed import FixedSequences
 from seqsum.shapes import (
   Frames,
   Images,
@@ -25,6 +27,7 @@ from seqsum.shapes import (
 )
 from seqsum.tasks import Task
 
+STILL = Moves()
 SHIFT = 1  # the stream of a batch's key that moves frames
 LONGEST = 1 << 16  # frames; a step lists how many rows each has
 
@@ -59,10 +62,11 @@ class Sampler:
       number of rows that are still alive at step t is known before anything
       runs (`rows`), and no blank frame need be computed. Otherwise each length
       is drawn by itself.
-    shift: Each frame is moved by up to so many pixels up or down and left or
-      right, all moves equally likely; see `augment.shift`.
+    moves: How far each frame is moved at most.
     growth: Training steps during which sequences grow, see `longest`; 0 for
       none.
+    fixed: Training draws from so many sequences, see `FixedSequences`; 0 for
+      fresh ones without end.
   """
 
   task: Task
@@ -70,8 +74,9 @@ class Sampler:
   min_len: int = 1
   max_len: int = 4
   packed: bool = True
-  shift: int = 0
+  moves: Moves = STILL
   growth: int = 0
+  fixed: int = 0
 
   def __post_init__(self):
     positive = "must be at least 1"
@@ -80,14 +85,39 @@ class Sampler:
     most = f"must be at most {LONGEST:,}"
     require(self.max_len <= LONGEST, "sequence.max_len", self.max_len, most)
     require(self.min_len >= 1, "sequence.min_len", self.min_len, positive)
+    for name, value in vars(self.moves).items():
+      require(
+        0 <= value < math.inf,
+        f"sequence.{name}",
+        value,
+        "must be a number that is not negative",
+      )
     require(
-      self.shift >= 0, "sequence.shift", self.shift, "must not be negative"
+      self.moves.scale < 1,
+      "sequence.scale",
+      self.moves.scale,
+      "must be below 1",
     )
+    require(self.fixed >= 0, "sequence.fixed", self.fixed, "must be at least 0")
     if self.min_len > self.max_len:
       raise InputError(
         f"sequence.min_len={self.min_len} is above "
         f"sequence.max_len={self.max_len}: lower it"
       )
+    if self.fixed:
+      require(
+        not self.growth,
+        "sequence.fixed",
+        self.fixed,
+        "sequences that are fixed cannot grow, set config.sequence.grow=0",
+      )
+      self.fixed_sequences.check()
+
+  @functools.cached_property
+  def fixed_sequences(self) -> FixedSequences:
+    return FixedSequences(
+      self.fixed, self.batch_size, self.min_len, self.max_len
+    )
 
   def rows(self, shards: int = 1) -> tuple[int, ...]:
     """How many leading rows can be alive at each step: T static numbers.
@@ -150,6 +180,8 @@ class Sampler:
 
   def lengths(self, key: Key, step: Scalar | int | None = None) -> Lengths:
     """[B] int32, those of the batch that `__call__` draws from this key."""
+    if self.fixed and step is not None:
+      return jnp.asarray(self.fixed_sequences.lengths)
     length_key, _ = jax.random.split(key)
     return self.draw_lengths(length_key, self.longest(step))
 
@@ -160,6 +192,7 @@ class Sampler:
     labels: Labels,
     *,
     step: Scalar | int | None = None,
+    run_key: Key | None = None,
     shard: int | jax.Array = 0,
     shards: int = 1,
   ) -> SequenceBatch:
@@ -169,7 +202,9 @@ class Sampler:
       key: What the whole batch is a function of, shares included.
       images: [M, H, W, C] uint8.
       labels: [M] int32.
-      step: The training step, for sequences that grow; None: they are grown.
+      step: The training step, for sequences that grow or are fixed; None: they
+        are grown, and fresh.
+      run_key: Of what a run's fixed sequences are a function.
       shard: Which share; rows `shard`, `shard + shards`, ... of the batch, so
         that every share is sorted and of the same lengths.
       shards: How many shares there are; must divide `batch_size`.
@@ -180,11 +215,11 @@ class Sampler:
     _, index_key = jax.random.split(key)
     shape = (self.batch_size, self.max_len)
     lengths = self.lengths(key, step)
-    index = jax.random.randint(index_key, shape, 0, images.shape[0])
-    most = self.shift
-    moves = jax.random.randint(
-      jax.random.fold_in(key, SHIFT), (*shape, 2), -most, most + 1
-    )
+    if self.fixed and step is not None:
+      index = self.fixed_sequences.index(run_key, step, images.shape[0])
+    else:
+      index = jax.random.randint(index_key, shape, 0, images.shape[0])
+    moves = self.moves.draw(jax.random.fold_in(key, SHIFT), shape)
     lengths, index, moves = (  # [B, ...] -> [B / shards, ...]
       x.reshape(-1, shards, *x.shape[1:])[:, shard]
       for x in (lengths, index, moves)
@@ -192,9 +227,8 @@ class Sampler:
     images, labels = jnp.asarray(images), jnp.asarray(labels)
     real = jnp.arange(self.max_len)[None, :] < lengths[:, None]  # [B, T]
     frames = images[index]
-    if most:
-      flat, moves = (jax.lax.collapse(x, 0, 2) for x in (frames, moves))
-      frames = augment.shift(flat, moves, most).reshape(frames.shape)
+    flat, moves = (jax.lax.collapse(x, 0, 2) for x in (frames, moves))
+    frames = self.moves(flat, moves).reshape(frames.shape)
     frames = jnp.where(real[..., None, None, None], frames, 0)
     digits = jnp.where(real, labels[index], 0)
     return SequenceBatch(

@@ -138,7 +138,7 @@ def open_session(config: ConfigDict, workdir: epath.PathLike) -> Session:
   workdir = folder.make_folder(workdir)
   with lock.take(workdir) as held:
     with cluster.lead_first("data"):
-      data = load_once(**config.data)
+      data = load_once(**config.data).only(tuple(config.sequence.digits))
     recipe.model.encoder().check(data.train.images.shape[1:])
     session = Session(config, workdir, recipe, schedule, devices, data, held)
     with cluster.lead_first("claim"):

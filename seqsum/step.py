@@ -11,7 +11,14 @@ import optax
 from flax import struct
 
 from seqsum.metrics import NEVER, Norms, Totals, final, is_exact
-from seqsum.recipe import TRAIN, Recipe, TrainState, batch_key
+from seqsum.recipe import (
+  FIXED,
+  TRAIN,
+  Recipe,
+  TrainState,
+  batch_key,
+  update_average,
+)
 from seqsum.sequences import SequenceBatch
 from seqsum.shapes import Images, Labels, Lengths, Scalar, Values
 
@@ -25,6 +32,9 @@ class Readings(struct.PyTreeNode):
     targets: [B, T] float32.
     predictions: [B, T] float32 in digit units.
     losses: [B, T] float32, the loss of the value at each step.
+    means: [B, T] float32, see `losses.Verdict`; or None.
+    digits: [B, T] int32, the digit that a given fold took each frame for; None
+      if the fold is not given.
   """
 
   lengths: Lengths
@@ -32,6 +42,8 @@ class Readings(struct.PyTreeNode):
   targets: Values
   predictions: Values
   losses: Values
+  means: Values | None = None
+  digits: jax.Array | None = None
 
 
 def _shard(axis_name: str | None) -> dict[str, int | jax.Array]:
@@ -75,12 +87,13 @@ def _gradients(
 
   def share_of_loss(params):
     outputs, aside = recipe.model.read(params, batch.frames, rows, recipe.norms)
-    losses = recipe.objective.loss(outputs, batch.targets)
-    return jnp.where(asked, losses, 0).sum() / values, (outputs, aside)
+    verdict = recipe.objective.read(outputs, batch.targets, batch.lengths)
+    loss = jnp.where(asked, verdict.losses, 0).sum() / values
+    return loss, (verdict.predictions, aside)
 
   grad = jax.value_and_grad(share_of_loss, has_aux=True)
-  (loss, (outputs, squares)), grads = grad(params)
-  prediction = final(recipe.objective.predict(outputs), batch.lengths)
+  (loss, (predictions, aside)), grads = grad(params)
+  prediction = final(predictions, batch.lengths)
   target = final(batch.targets, batch.lengths)
   error = prediction - target
   totals = Totals(
@@ -96,7 +109,7 @@ def _gradients(
   )
   if not recipe.norms:
     return grads, totals, jnp.float32(0)
-  return grads, totals, jnp.where(step <= last, squares, 0).sum()
+  return grads, totals, jnp.where(step <= last, aside["squares"], 0).sum()
 
 
 def train_step(
@@ -138,7 +151,13 @@ def train_step(
     """Gradients, totals and sizes of one part of this device's rows."""
     shard = device.get("shard", 0) * parts + n
     batch = recipe.sampler(
-      key, images, labels, step=state.step, shard=shard, shards=shards
+      key,
+      images,
+      labels,
+      step=state.step,
+      run_key=batch_key(seed, FIXED, 0),
+      shard=shard,
+      shards=shards,
     )
     return _gradients(state.params, batch, values, recipe, shards)
 
@@ -162,11 +181,11 @@ def train_step(
   updates, opt_state = recipe.optimizer.update(
     grads, state.opt_state, state.params
   )
-  after = TrainState(
-    step=state.step + 1,
-    params=optax.apply_updates(state.params, updates),
-    opt_state=opt_state,
-  )
+  params = optax.apply_updates(state.params, updates)
+  average = state.average
+  if recipe.average:
+    average = update_average(average, params, recipe.average, state.step + 1)
+  after = TrainState(state.step + 1, params, opt_state, average)
   if not recipe.skip_nonfinite:
     return after, totals
   is_good = is_finite((totals.loss, grads, after))
@@ -229,13 +248,19 @@ def eval_step(
   key = jax.random.wrap_key_data(key_data)
   batch = recipe.sampler(key, images, labels, **shard)
   rows = recipe.sampler.rows(shard.get("shards", 1))
-  outputs = recipe.model.apply(params, batch.frames, rows)
+  given = recipe.model.given
+  outputs, aside = recipe.model.read(
+    params, batch.frames, rows, given is not None
+  )
+  verdict = recipe.objective.read(outputs, batch.targets, batch.lengths)
   readings = Readings(
     lengths=batch.lengths,
     labels=batch.labels,
     targets=batch.targets,
-    predictions=recipe.objective.predict(outputs),
-    losses=recipe.objective.loss(outputs, batch.targets),
+    predictions=verdict.predictions,
+    losses=verdict.losses,
+    means=verdict.means,
+    digits=given and given.digits(aside["inputs"]),
   )
   if axis_name is None:
     return readings

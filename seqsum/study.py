@@ -192,7 +192,7 @@ def _measure(study: Study, run: Run) -> None:
     with session.checkpoints() as checkpoints:
       history = read_lines(run.folder / "metrics.jsonl")
       _, state = restore_best(session, checkpoints, history)
-    folder.write_json(path, study.measure(session, state.params))
+    folder.write_json(path, study.measure(session, state.evaluated))
 
 
 def main() -> int:

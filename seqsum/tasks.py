@@ -14,7 +14,7 @@ import numpy as np
 
 from seqsum.errors import choose, require
 
-DIGITS = 10  # a frame shows one of 0..9
+DIGITS = tuple(range(10))  # a frame shows one of them
 MOST_VALUES = 100_000  # of a fold, when all of them must be known
 
 
@@ -26,11 +26,13 @@ class Task:
     name: What `config.task.name` calls it.
     initial: The fold of no digits at all.
     combine: `(value so far, next digit) -> value`, elementwise on arrays.
+    digits: Those that sequences are made of, ascending.
   """
 
   name: str
   initial: float
   combine: Callable[[jax.Array, jax.Array], jax.Array]
+  digits: tuple[int, ...] = DIGITS
 
   def running(self, digits: jax.Array, lengths: jax.Array) -> jax.Array:
     """The fold of the first t digits, for every t.
@@ -66,12 +68,13 @@ class Task:
     Raises:
       InputError: There are more than `MOST_VALUES` values.
     """
-    digits = np.arange(DIGITS, dtype=np.float64)
+    digits = np.array(self.digits, np.float64)
     values, shares = np.array([self.initial]), np.ones(1)
     for length in range(1, max_len + 1):
       folded = self.combine(values[:, None], digits[None, :]).ravel()
       values, which = np.unique(folded, return_inverse=True)
-      shares = np.bincount(which, np.repeat(shares / DIGITS, DIGITS))
+      shares = np.repeat(shares / len(digits), len(digits))
+      shares = np.bincount(which, shares)
       require(
         len(values) <= MOST_VALUES,
         "sequence.max_len",
@@ -87,8 +90,9 @@ class Task:
     Returns:
       [K] float64, ascending. For the sum of up to four digits: 0..36.
     """
-    found = [values for values, _ in self.distributions(max_len)]
-    return np.unique(np.concatenate(found[min_len - 1 :]))
+    found = [np.array([self.initial])]
+    found += [values for values, _ in self.distributions(max_len)]
+    return np.unique(np.concatenate(found[min_len:]))
 
   def moments(
     self, max_len: int, min_len: int = 1, per_step: bool = False
@@ -117,10 +121,19 @@ PRODUCT = Task("product", 1.0, lambda value, digit: value * digit)
 TASKS = {task.name: task for task in (SUM, PRODUCT)}
 
 
-def build_task(name: str) -> Task:
-  """The task of that name.
+def build_task(name: str, digits: tuple[int, ...] = DIGITS) -> Task:
+  """The task of that name, on those digits.
 
   Raises:
-    InputError: There is none.
+    InputError: There is none, or they are no digits.
   """
-  return choose("config.task.name", name, TASKS)
+  require(
+    len(digits) > 0
+    and tuple(sorted(set(digits))) == digits
+    and set(digits) <= set(DIGITS),
+    "config.sequence.digits",
+    digits,
+    "must be some of 0..9, ascending, such as (1, 2, 3)",
+  )
+  task = choose("config.task.name", name, TASKS)
+  return dataclasses.replace(task, digits=digits)

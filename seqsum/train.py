@@ -130,7 +130,7 @@ def _run(
   while True:
     if schedule.is_epoch_end(step) and not is_validated(writer.history, step):
       start = time.perf_counter()
-      if (reading := validation(state.params, stop)) is not None:
+      if (reading := validation(state.evaluated, stop)) is not None:
         rate = len(reading.lengths) / (time.perf_counter() - start)
         write("validation", evaluate.measure(reading, recipe.per_step), rate)
         progress.validation(writer.history[-1])
@@ -164,20 +164,20 @@ def _run(
   checkpoints.finish()
   if stop:
     if stop.signal == signal.SIGINT:  # a scheduler leaves no time for pictures
-      draw(state.params, validation, validation(state.params), {})
+      draw(state.evaluated, validation, validation(state.evaluated), {})
     return None
 
   best, state = restore_best(session, checkpoints, writer.history)
   test = session.evaluator(TEST)
   start = time.perf_counter()
-  reading = test(state.params)
+  reading = test(state.evaluated)
   rate = len(reading.lengths) / (time.perf_counter() - start)
   metrics = evaluate.measure(reading, recipe.per_step)
   write("test", metrics | evaluate.break_down(reading), rate)
   summary = results.summarize(
-    session, best, state.params, reading, writer.history
+    session, best, state.evaluated, reading, writer.history
   )
-  draw(state.params, test, reading, summary)
+  draw(state.evaluated, test, reading, summary)
   if cluster.is_lead():
     folder.write_json(session.workdir / "summary.json", summary)
   return summary
@@ -195,6 +195,6 @@ def test_again(config: ConfigDict, workdir: epath.PathLike) -> dict[str, Any]:
   ):
     history = read_lines(session.workdir / "metrics.jsonl")
     best, state = restore_best(session, checkpoints, history)
-  reading = session.evaluator(TEST)(state.params)
+  reading = session.evaluator(TEST)(state.evaluated)
   metrics = evaluate.measure(reading, session.recipe.per_step)
   return {"step": best, **metrics, **evaluate.break_down(reading)}

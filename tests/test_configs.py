@@ -58,11 +58,40 @@ def test_a_config_is_a_document(name):
     ("model.input_max", 0.0, "config.model.input_max=0.0"),
     ("model.input_max", float("inf"), "config.model.input_max=inf"),
     ("optimizer.clip_norm", -1.0, "config.optimizer.clip_norm=-1.0"),
+    ("optimizer.average", 1.0, "config.optimizer.average=1.0"),
+    ("optimizer.warmup", 1.0, "config.optimizer.warmup=1.0"),
+    ("model.dense", (0,), "config.model.dense=.*positive whole numbers"),
+    ("model.core", "addditive", "did you mean 'additive'"),
+    ("model.core", "fold", "config.loss='mse': .*'fold' says a distribution"),
+    ("sequence.digits", (3, 2), "config.sequence.digits=.*ascending"),
+    ("sequence.digits", (10,), "config.sequence.digits=.*some of 0..9"),
+    ("sequence.turn", -1.0, "sequence.turn=-1.0"),
+    ("sequence.scale", 1.0, "sequence.scale=1.0"),
+    ("sequence.fixed", 8, "sequence.fixed=8: must be 0, or at least"),
   ],
 )
 def test_a_value_that_cannot_be_used_is_named(field, value, words):
   config = post.get_config()
   config.update_from_flattened_dict({field: value})
+  with pytest.raises(InputError, match=words):
+    build_recipe(config)
+
+
+@pytest.mark.parametrize(
+  ("changes", "words"),
+  [
+    ({"core": "fold", "target": "log"}, "task.target='log': .* take 'raw'"),
+    ({"core": "additive"}, "loss='cross_entropy': .*says one number"),
+    ({"core": "fold", "per_step": True, "max_len": 99}, "per_step=True: .*99"),
+  ],
+)
+def test_what_a_given_fold_cannot_do_is_said(changes, words):
+  config = post.get_config()
+  config.loss = "cross_entropy"
+  config.model.core = changes["core"]
+  config.task.target = changes.get("target", "raw")
+  config.task.per_step = changes.get("per_step", False)
+  config.sequence.max_len = changes.get("max_len", 4)
   with pytest.raises(InputError, match=words):
     build_recipe(config)
 
@@ -107,7 +136,14 @@ def program(bundled):
     ("model.gru", ()),
     ("model.conv.pool", (2, 1)),
     ("model.input_max", 255.0),
+    ("model.core", "additive"),
+    ("model.dense", (8,)),
+    ("sequence.turn", 10.0),
+    ("sequence.scale", 0.1),
+    ("sequence.fixed", 100),
     ("optimizer.clip_norm", 1.0),
+    ("optimizer.average", 0.9),
+    ("optimizer.warmup", 0.1),
   ],
 )
 def test_an_option_changes_the_step(field, value, program):

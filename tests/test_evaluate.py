@@ -43,6 +43,34 @@ def test_measures_by_hand(reading):
   assert every["mse"] == final["mse"]
 
 
+def test_a_distribution_has_a_mean_and_frames_have_digits(reading):
+  assert set(evaluate.measure(reading, False)) == {
+    "loss",
+    "mse",
+    "mae",
+    "exact_accuracy",
+  }
+  more = reading._replace(
+    means=reading.targets + 0.5,
+    digits=np.array([[2, 0, 9], [3, 9, 9], [1, 1, 0]], np.int32),
+  )
+  found = evaluate.measure(more, per_step=False)
+  assert found["mse_of_mean"] == pytest.approx(0.25)
+  assert found["digit_accuracy"] == pytest.approx(4 / 6)
+  assert found["mse"] == evaluate.measure(reading, False)["mse"]
+
+
+def test_steps_of_which_nothing_was_said_are_left_out(reading):
+  predictions = np.full_like(reading.predictions, np.nan)
+  last = np.arange(3), reading.lengths - 1
+  predictions[last] = reading.predictions[last]
+  parts = evaluate.break_down(reading._replace(predictions=predictions))
+  assert [x["count"] for x in parts["by_step"].values()] == [1, 1, 1]
+  lost = reading._replace(predictions=np.full_like(predictions, np.nan))
+  by_step = evaluate.break_down(lost)["by_step"]
+  assert [x["count"] for x in by_step.values()] == [3, 2, 1]
+
+
 def test_break_down_by_hand(reading):
   parts = evaluate.break_down(reading)
   assert parts["by_length"]["3"] == {

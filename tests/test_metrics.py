@@ -56,3 +56,13 @@ def test_exact_means_that_rounding_gives_the_target():
 def test_final_reads_the_last_real_step():
   values = jnp.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
   np.testing.assert_array_equal(final(values, jnp.array([3, 1])), [3, 4])
+
+
+def test_products_beyond_float32_are_exact_to_a_millionth():
+  y = np.float32(9.0**20)
+  found = is_exact(
+    np.array([y * np.float32(1 + 3e-7), y * np.float32(1 + 1e-5)]), y
+  )
+  np.testing.assert_array_equal(found, [True, False])
+  found = is_exact(np.array([9216.4, 9216.6]), np.float32(9216))
+  np.testing.assert_array_equal(found, [True, False])

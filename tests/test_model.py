@@ -140,7 +140,7 @@ def test_the_size_of_what_enters_the_recurrence(frames, fused, remat, widths):
   model = make(fused, remat=remat, widths=widths)
   params = model.init(jax.random.key(0), frames)
   assert set(params) == {"params"}
-  outputs, squares = model.read(params, frames, rows, True)
+  outputs, aside = model.read(params, frames, rows, True)
   np.testing.assert_array_equal(
     outputs, model.read(params, frames, rows, False)[0]
   )
@@ -148,7 +148,7 @@ def test_the_size_of_what_enters_the_recurrence(frames, fused, remat, widths):
   x = SMALL().apply(encoder, frames.reshape(32, 12, 12, 1))
   alive = np.arange(8)[:, None] < np.array(rows)
   np.testing.assert_allclose(
-    np.asarray(squares)[alive],
+    np.asarray(aside["squares"])[alive],
     np.square(x).mean(axis=1).reshape(8, 4)[alive],
     rtol=1e-5,
   )

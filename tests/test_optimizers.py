@@ -32,6 +32,24 @@ def test_the_cosine_ends_at_nothing():
 
 
 @pytest.mark.parametrize(
+  ("schedule", "expected"),
+  [
+    ("constant", [0.25, 0.5, 0.75, 1, 1]),
+    ("cosine", [0.25, 0.5, 0.75, 1, 0.5]),
+  ],
+)
+def test_the_rate_rises_in_the_warm_up(schedule, expected):
+  """Four of six steps; half a cosine has the two that are left."""
+  optimizer = build_optimizer("sgd", 1.0, 0.0, schedule, 6, warmup=4 / 6)
+  x, state = jnp.array([0.0]), optimizer.init(jnp.array([0.0]))
+  moves = []
+  for _ in range(6):
+    updates, state = optimizer.update(jnp.array([-1.0]), state, x)
+    moves.append(float(updates[0]))
+  np.testing.assert_allclose(moves, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
   ("clip_norm", "move"),
   [(0.0, [-3.0, -4.0]), (1.0, [-0.6, -0.8]), (9.0, [-3.0, -4.0])],
 )
@@ -53,6 +71,8 @@ def test_the_global_norm_is_clipped_before_the_optimizer(clip_norm, move):
     ({"clip_norm": -1.0}, "clip_norm=-1.0"),
     ({"clip_norm": float("inf")}, "clip_norm=inf"),
     ({"name": "rmsporp"}, "did you mean 'rmsprop'"),
+    ({"warmup": 1.0}, "warmup=1.0"),
+    ({"warmup": -0.1}, "warmup=-0.1"),
     ({"schedule": "cos"}, "did you mean 'cosine'"),
   ],
 )

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from seqsum.augment import Moves
 from seqsum.errors import InputError
 from seqsum.sequences import Sampler
 from seqsum.tasks import PRODUCT, SUM
@@ -87,7 +88,7 @@ def test_long_sequences_have_no_blank_frames_either():
 def test_shifted_frames_are_those_of_the_same_batch_moved(bundled):
   """Every move of -1..1 by -1..1 is drawn, each frame for itself."""
   still = draw(Sampler(SUM, 64), 4, bundled.train)
-  moved = draw(Sampler(SUM, 64, shift=1), 4, bundled.train)
+  moved = draw(Sampler(SUM, 64, moves=Moves(shift=1)), 4, bundled.train)
   for name in ("lengths", "labels", "targets"):
     np.testing.assert_array_equal(getattr(still, name), getattr(moved, name))
   frames = np.pad(still.frames, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)))
@@ -107,12 +108,22 @@ def test_shifted_frames_are_those_of_the_same_batch_moved(bundled):
 
 
 @pytest.mark.parametrize("packed", [True, False])
-@pytest.mark.parametrize("shift", [0, 2])
-def test_shares_of_a_batch_are_its_rows(images, packed, shift):
-  sampler = Sampler(SUM, 16, packed=packed, shift=shift)
-  whole = draw(sampler, 3, images)
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {},
+    {"moves": Moves(shift=2)},
+    {"moves": Moves(shift=2, turn=15.0, scale=0.1)},
+    {"fixed": 50, "run_key": jax.random.key(1), "step": 7},
+  ],
+)
+def test_shares_of_a_batch_are_its_rows(images, packed, changes):
+  fields = {k: v for k, v in changes.items() if k in ("moves", "fixed")}
+  sampler = Sampler(SUM, 16, packed=packed, **fields)
+  given = {k: v for k, v in changes.items() if k not in fields}
+  whole = draw(sampler, 3, images, **given)
   for shard in range(4):
-    share = draw(sampler, 3, images, shard=shard, shards=4)
+    share = draw(sampler, 3, images, shard=shard, shards=4, **given)
     jax.tree.map(
       lambda a, b, shard=shard: np.testing.assert_array_equal(a[shard::4], b),
       whole,
@@ -175,7 +186,13 @@ def test_a_batch_that_has_not_grown_is_blank_beyond(images):
     ({"min_len": 0}, "min_len=0"),
     ({"min_len": 5}, "min_len=5 is above"),
     ({"batch_size": 0}, "batch_size=0"),
-    ({"shift": -1}, "shift=-1"),
+    ({"moves": Moves(shift=-1)}, "shift=-1"),
+    ({"moves": Moves(turn=float("nan"))}, "turn=nan"),
+    ({"moves": Moves(scale=1.0)}, "scale=1.0"),
+    ({"fixed": -1}, "fixed=-1"),
+    ({"fixed": 3}, "fixed=3: must be 0, or at least config.batch_size=4"),
+    ({"fixed": 8, "growth": 5}, "fixed=8: sequences that are fixed cannot"),
+    ({"fixed": 2**30}, "fixed=1073741824: must have fewer"),
   ],
 )
 def test_impossible_lengths_are_refused(wrong, words):

@@ -171,7 +171,11 @@ def test_a_mistake_is_one_line(run, flags, message):
   assert answer.stderr.count("\n") == 1
 
 
-FILES = sorted(ROOT.glob("configs/studies/[a-z]*.py"))
+FILES = sorted(
+  path
+  for folder in ("studies", "beyond")
+  for path in ROOT.glob(f"configs/{folder}/[a-z]*.py")
+)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

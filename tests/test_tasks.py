@@ -81,3 +81,12 @@ def test_values_too_many_to_count_are_refused():
 def test_an_unknown_task_names_the_nearest():
   with pytest.raises(InputError, match="did you mean 'product'"):
     build_task("prodct")
+
+
+def test_a_task_may_have_some_of_the_digits():
+  task = build_task("product", tuple(range(1, 10)))
+  np.testing.assert_array_equal(task.reachable(1), np.arange(1, 10))
+  assert 0 not in task.reachable(3)
+  np.testing.assert_allclose(task.moments(1), (5.0, np.sqrt(60 / 9)))
+  assert build_task("sum") == SUM
+  np.testing.assert_array_equal(SUM.reachable(1, min_len=0), np.arange(10))

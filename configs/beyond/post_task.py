@@ -1,0 +1,38 @@
+"""The post's task: sums of 1..4 digits, fresh sequences, the sum alone a label.
+
+    python -m seqsum.study --study=configs/beyond/post_task.py \
+        --manual_dir=FOLDER
+
+To beat: mse 0.61 (the post, 2016: a GRU, 20 epochs of 60,000 sequences). To
+reach: mse 0.12 and 99.0% exact. The distribution that the fold says has a mode,
+which is its prediction, and a mean (mse_of_mean).
+
+Budget: 600,000 sequences a run, some 10 minutes on two cores, five seeds of
+fold; the other cores behind the same encoder are there to compare with. For the
+row alone, `--config=configs/fold.py` in seqsum.main is one run of it.
+"""
+
+import ml_collections
+
+from configs import fold as base
+from seqsum.plan import Study
+
+# Cores that learn to add, behind the same encoder.
+LEARNED = {"loss": "mse", "model.gru": (128,)}
+
+
+def get_config() -> ml_collections.ConfigDict:
+  return base.get_config()
+
+
+def get_study() -> Study:
+  return Study(
+    question="How well do cores that know how to add do the post's task?",
+    base=get_config(),
+    variants={
+      "fold": {},
+      "additive": {"model.core": "additive", "loss": "mse"},
+      "gru": LEARNED | {"model.core": "gru"},
+    },
+    seeds=5,
+  )

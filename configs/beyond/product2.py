@@ -1,0 +1,36 @@
+"""Products of two digits 0..9, the product alone a label.
+
+    python -m seqsum.study --study=configs/beyond/product2.py \
+        --manual_dir=FOLDER
+
+To beat: 96.62% exact (REINFORCE), 96.32% (IndeCateR), 96.25% (A-NeSI), in the
+table mult_2 of ISED (Solko-Breslin et al. 2024; page debugml.github.io of
+2024-06-11; mostly 5,000 to 10,000 sequences). To reach: 98%. `few` has 10,000
+fixed sequences, `fold` fresh ones without end.
+
+Budget: 550,000 sequences a run, 1.1 million frames, some 8 minutes on two
+cores; five seeds.
+"""
+
+import ml_collections
+
+from configs import fold as base
+from seqsum.plan import Study
+
+
+def get_config() -> ml_collections.ConfigDict:
+  config = base.get_config()
+  config.sequences_per_epoch = 55_000
+  config.sequence.min_len = 2
+  config.sequence.max_len = 2
+  config.task.name = "product"
+  return config
+
+
+def get_study() -> Study:
+  return Study(
+    question="How well are two digits multiplied?",
+    base=get_config(),
+    variants={"fold": {}, "few": {"sequence.fixed": 10_000}},
+    seeds=5,
+  )

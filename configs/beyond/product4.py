@@ -1,0 +1,36 @@
+"""Products of four digits 0..9, fresh sequences, the product alone a label.
+
+    python -m seqsum.study --study=configs/beyond/product4.py \
+        --manual_dir=FOLDER
+
+To beat: no number was found. A third of the products are 0, and one says
+nothing of the other three digits. `by_target` in results.jsonl has each of the
+226 products; the figure `targets` shows the error over their size.
+
+Budget: 300,000 sequences a run, 1.2 million frames, some 10 minutes on two
+cores; five seeds.
+"""
+
+import ml_collections
+
+from configs import fold as base
+from seqsum.plan import Study
+
+
+def get_config() -> ml_collections.ConfigDict:
+  config = base.get_config()
+  config.sequences_per_epoch = 30_000
+  config.batch_size = 32
+  config.sequence.min_len = 4
+  config.task.name = "product"
+  return config
+
+
+def get_study() -> Study:
+  return Study(
+    question="How well are four digits multiplied?",
+    base=get_config(),
+    variants={"fold": {}},
+    seeds=5,
+    figures=("learning", "final", "targets"),
+  )

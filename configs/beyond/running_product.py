@@ -1,0 +1,46 @@
+"""Running products of digits 1..9, trained on two, tested on up to twenty.
+
+    python -m seqsum.study --study=configs/beyond/running_product.py \
+        --manual_dir=FOLDER
+
+To beat: 8 of 10 seeds solved at length 20 (the neural multiplication unit,
+Madsen & Johansen 2020, read off their plot; LSTM and NALU: none, at any
+length). Their protocol: a target at every step, digits 1..9, training on two
+digits, up to 1,000 epochs. Solved, here: the digits of a sequence are read
+right as often as by a classifier of 99%, so that at length 20 at least 81.8%
+(0.99 to the power of 20) of the products are exact. To reach: 10 of 10.
+
+Budget: 150,000 sequences a run, some 3 minutes on two cores; ten seeds.
+"""
+
+import functools
+
+import ml_collections
+
+from configs import fold as base
+from seqsum import probes
+from seqsum.plan import Study
+
+
+def get_config() -> ml_collections.ConfigDict:
+  config = base.get_config()
+  config.sequences_per_epoch = 15_000
+  config.sequence.min_len = 2
+  config.sequence.max_len = 2
+  config.sequence.digits = tuple(range(1, 10))
+  config.task.name = "product"
+  config.task.per_step = True
+  return config
+
+
+def get_study() -> Study:
+  return Study(
+    question="Does a product of two digits teach the product of twenty?",
+    base=get_config(),
+    variants={"fold": {}},
+    seeds=10,
+    figures=("lengths", "final"),
+    measure=functools.partial(
+      probes.by_length, lengths=(1, 2, 3, 5, 7, 10, 15, 20)
+    ),
+  )

@@ -1,0 +1,37 @@
+"""The post's task by a core that knows how to add, and must learn to read.
+
+    python -m seqsum.main --config=configs/fold.py
+
+The encoder ends in a softmax over ten digits that nobody labels; the carry is
+the exact distribution of the sum so far, and the loss is the likelihood of the
+label (docs/beyond.md). Frames are moved, turned and scaled as they are drawn;
+what is evaluated is a moving average of the parameters. Some ten minutes on two
+cores; docs/beyond.md has what was measured.
+"""
+
+import ml_collections
+
+from configs import sum as base
+
+
+def get_config() -> ml_collections.ConfigDict:
+  config = base.get_config()
+  config.epochs = 10
+  config.batch_size = 64
+  config.loss = "cross_entropy"
+  config.checkpoint.keep = 1
+  config.sequence.shift = 2
+  config.sequence.turn = 12.0
+  config.sequence.scale = 0.12
+  config.model.core = "fold"
+  config.model.activation = "relu"
+  config.model.conv.features = (32, 48, 96)
+  config.model.conv.kernels = (4, 3, 3)
+  config.model.conv.strides = (2, 1, 1)
+  config.model.conv.pool = (1, 2, 1)
+  config.model.dense = (128,)
+  config.optimizer.name = "adam"
+  config.optimizer.learning_rate = 2e-3
+  config.optimizer.warmup = 0.05
+  config.optimizer.average = 0.998
+  return config

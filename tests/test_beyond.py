@@ -1,0 +1,145 @@
+"""Whole runs with all that configs/beyond asks for, in this process."""
+
+import dataclasses
+import json
+import signal
+
+import jax
+import numpy as np
+import pytest
+from runs import assert_same_run, lines, summary
+
+from configs import fold as base
+from seqsum import probes, train
+from seqsum.augment import Moves
+from seqsum.experiment import build_recipe
+from seqsum.mesh import make_mesh
+from seqsum.metrics import Totals
+from seqsum.parallel import compile_init, compile_step
+from seqsum.recipe import update_average
+from seqsum.session import open_session, restore_best
+from seqsum.step import train_steps
+from seqsum.writer import read_lines
+
+
+def config(**changes):
+  config = base.get_config()
+  config.update_from_flattened_dict(
+    {
+      "epochs": 2,
+      "sequences_per_epoch": 160,
+      "batch_size": 16,
+      "log_every": 5,
+      "eval_sequences": 64,
+      "eval_batch_size": 32,
+      "data.name": "digits",
+      "sequence.fixed": 100,
+      "model.conv.features": (4, 8, 8),
+      "model.dense": (16,),
+    }
+    | changes
+  )
+  return config
+
+
+class Never:
+  """Nobody asks to stop."""
+
+  signal = None
+
+  def __bool__(self):
+    return False
+
+
+class Soon(Never):
+  """Somebody does, at the twelfth look."""
+
+  signal = signal.SIGTERM
+  looks = 0
+
+  def __bool__(self):
+    self.looks += 1
+    return self.looks >= 12
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp("beyond") / "whole"
+  assert train.train_and_evaluate(config(), workdir, Never())
+  return workdir
+
+
+@pytest.mark.slow
+def test_a_stopped_run_goes_on_bit_for_bit(whole, tmp_path):
+  """With fixed sequences, warped frames, warm-up and averaged parameters."""
+  workdir = tmp_path / "stopped"
+  once = train.train_and_evaluate(config(), workdir, Soon(), report=False)
+  assert once is None
+  assert train.train_and_evaluate(config(), workdir, Never(), report=False)
+  assert_same_run(whole, workdir)
+
+
+@pytest.mark.slow
+def test_the_test_line_has_digits_and_the_report_their_flow(whole):
+  test = summary(whole)["test"]
+  assert 0 < test["digit_accuracy"] < 1
+  assert test["mse_of_mean"] < test["mse"]
+  assert set(test["by_step"]) == {"1", "2", "3", "4"}
+  assert any("digit_accuracy" in x for x in lines(whole))
+  assert (whole / "report" / "flow.png").read_bytes().startswith(b"\x89PNG")
+  assert "How the distribution flows" in (
+    whole / "report" / "index.html"
+  ).read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_run_reads_sequences_longer_than_it_knew(whole):
+  session = open_session(config(), whole)
+  with session.checkpoints() as checkpoints:
+    history = read_lines(session.workdir / "metrics.jsonl")
+    _, state = restore_best(session, checkpoints, history)
+  found = probes.by_length(session, state.evaluated, (4, 40), 16)
+  assert [x["length"] for x in found] == [4, 40]
+  assert all(np.isfinite(x["mse"]) for x in found)
+  # The average is what was tested, and is not the parameters.
+  differ = jax.tree.map(
+    lambda a, b: (a != b).any(), state.params, state.evaluated
+  )
+  assert all(jax.tree.leaves(differ))
+  assert json.loads((whole / "summary.json").read_text())
+
+
+def test_the_average_by_hand():
+  """At step 1 the decay is 2/11, at step 89 it is 90/99; then 0.95."""
+  average = {"w": np.float32(1.0)}
+  params = {"w": np.float32(12.0)}
+  for step, decay in ((1, 2 / 11), (89, 90 / 99), (10_000, 0.95)):
+    found = update_average(average, params, 0.95, np.int32(step))
+    expected = decay * 1.0 + (1 - decay) * 12.0
+    np.testing.assert_allclose(found["w"], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+def test_the_step_keeps_the_average(bundled, devices):
+  recipe = build_recipe(config(**{"optimizer.average": 0.5}))
+  mesh = make_mesh(jax.devices()[:devices])
+  state = compile_init(recipe, mesh, (28, 28, 1))(0)
+  jax.tree.map(np.testing.assert_array_equal, state.params, state.average)
+  average = jax.device_get(state.average)
+  step = compile_step(train_steps, mesh, recipe=recipe, donate=True)
+  for n in (1, 2):
+    state, _ = step(state, Totals.zero(), 0, *bundled.train, None)
+    average = update_average(average, state.params, 0.5, np.int32(n))
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
+    state.evaluated,
+    average,
+  )
+  off = dataclasses.replace(recipe, average=0.0)
+  assert jax.eval_shape(compile_init(off, mesh, (28, 28, 1)), 0).average == ()
+
+
+def test_evaluation_sees_frames_as_they_are():
+  recipe = build_recipe(config())
+  assert recipe.sampler.moves == Moves(2, 12.0, 0.12)
+  assert recipe.sampler.fixed == 100
