@@ -8,7 +8,8 @@ that is not what was saved, and nothing is deleted that cannot be read.
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Self
 
 import jax
@@ -128,11 +129,12 @@ class Checkpoints:
       failed = False
     except Exception as error:  # Orbax's, TensorStore's, the system's
       failed, reason = True, brief(error)
-    if is_end or failed:
+    failed = cluster.highest(failed)
+    if failed or is_end:
       step, self._pending = self._pending, None
       self._problem = None
-      if cluster.highest(failed):
-        self._fail(step, reason)
+    if failed:
+      self._fail(step, reason)
 
   def _fail(self, step: int, reason: str) -> None:
     self._problem = NotSaved(
@@ -250,7 +252,8 @@ class Checkpoints:
         lambda x: ocp.RestoreArgs(restore_type=np.ndarray), like
       ),
     )
-    with ocp.Checkpointer(handler, multiprocessing_options=alone) as reader:
+    reader = ocp.Checkpointer(handler, multiprocessing_options=alone)
+    with _quiet(), reader:
       tree = reader.restore(folder / "state", args=args)
     found = describe(tree)
     damaged = [name for name in saved if found[name] != saved[name]]
@@ -270,6 +273,24 @@ class Checkpoints:
   def close(self) -> None:
     self.wait()
     self._manager.close()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+  """Without the tracebacks of reads that nobody waits for.
+
+  If one array cannot be read, Orbax closes the event loop of all others, which
+  complain when they end; that may be later, so then the hook stays.
+  """
+  before = sys.unraisablehook
+
+  def hook(unraisable):
+    if str(unraisable.exc_value) != "Event loop is closed":
+      before(unraisable)
+
+  sys.unraisablehook = hook
+  yield
+  sys.unraisablehook = before
 
 
 def named(tree: Any) -> dict[str, Any]:
