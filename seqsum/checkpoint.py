@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Self
 
@@ -141,6 +142,8 @@ class Checkpoints:
       f"THE CHECKPOINT OF STEP {step:,} COULD NOT BE SAVED: {reason}"
     )
     logging.error("%s; the next save tries again", self._problem)
+    # Of the rest of the save, which Orbax had begun and lets go.
+    warnings.filterwarnings("ignore", r"coroutine .* was never awaited")
     with contextlib.suppress(Exception):  # it says the same once more
       self._manager.close()
     # Knows only what is on disk, and clears away what of the step was written:
