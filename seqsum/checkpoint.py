@@ -1,26 +1,22 @@
 """Checkpoints of a run, by Orbax: the newest few, and the best.
 
-Beside the arrays stands what they are: name, shape, dtype and SHA-256 of each.
-Orbax does not notice a byte that changed on the disk; here nothing is restored
-that is not what was saved, and nothing is deleted that cannot be read.
+Nothing is restored that is not what was saved (see `contents`), and nothing is
+deleted that cannot be read.
 """
 
 import contextlib
-import hashlib
-import json
-import sys
+import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
-from seqsum import cluster
+from seqsum import cluster, contents
 from seqsum.errors import InputError, NotSaved, brief
 
 ASIDE = ".unusable"  # after the number of a step: no step to Orbax, or to us
@@ -97,7 +93,7 @@ class Checkpoints:
       return
     args = ocp.args.Composite(
       state=ocp.args.StandardSave(tree),
-      contents=ocp.args.JsonSave(describe(tree)),
+      contents=ocp.args.JsonSave(contents.describe(tree)),
     )
     self._pending = step
     self._settle(lambda: self._manager.save(step, args=args, force=True))
@@ -144,6 +140,7 @@ class Checkpoints:
     logging.error("%s; the next save tries again", self._problem)
     # Of the rest of the save, which Orbax had begun and lets go.
     warnings.filterwarnings("ignore", r"coroutine .* was never awaited")
+    _release_threads()
     with contextlib.suppress(Exception):  # it says the same once more
       self._manager.close()
     # Knows only what is on disk, and clears away what of the step was written:
@@ -231,41 +228,7 @@ class Checkpoints:
     logging.warning("%s is kept as %s", self._folder / str(step), name)
 
   def _read(self, step: int, like: Any) -> Any:
-    """The arrays on the host, checked; this process alone, no other waits."""
-    folder = self._folder / str(step)
-    path = folder / "contents" / "metadata"
-    if not folder.exists():
-      raise InputError("it is not there")
-    if not path.exists():
-      raise InputError(
-        f"it has no {path.relative_to(folder)}; an unfinished copy, or of an "
-        "older version"
-      )
-    saved = json.loads(path.read_text())
-    compare(saved, like)
-    alone = ocp.options.MultiprocessingOptions(
-      primary_host=jax.process_index(),
-      active_processes={jax.process_index()},
-      barrier_sync_key_prefix=f"alone{jax.process_index()}",
-    )
-    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
-    args = ocp.args.PyTreeRestore(
-      item=jax.tree.map(lambda x: 0, like),
-      restore_args=jax.tree.map(
-        lambda x: ocp.RestoreArgs(restore_type=np.ndarray), like
-      ),
-    )
-    reader = ocp.Checkpointer(handler, multiprocessing_options=alone)
-    with _quiet(), reader:
-      tree = reader.restore(folder / "state", args=args)
-    found = describe(tree)
-    damaged = [name for name in saved if found[name] != saved[name]]
-    if damaged:
-      raise InputError(
-        f"{damaged[0]} is not what was saved: its SHA-256 is another"
-        + f" (and {len(damaged) - 1} more)" * (len(damaged) > 1)
-      )
-    return tree
+    return contents.read(self._folder / str(step), like)
 
   def __enter__(self) -> Self:
     return self
@@ -278,66 +241,17 @@ class Checkpoints:
     self._manager.close()
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-  """Without the tracebacks of reads that nobody waits for.
+def _release_threads() -> None:
+  """Ends the threads of a save that failed.
 
-  If one array cannot be read, Orbax closes the event loop of all others, which
-  complain when they end; that may be later, so then the hook stays.
+  They wait, minutes, for folders that nobody makes any more, and Python
+  does not exit before they have ended. Orbax has no public way to say so.
   """
-  before = sys.unraisablehook
+  with contextlib.suppress(AttributeError, ImportError):
+    from orbax.checkpoint._src.futures import future
 
-  def hook(unraisable):
-    if str(unraisable.exc_value) != "Event loop is closed":
-      before(unraisable)
-
-  sys.unraisablehook = hook
-  yield
-  sys.unraisablehook = before
-
-
-def named(tree: Any) -> dict[str, Any]:
-  """'params/head/bias' -> leaf."""
-  leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-  name = lambda path: jax.tree_util.keystr(path, simple=True, separator="/")
-  return {name(path): leaf for path, leaf in leaves}
-
-
-def describe(tree: Any) -> dict[str, dict[str, Any]]:
-  """What stands in `contents`: of each array its shape, dtype and SHA-256.
-
-  Args:
-    tree: Of arrays, each the same on all devices.
-  """
-  contents = {}
-  for name, x in named(tree).items():
-    if isinstance(x, jax.Array):
-      x = x.addressable_data(0)
-    array = np.ascontiguousarray(x, x.dtype.newbyteorder("<"))
-    contents[name] = {
-      "shape": list(x.shape),
-      "dtype": str(x.dtype),
-      "sha256": hashlib.sha256(array).hexdigest(),
-    }
-  return contents
-
-
-def compare(saved: dict[str, dict[str, Any]], like: Any) -> None:
-  """Whether a checkpoint's contents fit what is asked for.
-
-  Raises:
-    InputError: They do not; it is another model's, or an older version's.
-  """
-  asked = {
-    name: {"shape": list(x.shape), "dtype": str(x.dtype)}
-    for name, x in named(like).items()
-  }
-  for name in sorted(asked.keys() | saved.keys()):
-    there, here = (
-      f"{x[name]['dtype']}{x[name]['shape']}" if name in x else "absent"
-      for x in (saved, asked)
-    )
-    if there != here:
-      raise InputError(
-        f"of another model or version: {name} is {there} there, {here} here"
-      )
+    for thread in threading.enumerate():
+      if isinstance(thread, future._SignalingThread):
+        thread.cancel()
+        signals, operation = thread._receive_signals, thread._operation_id
+        future.set_signals(signals, operation_id=operation)

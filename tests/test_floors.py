@@ -18,7 +18,7 @@ FLOORS = (
     "packing",
     "tasks",
   },
-  {"board", "cells", "lock", "mnist", "optdigits", "targets"},
+  {"board", "cells", "contents", "lock", "mnist", "optdigits", "targets"},
   {"digits"},
   {
     "checkpoint",

@@ -157,12 +157,12 @@ LEAN = settings(
 
 @settings(LEAN, max_examples=150)
 @given(overrides=OVERRIDES)
-@example([("seed", HUGE[1])])
-@example([("epochs", HUGE[0])])
-@example([("sequence.max_len", HUGE[0])])
-@example([("model.gru[0]", "x")])
-@example([("model", "3")])
-@example([("", "3")])
+@example(overrides=[("seed", HUGE[1])])
+@example(overrides=[("epochs", HUGE[0])])
+@example(overrides=[("sequence.max_len", HUGE[0])])
+@example(overrides=[("model.gru[0]", "x")])
+@example(overrides=[("model", "3")])
+@example(overrides=[("", "3")])
 def test_a_config_can_be_trained_or_is_one_clear_line(overrides, bundled):
   built = build(overrides)
   if isinstance(built, str):

@@ -11,7 +11,8 @@ import orbax.checkpoint as ocp
 import pytest
 from runs import QUICK, assert_same_run, lines
 
-from seqsum.checkpoint import Checkpoints, describe
+from seqsum.checkpoint import Checkpoints
+from seqsum.contents import describe
 from seqsum.errors import InputError
 from seqsum.mesh import make_mesh, replicated
 from seqsum.writer import ranking
