@@ -1,5 +1,6 @@
 """Configs that hypothesis draws: each trains, or is one clear line."""
 
+import collections
 import functools
 import re
 
@@ -12,7 +13,7 @@ from ml_collections import config_flags
 from runs import ROOT
 
 from seqsum import command, train
-from seqsum.errors import InputError
+from seqsum.errors import Diverged, InputError
 from seqsum.metrics import Totals
 from seqsum.recipe import init_state
 from seqsum.session import check
@@ -148,37 +149,43 @@ LEAN = settings(
   deadline=None,
   database=None,
   derandomize=True,
-  suppress_health_check=[
-    HealthCheck.function_scoped_fixture,
-    HealthCheck.too_slow,
-  ],
+  suppress_health_check=[HealthCheck.too_slow],
 )
 
 
-@settings(LEAN, max_examples=150)
-@given(overrides=OVERRIDES)
-@example(overrides=[("seed", HUGE[1])])
-@example(overrides=[("epochs", HUGE[0])])
-@example(overrides=[("sequence.max_len", HUGE[0])])
-@example(overrides=[("model.gru[0]", "x")])
-@example(overrides=[("model", "3")])
-@example(overrides=[("", "3")])
-def test_a_config_can_be_trained_or_is_one_clear_line(overrides, bundled):
-  built = build(overrides)
-  if isinstance(built, str):
-    check_words(built)
-  elif is_affordable(built[0]):
-    state, totals = traced(built[1], bundled.train)
-    assert state.step.shape == totals.loss.shape == ()
+def test_a_config_can_be_trained_or_is_one_clear_line(bundled):
+  seen = collections.Counter()
+
+  @settings(LEAN, max_examples=150)
+  @given(overrides=OVERRIDES)
+  @example(overrides=[("seed", HUGE[1])])
+  @example(overrides=[("epochs", HUGE[0])])
+  @example(overrides=[("sequence.max_len", HUGE[0])])
+  @example(overrides=[("model.gru[0]", "x")])
+  @example(overrides=[("model", "3")])
+  @example(overrides=[("", "3")])
+  def check_one(overrides):
+    built = build(overrides)
+    if isinstance(built, str):
+      check_words(built)
+      seen["one clear line"] += 1
+    elif is_affordable(built[0]):
+      state, totals = traced(built[1], bundled.train)
+      assert state.step.shape == totals.loss.shape == ()
+      seen["traced for two steps"] += 1
+    else:
+      seen["too large to try"] += 1
+
+  check_one()
+  assert min(seen["one clear line"], seen["traced for two steps"]) > 20
+  print(dict(seen))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @settings(LEAN, max_examples=8)
-@given(overrides=OVERRIDES, number=st.integers(0, 10**6))
-def test_what_can_be_trained_trains_two_steps(
-  overrides, number, tmp_path_factory
-):
+@given(overrides=OVERRIDES)
+def test_what_can_be_trained_trains_two_steps(overrides, tmp_path_factory):
   """From the config to the end of a run, all that a run does but its report."""
   ends = {"epochs": "1", "sequences_per_epoch": "16", "batch_size": "8"}
   few = {"eval_sequences": "8", "eval_batch_size": "8", "accumulate": "1"}
@@ -190,9 +197,13 @@ def test_what_can_be_trained_trains_two_steps(
   if not is_affordable(config):
     return
   workdir = tmp_path_factory.mktemp("run")
-  with StopRequest() as stop:
-    summary = train.train_and_evaluate(config, workdir, stop, report=False)
-  assert summary["sequences"] == 16
+  try:
+    with StopRequest() as stop:
+      summary = train.train_and_evaluate(config, workdir, stop, report=False)
+  except Diverged as end:
+    check_words(str(end))
+  else:
+    assert summary["sequences"] == 16
 
 
 @pytest.mark.slow
