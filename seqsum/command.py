@@ -46,7 +46,7 @@ def mistakes() -> Iterator[None]:
         words = ast.literal_eval(words)
     words = " ".join(words.split())
     raise InputError(f"unknown config field {words}") from error
-  except (flags.Error, OSError, SyntaxError, ValueError) as error:
+  except (flags.Error, IndexError, OSError, SyntaxError, ValueError) as error:
     raise InputError(" ".join(str(error).split())) from error
 
 

@@ -3,6 +3,8 @@
 import collections
 import functools
 import re
+import sys
+from unittest import mock
 
 import jax
 import pytest
@@ -99,11 +101,12 @@ SMALL = {
 def parse(overrides):
   """A config as `seqsum.main` gets it from its command line."""
   values = flags.FlagValues()
-  path = str(ROOT / "configs" / "sum_tiny.py")
-  config = config_flags.DEFINE_config_file("config", path, flag_values=values)
-  words = [f"--config.{field}={value}" for field, value in overrides.items()]
-  with command.mistakes():
-    values(["seqsum", *words])
+  config = config_flags.DEFINE_config_file("config", flag_values=values)
+  words = ["seqsum", f"--config={ROOT / 'configs' / 'sum_tiny.py'}"]
+  words += [f"--config.{field}={value}" for field, value in overrides.items()]
+  # ml_collections looks there for the fields that it shall know.
+  with mock.patch.object(sys, "argv", words), command.mistakes():
+    values(words)
   return config.value
 
 
