@@ -14,6 +14,7 @@ from flax import struct
 
 from seqsum import augment
 from seqsum.errors import InputError, require
+from seqsum.idx import SHAPE
 from seqsum.shapes import (
   Frames,
   Images,
@@ -81,7 +82,10 @@ class Sampler:
     require(self.max_len <= LONGEST, "sequence.max_len", self.max_len, most)
     require(self.min_len >= 1, "sequence.min_len", self.min_len, positive)
     require(
-      self.shift >= 0, "sequence.shift", self.shift, "must not be negative"
+      0 <= self.shift < SHAPE[0],
+      "sequence.shift",
+      self.shift,
+      f"must not be negative, and below the frame's {SHAPE[0]} pixels",
     )
     if self.min_len > self.max_len:
       raise InputError(
