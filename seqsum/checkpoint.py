@@ -83,7 +83,7 @@ class Checkpoints:
 
   @property
   def latest_step(self) -> int | None:
-    """The newest, without one that is still being written."""
+    """The newest that was saved, or is being saved."""
     return self._manager.latest_step()
 
   def save(self, step: int, tree: Any) -> None:
