@@ -3,6 +3,7 @@
 import collections
 import functools
 import re
+import subprocess
 import sys
 from unittest import mock
 
@@ -213,9 +214,9 @@ def test_what_can_be_trained_trains_two_steps(overrides, tmp_path_factory):
 @pytest.mark.parametrize(
   "overrides",
   [
-    ["--config.model.gru=(100000000,)"],  # 400 TB of parameters
     ["--config.seed=9999999999999999999999"],
     ["--config.model=3"],
+    ["--config.model.gru[0]=3"],
     ["--config.=3"],
     ["--config.model.conv.features=(4"],
   ],
@@ -227,3 +228,24 @@ def test_from_the_command_line(run, tmp_path, overrides):
   assert done.returncode == 1
   assert "Traceback" not in done.stderr
   assert done.stderr.strip().splitlines()[-1].startswith("seqsum: ")
+
+
+TOO_LARGE = """
+import jax.numpy as jnp
+from seqsum import command
+command.run(lambda: int(jnp.zeros((1 << 45,), jnp.uint8).sum()))
+"""
+
+
+def test_out_of_memory_is_one_line(environment):
+  done = subprocess.run(
+    [sys.executable, "-c", TOO_LARGE],
+    cwd=ROOT,
+    env=environment,
+    capture_output=True,
+    text=True,
+    timeout=280,
+  )
+  assert done.returncode == 1
+  (line,) = done.stderr.strip().splitlines()
+  assert line.startswith("seqsum: out of memory: lower config.batch_size")
