@@ -166,8 +166,8 @@ def main() -> int:
       stdout=subprocess.DEVNULL,
     )
     samples = watch(process, workdir)
-    if process.returncode:
-      return process.returncode
+    if process.returncode not in (0, 130, 143) or not samples:
+      return process.returncode or 1  # 130, 143: stopped, and what was seen
     pace = paces(workdir / "metrics.jsonl")
   verdict = judge(samples, pace)
   result = verdict | {

@@ -81,8 +81,9 @@ class Board:
     self._is_said = True
 
   def close(self) -> None:
-    if self._events is not None:
-      try:
-        self._events.close()
-      except OSError as error:
-        self._fail(error)
+    events, self._events = self._events, None
+    try:
+      if events is not None:
+        events.close()
+    except OSError as error:
+      self._fail(error)

@@ -1,24 +1,22 @@
 """Checkpoints of a run, by Orbax: the newest few, and the best.
 
-Beside the arrays stands what they are: name, shape, dtype and SHA-256 of each.
-Orbax does not notice a byte that changed on the disk; here nothing is restored
-that is not what was saved, and nothing is deleted that cannot be read.
+Nothing is restored that is not what was saved (see `contents`), and nothing is
+deleted that cannot be read.
 """
 
 import contextlib
-import hashlib
-import json
+import threading
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
-from seqsum import cluster
+from seqsum import cluster, contents
 from seqsum.errors import InputError, NotSaved, brief
 
 ASIDE = ".unusable"  # after the number of a step: no step to Orbax, or to us
@@ -85,7 +83,7 @@ class Checkpoints:
 
   @property
   def latest_step(self) -> int | None:
-    """The newest, without one that is still being written."""
+    """The newest that was saved, or is being saved."""
     return self._manager.latest_step()
 
   def save(self, step: int, tree: Any) -> None:
@@ -95,7 +93,7 @@ class Checkpoints:
       return
     args = ocp.args.Composite(
       state=ocp.args.StandardSave(tree),
-      contents=ocp.args.JsonSave(describe(tree)),
+      contents=ocp.args.JsonSave(contents.describe(tree)),
     )
     self._pending = step
     self._settle(lambda: self._manager.save(step, args=args, force=True))
@@ -128,17 +126,21 @@ class Checkpoints:
       failed = False
     except Exception as error:  # Orbax's, TensorStore's, the system's
       failed, reason = True, brief(error)
-    if is_end or failed:
+    failed = cluster.highest(failed)
+    if failed or is_end:
       step, self._pending = self._pending, None
       self._problem = None
-      if cluster.highest(failed):
-        self._fail(step, reason)
+    if failed:
+      self._fail(step, reason)
 
   def _fail(self, step: int, reason: str) -> None:
     self._problem = NotSaved(
       f"THE CHECKPOINT OF STEP {step:,} COULD NOT BE SAVED: {reason}"
     )
     logging.error("%s; the next save tries again", self._problem)
+    # Of the rest of the save, which Orbax had begun and lets go.
+    warnings.filterwarnings("ignore", r"coroutine .* was never awaited")
+    _release_threads()
     with contextlib.suppress(Exception):  # it says the same once more
       self._manager.close()
     # Knows only what is on disk, and clears away what of the step was written:
@@ -226,40 +228,7 @@ class Checkpoints:
     logging.warning("%s is kept as %s", self._folder / str(step), name)
 
   def _read(self, step: int, like: Any) -> Any:
-    """The arrays on the host, checked; this process alone, no other waits."""
-    folder = self._folder / str(step)
-    path = folder / "contents" / "metadata"
-    if not folder.exists():
-      raise InputError("it is not there")
-    if not path.exists():
-      raise InputError(
-        f"it has no {path.relative_to(folder)}; an unfinished copy, or of an "
-        "older version"
-      )
-    saved = json.loads(path.read_text())
-    compare(saved, like)
-    alone = ocp.options.MultiprocessingOptions(
-      primary_host=jax.process_index(),
-      active_processes={jax.process_index()},
-      barrier_sync_key_prefix=f"alone{jax.process_index()}",
-    )
-    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
-    args = ocp.args.PyTreeRestore(
-      item=jax.tree.map(lambda x: 0, like),
-      restore_args=jax.tree.map(
-        lambda x: ocp.RestoreArgs(restore_type=np.ndarray), like
-      ),
-    )
-    with ocp.Checkpointer(handler, multiprocessing_options=alone) as reader:
-      tree = reader.restore(folder / "state", args=args)
-    found = describe(tree)
-    damaged = [name for name in saved if found[name] != saved[name]]
-    if damaged:
-      raise InputError(
-        f"{damaged[0]} is not what was saved: its SHA-256 is another"
-        + f" (and {len(damaged) - 1} more)" * (len(damaged) > 1)
-      )
-    return tree
+    return contents.read(self._folder / str(step), like)
 
   def __enter__(self) -> Self:
     return self
@@ -272,48 +241,17 @@ class Checkpoints:
     self._manager.close()
 
 
-def named(tree: Any) -> dict[str, Any]:
-  """'params/head/bias' -> leaf."""
-  leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-  name = lambda path: jax.tree_util.keystr(path, simple=True, separator="/")
-  return {name(path): leaf for path, leaf in leaves}
+def _release_threads() -> None:
+  """Ends the threads of a save that failed.
 
-
-def describe(tree: Any) -> dict[str, dict[str, Any]]:
-  """What stands in `contents`: of each array its shape, dtype and SHA-256.
-
-  Args:
-    tree: Of arrays, each the same on all devices.
+  They wait, minutes, for folders that nobody makes any more, and Python
+  does not exit before they have ended. Orbax has no public way to say so.
   """
-  contents = {}
-  for name, x in named(tree).items():
-    if isinstance(x, jax.Array):
-      x = x.addressable_data(0)
-    array = np.ascontiguousarray(x, x.dtype.newbyteorder("<"))
-    contents[name] = {
-      "shape": list(x.shape),
-      "dtype": str(x.dtype),
-      "sha256": hashlib.sha256(array).hexdigest(),
-    }
-  return contents
+  with contextlib.suppress(AttributeError, ImportError):
+    from orbax.checkpoint._src.futures import future
 
-
-def compare(saved: dict[str, dict[str, Any]], like: Any) -> None:
-  """Whether a checkpoint's contents fit what is asked for.
-
-  Raises:
-    InputError: They do not; it is another model's, or an older version's.
-  """
-  asked = {
-    name: {"shape": list(x.shape), "dtype": str(x.dtype)}
-    for name, x in named(like).items()
-  }
-  for name in sorted(asked.keys() | saved.keys()):
-    there, here = (
-      f"{x[name]['dtype']}{x[name]['shape']}" if name in x else "absent"
-      for x in (saved, asked)
-    )
-    if there != here:
-      raise InputError(
-        f"of another model or version: {name} is {there} there, {here} here"
-      )
+    for thread in threading.enumerate():
+      if isinstance(thread, future._SignalingThread):
+        thread.cancel()
+        signals, operation = thread._receive_signals, thread._operation_id
+        future.set_signals(signals, operation_id=operation)

@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import logging as stdlib_logging
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 
 import jax
-from absl import app, flags
+from absl import app, flags, logging
 
 from seqsum.errors import Diverged, InputError, Lost, brief
 
@@ -45,7 +46,7 @@ def mistakes() -> Iterator[None]:
         words = ast.literal_eval(words)
     words = " ".join(words.split())
     raise InputError(f"unknown config field {words}") from error
-  except (flags.Error, OSError, SyntaxError, ValueError) as error:
+  except (flags.Error, IndexError, OSError, SyntaxError, ValueError) as error:
     raise InputError(" ".join(str(error).split())) from error
 
 
@@ -62,6 +63,11 @@ def parse_flags(argv: list[str]) -> list[str]:
   return rest
 
 
+def _is_not_orbax(record: stdlib_logging.LogRecord) -> bool:
+  """Orbax logs a traceback for what `checkpoint` says in one line."""
+  return f"{os.sep}orbax{os.sep}" not in record.pathname
+
+
 def run(
   main: Callable[[], int],
   parse: Callable[[list[str]], list[str]] = parse_flags,
@@ -69,6 +75,7 @@ def run(
   """What `python -m seqsum...` does; `main` returns the exit code."""
 
   def start(argv: list[str]) -> int:
+    logging.get_absl_logger().addFilter(_is_not_orbax)
     if len(argv) > 1:
       raise InputError(
         f"unexpected argument {argv[1]!r}: options begin with --"

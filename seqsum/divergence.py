@@ -57,6 +57,7 @@ class Watch:
       self._end(first, state, skipped_in_a_row=int(totals.in_a_row))
 
   def _end(self, step: int, state: TrainState, **more: int) -> None:
+    self._checkpoints.wait()
     end = {
       "step": step,
       "checkpoint": self._checkpoints.latest_step or 0,

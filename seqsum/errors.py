@@ -1,6 +1,7 @@
 """What a user can mend: one line that names the value and the remedy."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -51,4 +52,8 @@ def require(condition: bool, field: str, value, remedy: str) -> None:
 def brief(error: Exception) -> str:
   """An error in one line, however much it says."""
   words = " ".join(f"{type(error).__name__}: {error}".split())
-  return words if len(words) <= 200 else words[:197] + "..."
+  # TensorStore adds all that it knows, in brackets.
+  words = re.sub(
+    r" \[(tensorstore_spec|source locations|os_error_code)\b.*", "", words
+  )
+  return words if len(words) <= 240 else f"{words[:100]} ... {words[-135:]}"

@@ -255,9 +255,10 @@ class SequenceModel(nn.Module):
 
     if not self.remat:
       return read(encoder, first, images)
-    count = -(-len(images) // self.remat)  # chunks, the last one filled up
-    late = [(0, count * self.remat - len(images))] + [(0, 0)] * 3
-    chunks = jnp.pad(images, late).reshape(-1, self.remat, *images.shape[1:])
+    size = min(self.remat, len(images))
+    count = -(-len(images) // size)  # chunks, the last one filled up
+    late = [(0, count * size - len(images))] + [(0, 0)] * 3
+    chunks = jnp.pad(images, late).reshape(-1, size, *images.shape[1:])
     over_chunks = nn.scan(
       nn.remat(lambda encoder, _, x, first: ((), read(encoder, first, x))),
       variable_broadcast="params",

@@ -16,6 +16,7 @@ from flax import struct
 from seqsum.augment import Moves
 from seqsum.errors import InputError, require
 from seqsum.fixed import FixedSequences
+from seqsum.idx import SHAPE
 from seqsum.shapes import (
   Frames,
   Images,
@@ -97,6 +98,12 @@ class Sampler:
       "sequence.scale",
       self.moves.scale,
       "must be below 1",
+    )
+    require(
+      self.moves.shift < SHAPE[0],
+      "sequence.shift",
+      self.moves.shift,
+      f"must be below the frame's {SHAPE[0]} pixels",
     )
     require(self.fixed >= 0, "sequence.fixed", self.fixed, "must be at least 0")
     if self.min_len > self.max_len:

@@ -107,6 +107,7 @@ def _run(
 
   def save() -> None:
     watch(step, state, totals)
+    checkpoints.wait()  # what a save that failed had taken of the disk is free
     if writer.flush():  # lines that only a newer checkpoint knew of were lost
       checkpoints.save(step, (state, totals))
 

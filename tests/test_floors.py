@@ -19,7 +19,16 @@ FLOORS = (
     "permutation",
     "tasks",
   },
-  {"board", "cells", "distribution", "lock", "mnist", "optdigits", "targets"},
+  {
+    "board",
+    "cells",
+    "contents",
+    "distribution",
+    "lock",
+    "mnist",
+    "optdigits",
+    "targets",
+  },
   {"digits", "fixed", "given", "long_sum"},
   {
     "checkpoint",
