@@ -1,15 +1,19 @@
 """The picture of a distribution that flows through a fold, frame by frame."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from seqsum.figures import BLUE, GREY, INK, PALE, VERMILION, WIDTH, ink, picture
+from seqsum.study_charts import spread
 from seqsum.tasks import Task
 
 LEAST = 0.005  # what is less likely is not drawn
+NAMED = 0.03  # what is more likely has its number beside it
+SURE = 0.985  # what is more likely needs no percentage
+FEW = 6  # frames
 HIGH = 200  # from there on, values are on a logarithmic axis
 
 
@@ -102,20 +106,8 @@ def _panel(
   for digit in labels:
     truth.append(float(task.combine(truth[-1], float(digit))))
   for (step, value), share in nodes.items():
-    right = value == truth[step]
-    color = BLUE if right else VERMILION
+    color = BLUE if value == truth[step] else VERMILION
     axes.scatter(step, value, 12 + 130 * share, color=color, lw=0, zorder=2)
-    if step and share > 0.02:
-      said = f"{value:g}" + (f" {share:.0%}" if share < 0.995 else "")
-      axes.annotate(
-        said,
-        (step, value),
-        (5 + 5 * math.sqrt(share), 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=8,
-        color=INK if right else VERMILION,
-      )
   axes.scatter(
     range(len(truth)), truth, 210, facecolors="none", edgecolors=INK, lw=0.8
   )
@@ -127,25 +119,26 @@ def _panel(
         OffsetImage(ink(image), zoom=0.8, interpolation="nearest"),
         at,
         xycoords=where,
-        xybox=(0, 24),
+        xybox=(0, 34),
         boxcoords="offset points",
         frameon=False,
         pad=0,
       )
     )
-    likely = np.argsort(-digits[step])[:2]
-    said = "  ".join(
-      f"{task.digits[i]}: {digits[step, i]:.0%}"
-      for i in likely
-      if digits[step, i] > LEAST
-    )
+    likely = np.argsort(-digits[step])
+    said = str(task.digits[likely[0]])
+    if digits[step, likely[0]] < SURE:
+      said = "\n".join(
+        f"{task.digits[i]} {digits[step, i]:.0%}" for i in likely[:2]
+      )
     axes.annotate(
       said,
       at,
-      (0, 4),
+      (0, 20),
       xycoords=where,
       textcoords="offset points",
       ha="center",
+      va="top",
       fontsize=7,
       color=GREY,
     )
@@ -153,9 +146,36 @@ def _panel(
   if max(values) > HIGH:
     axes.set_yscale("symlog", linthresh=1)
   axes.margins(y=0.25)
-  axes.set_xlim(-0.15, longest + 0.6)
+  axes.set_xlim(-0.3, longest + 0.7)
+  # Of many frames there is room for the last values alone.
+  for step in range(1, len(strip) + 1) if longest <= FEW else [len(strip)]:
+    _name_values(axes, step, nodes, truth[step])
   axes.set_xticks(range(len(strip) + 1))
   axes.set_xlabel("frames read", fontsize=8)
   axes.set_ylabel(f"{task.name} so far", fontsize=8)
   axes.grid(axis="y", color=PALE, lw=0.5)
   axes.tick_params(labelsize=8)
+
+
+def _name_values(
+  axes: Any, step: int, nodes: Mapping[tuple[int, float], float], true: float
+) -> None:
+  """Says the values of a step beside their circles, none over another."""
+  some = [
+    (value, share)
+    for (at, value), share in nodes.items()
+    if at == step and share > NAMED
+  ]
+  to_axes = axes.transData + axes.transAxes.inverted()
+  places = [to_axes.transform((step, value))[1] for value, _ in some]
+  for (value, share), y in zip(some, spread(places, 0.085), strict=True):
+    axes.annotate(
+      f"{value:g}" + (f" {share:.0%}" if share < SURE else ""),
+      (step, y),
+      (5 + 5 * math.sqrt(share) + 4 * (value == true), 0),
+      xycoords=("data", "axes fraction"),
+      textcoords="offset points",
+      va="center",
+      fontsize=8,
+      color=INK if value == true else VERMILION,
+    )

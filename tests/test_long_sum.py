@@ -81,29 +81,34 @@ def test_the_distribution_of_1024_digits_is_that_of_float64():
   for shares in np.exp(np.asarray(digits[0], np.float64)):
     expected = np.convolve(expected, shares)
   found = jax.jit(long_sum.distribution)(digits)[0]
-  np.testing.assert_allclose(found, expected, atol=1e-6 * expected.max())
+  np.testing.assert_allclose(found, expected, atol=3e-5 * expected.max())
   # Also where float32 has no numbers for the probabilities.
   likeliest = expected.argmax()
+  log_likelihood = jax.jit(long_sum.log_likelihood)
   for place in likeliest + np.array([-1500, -400, 0, 37, 900]):
-    value = long_sum.log_likelihood(digits, jnp.array([float(place)]))
+    value = log_likelihood(digits, jnp.array([float(place)]))
     np.testing.assert_allclose(value, np.log(expected[place]), rtol=1e-4)
 
 
 def test_what_cannot_be_is_very_unlikely_and_finite():
   """Forty frames that are sure to be even, and an odd sum."""
   digits = jnp.full((1, 40, 10), -60.0).at[..., ::2].set(0.0)
-  value, gradient = jax.value_and_grad(
-    lambda x: long_sum.log_likelihood(
-      jax.nn.log_softmax(x), jnp.array([101.0])
-    ).sum()
-  )(digits)
+
+  @jax.jit
+  @jax.value_and_grad
+  def read(logits):
+    digits = jax.nn.log_softmax(logits)
+    return long_sum.log_likelihood(digits, jnp.array([101.0])).sum()
+
+  value, gradient = read(digits)
   assert value < -15
   assert np.isfinite(gradient).all()
 
 
 def test_ends_of_the_range():
   digits = make(1.0, time=40, rows=2)
-  found = long_sum.log_likelihood(digits, jnp.array([0.0, 360.0]))
+  target = jnp.array([0.0, 360.0])
+  found = jax.jit(long_sum.log_likelihood)(digits, target)
   expected = [digits[0, :, 0].sum(), digits[1, :, 9].sum()]
   np.testing.assert_allclose(found, expected, rtol=1e-5)
 
