@@ -23,11 +23,16 @@ class Objective:
     outputs: K, how many numbers the head must give at each step.
     loss: `(outputs [..., K], targets [...]) -> [...]`, the loss of each value.
     predict: `outputs [..., K] -> [...]`, predictions in digit units.
+    values: V values, ascending, over which the outputs are a distribution; ()
+      if they are none.
+    probabilities: `outputs [..., K] -> [..., V]`, the distribution, or None.
   """
 
   outputs: int
   loss: Callable[[Outputs, Values], Values]
   predict: Callable[[Outputs], Values]
+  values: tuple[float, ...] = ()
+  probabilities: Callable[[Outputs], jax.Array] | None = None
 
 
 def regression(
@@ -73,7 +78,9 @@ def classification(values: np.ndarray) -> Objective:
     likeliest = jnp.asarray(values)[outputs.argmax(axis=-1)]
     return jnp.where(jnp.isnan(outputs).any(axis=-1), jnp.nan, likeliest)
 
-  return Objective(len(values), loss, predict)
+  return Objective(
+    len(values), loss, predict, tuple(values.tolist()), jax.nn.softmax
+  )
 
 
 REGRESSIONS = {

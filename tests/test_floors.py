@@ -10,6 +10,7 @@ FLOORS = (
   {
     "array_cache",
     "augment",
+    "normalize",
     "cluster",
     "folder",
     "idx",
@@ -25,6 +26,7 @@ FLOORS = (
     "convolution",
     "cores",
     "figures",
+    "images",
     "losses",
     "optimizers",
     "page",
@@ -34,14 +36,14 @@ FLOORS = (
     "writer",
   },
   {"charts", "command", "model", "study_charts"},
-  {"question_charts", "recipe", "report"},
+  {"question_charts", "reading_chart", "recipe", "report"},
   {"step"},
   {"parallel"},
   {"evaluate", "experiment"},
   {"session"},
-  {"plan", "results"},
+  {"plan", "results", "trained"},
   {"comparison", "probes", "train"},
-  {"main", "study"},
+  {"main", "predict", "study"},
 )
 FILES = sorted(pathlib.Path(seqsum.__file__).parent.glob("*.py"))
 
