@@ -20,6 +20,7 @@ FINE = 10  # parts of a pixel, while a digit is scaled and moved
 CENTRE, STROKE = 14.0, 2.0
 WORK = 384  # a larger picture is made smaller first
 FAINT = 0.06  # ink that differs less from the paper is none; paper is 1
+NOISE = 10  # deviations that ink must stand out by; chance reaches 7
 STRAY = 0.06  # a spot with less ink than this share of the largest is no part
 
 
@@ -62,7 +63,7 @@ def find_ink(picture: np.ndarray) -> np.ndarray:
   # cover up to three quarters of a picture that is cut close.
   noise = np.quantile(np.abs(smooth), 0.25) / 0.319
   peak = smooth.max()
-  if peak < max(FAINT, 4 * noise):
+  if peak < max(FAINT, NOISE * noise):
     raise InputError("nothing but paper: no digit is to be seen")
   core = smooth > peak / 2
   level = np.median(ink[core])
@@ -164,7 +165,8 @@ def _centre(digit: np.ndarray) -> np.ndarray:
   for size, centre in zip(
     digit.shape, ndimage.center_of_mass(digit), strict=True
   ):
-    start = round((CENTRE + 0.5) * FINE - (centre + 0.5))
+    # Whole pixels, so that the box's edges stay sharp.
+    start = FINE * round(CENTRE + 0.5 - (centre + 0.5) / FINE)
     start = min(max(start, 0), SIDE * FINE - size)  # nothing is cut off
     places.append(slice(start, start + size))
   sheet[tuple(places)] = digit

@@ -27,17 +27,16 @@ def draw(
     probabilities: [T, V] float, or None if there are none.
     task: What the fold is called, "sum".
   """
-  from matplotlib.colors import LinearSegmentedColormap
+  from matplotlib.colors import LinearSegmentedColormap, Normalize
+  from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
   start = max(0, len(frames) - MOST_FRAMES)
   frames, predictions = frames[start:], predictions[start:]
-  count = len(frames)
-  place = np.arange(start + 1, start + count + 1)
-  across = min(WIDTH, max(3.2, 0.75 * count + 0.7))
-  figure.set_size_inches(across, 2.6 + 0.9 * (across - 0.7) / max(count, 3))
-  chart, strip = figure.subplots(
-    2, 1, sharex=True, height_ratios=(2.6, 0.9 * (across - 0.7) / max(count, 3))
-  )
+  place = np.arange(start + 1, start + len(frames) + 1)
+  across = min(WIDTH, max(3.2, 0.75 * len(place) + 0.7))
+  side = 0.9 * (across - 0.7) / max(len(place), 3)  # of a frame, in inches
+  figure.set_size_inches(across, 2.9 + side)
+  chart, strip = figure.subplots(2, 1, sharex=True, height_ratios=(2.6, side))
   if probabilities is not None:
     shares = probabilities[start:]
     shown = (shares > 0.005).any(axis=0)
@@ -62,21 +61,17 @@ def draw(
       color=INK,
       weight="bold" if x == place[-1] else "normal",
     )
-  chart.margins(y=0.25)
+  chart.margins(y=0.2)
   chart.set_ylabel(f"{task} so far", color=GREY)
   chart.tick_params(axis="x", bottom=False, labelbottom=False)
   chart.yaxis.get_major_locator().set_params(integer=True)
   for x, frame in zip(place, frames, strict=True):
-    shown = frame.mean(axis=-1)
-    strip.imshow(
-      255 - shown,
-      cmap="gray",
-      vmin=0,
-      vmax=255,
-      extent=(x - 0.42, x + 0.42, 0, 0.84),
+    ink = 255 - frame.mean(axis=-1)
+    box = OffsetImage(
+      ink, zoom=72 * side / len(ink), cmap="gray", norm=Normalize(0, 255)
     )
-  strip.set(xlim=(place[0] - 0.6, place[-1] + 0.6), ylim=(0, 0.84), yticks=[])
-  strip.set_aspect("equal")
+    strip.add_artist(AnnotationBbox(box, (x, 0.5), frameon=False))
+  strip.set(xlim=(place[0] - 0.6, place[-1] + 0.6), yticks=[])
   strip.set_xticks(place, [str(x) for x in place])
   strip.tick_params(length=0)
   strip.spines[:].set_visible(False)
