@@ -20,7 +20,8 @@ def page(model: Trained, reader: str | None = None) -> str:
 
   Args:
     model: Whose name and values it shows.
-    reader: JavaScript that defines `read(frames)`; by default it asks a server.
+    reader: HTML, a script that defines `read(frames)`; by default it asks a
+      server.
   """
   text = resources.files("seqsum").joinpath("demo.html").read_text("utf-8")
   facts = {
@@ -38,10 +39,8 @@ def page(model: Trained, reader: str | None = None) -> str:
   if reader is None:
     return text
   start = text.index('<script id="reader">')
-  end = text.index("</script>", start)
-  return (
-    text[:start] + f'<script id="reader" type="module">\n{reader}' + text[end:]
-  )
+  end = text.index("</script>", start) + len("</script>")
+  return text[:start] + reader + text[end:]
 
 
 def make_app(model: Trained):

@@ -12,6 +12,7 @@ from runs import ROOT
 
 import seqsum
 
+EMPTY = "\N{EN DASH}"  # where an answer will stand
 pytest.importorskip("fastapi", reason="pip install -e '.[demo]'")
 
 
@@ -81,7 +82,7 @@ def test_digits_are_drawn_added_undone_and_cleared(server, model):
     assert len(said(driver)) == 2
     driver.find_element("id", "clear").click()
     wait_for(driver, 0)
-    assert driver.find_element("id", "answer").text == "–"
+    assert driver.find_element("id", "answer").text == EMPTY
     assert not complaints(driver)
 
 

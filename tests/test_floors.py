@@ -42,8 +42,8 @@ FLOORS = (
   {"evaluate", "experiment"},
   {"session"},
   {"plan", "results", "trained"},
-  {"comparison", "drawing", "probes", "train"},
-  {"demo", "main", "predict", "study"},
+  {"comparison", "drawing", "probes", "sharing", "train"},
+  {"demo", "export", "main", "predict", "study"},
 )
 FILES = sorted(pathlib.Path(seqsum.__file__).parent.glob("*.py"))
 
