@@ -1,6 +1,6 @@
 r"""Writes a trained network for programs that have no seqsum.
 
-    pip install -e '.[onnx]'
+    pip install -e '.[onnx]' && pip install --no-deps jax2onnx
     python -m seqsum.export --workdir=runs/sum out/
 
 leaves StableHLO (`jax.export`), ONNX if jax2onnx is installed, and a README.txt

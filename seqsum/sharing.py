@@ -9,9 +9,11 @@ import base64
 import gzip
 import importlib.util
 import io
+import logging
 from collections.abc import Collection
 
 import jax
+import jax.extend
 import jax.numpy as jnp
 import numpy as np
 from etils import epath
@@ -20,7 +22,7 @@ from jax import export
 from seqsum.errors import InputError
 from seqsum.trained import Trained
 
-NO_ONNX = "install what writes it with pip install -e '.[onnx]'"
+NO_ONNX = "pip install -e '.[onnx]' && pip install --no-deps jax2onnx"
 # Programs for each of these are in one file.
 PLATFORMS = ("cpu", "cuda", "tpu")
 BUNDLE, WASM = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"
@@ -46,12 +48,16 @@ def _program(model: Trained):
   return program
 
 
+def _frames(model: Trained) -> jax.ShapeDtypeStruct:
+  """Frames of which neither batch nor length is known."""
+  batch, time = export.symbolic_shape("b, t")
+  return jax.ShapeDtypeStruct((batch, time, *model.shape), jnp.float32)
+
+
 def stablehlo(model: Trained) -> bytes:
   """What `jax.export.deserialize` reads."""
-  batch, time = export.symbolic_shape("b, t")
-  frames = jax.ShapeDtypeStruct((batch, time, *model.shape), jnp.float32)
   exported = export.export(jax.jit(_program(model)), platforms=PLATFORMS)
-  return bytes(exported(frames).serialize())
+  return bytes(exported(_frames(model)).serialize())
 
 
 def run_stablehlo(content: bytes, frames: np.ndarray) -> list[np.ndarray]:
@@ -69,9 +75,14 @@ def onnx(model: Trained) -> bytes:
   """An ONNX file, by jax2onnx."""
   from jax2onnx import to_onnx
 
+  # It warns of every dimension whose size is not known; none is meant to be.
+  logging.getLogger("onnx_ir").setLevel(logging.ERROR)
+  # jax2onnx replaces parts of Flax by its own; what it gets has none in it.
+  frames = _frames(model)
+  traced = jax.make_jaxpr(_program(model))(frames)
   return to_onnx(
-    _program(model),
-    [("b", "t", *model.shape)],
+    jax.extend.core.jaxpr_as_fun(traced),
+    [frames],
     model_name=f"seqsum {model.name}",
     input_names=["frames"],
     output_names=list(outputs(model)),
@@ -82,7 +93,9 @@ def run_onnx(content: bytes, frames: np.ndarray) -> list[np.ndarray]:
   """The outputs, in order, by ONNX Runtime."""
   import onnxruntime
 
-  session = onnxruntime.InferenceSession(content)
+  options = onnxruntime.SessionOptions()
+  options.log_severity_level = 3  # errors
+  session = onnxruntime.InferenceSession(content, options)
   return session.run(None, {"frames": frames})
 
 

@@ -10,7 +10,7 @@ import jax
 from etils import epath
 from ml_collections import ConfigDict
 
-from seqsum import allocator, cluster, evaluate, folder, results
+from seqsum import allocator, cluster, evaluate, folder, results, trackers
 from seqsum.errors import Diverged
 from seqsum.metrics import NEVER, Totals
 from seqsum.parallel import compile_step
@@ -29,6 +29,7 @@ def train_and_evaluate(
   *,
   report: bool = True,
   show: Callable[[int, int, int], Progress] = Progress,
+  tracker: str | None = None,
 ) -> dict[str, Any] | None:
   """Trains, goes on where it was, tests the best, leaves a report.
 
@@ -38,6 +39,7 @@ def train_and_evaluate(
     stop: True once somebody wants the run to end early.
     report: Whether to leave `report/`.
     show: Makes what a person sees, as `Progress` does.
+    tracker: Who else is told, one of `trackers.TRACKERS`.
 
   Returns:
     What stands in summary.json, or None if the run was asked to stop; then the
@@ -56,7 +58,7 @@ def train_and_evaluate(
   if end := folder.read_json(session.workdir / "diverged.json"):
     raise Diverged(_farewell(end))
   with contextlib.ExitStack() as stack:
-    return _run(session, stop, stack, began, report, show)
+    return _run(session, stop, stack, began, report, show, tracker)
 
 
 def _run(
@@ -66,6 +68,7 @@ def _run(
   began: float,
   report: bool,
   show: Callable[[int, int, int], Progress],
+  tracker: str | None,
 ) -> dict[str, Any] | None:
   config, recipe, schedule = session.config, session.recipe, session.schedule
   advance = compile_step(
@@ -83,7 +86,9 @@ def _run(
     step, state = 0, session.init(config.seed)
   else:
     state, totals = checkpoints.restore(step, session.like())
-  writer = stack.enter_context(MetricsWriter(session.workdir, step))
+  writer = stack.enter_context(
+    MetricsWriter(session.workdir, step, trackers.build(tracker, session))
+  )
   carried = writer.history[-1]["seconds"] if writer.history else 0.0
   progress = stack.enter_context(show(schedule.total, step, schedule.epochs))
   if step:
@@ -186,6 +191,7 @@ def _run(
   draw(state.params, test, reading, summary)
   if cluster.is_lead():
     folder.write_json(session.workdir / "summary.json", summary)
+  writer.model(session.workdir / "checkpoints" / str(best), summary)
   return summary
 
 

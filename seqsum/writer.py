@@ -50,12 +50,13 @@ class MetricsWriter:
     folder: The run's.
     step: The step from which the run goes on. Lines of later steps, and of a
       test, which will be made again, are dropped.
+    tracker: Told what TensorBoard is told; see `trackers`.
 
   Attributes:
     history: All lines so far, inf and nan as None.
   """
 
-  def __init__(self, folder: epath.Path, step: int = 0):
+  def __init__(self, folder: epath.Path, step: int = 0, tracker: Any = None):
     path = folder / "metrics.jsonl"
     self.history = [
       line
@@ -64,6 +65,7 @@ class MetricsWriter:
     ]
     cluster.barrier("history")  # all have read it
     self._writes = cluster.is_lead()
+    self._tracker = tracker
     if not self._writes:
       return
     from tensorboardX import SummaryWriter  # 0.2 s that only a run needs
@@ -82,16 +84,28 @@ class MetricsWriter:
       return
     self._file.write(_line(metrics))
     self._file.flush()
-    for name, value in metrics.items():
-      if isinstance(value, float):
-        tag = f"{metrics['split']}/{name}"
-        self._board.add_scalar(tag, value, metrics["step"])
+    scalars = {
+      f"{metrics['split']}/{name}": value
+      for name, value in metrics.items()
+      if isinstance(value, float)
+    }
+    for tag, value in scalars.items():
+      self._board.add_scalar(tag, value, metrics["step"])
+    if self._tracker:
+      self._tracker.scalars(scalars, metrics["step"])
 
   def pictures(self, pngs: Mapping[str, bytes], step: int) -> None:
-    """Adds pictures, PNG files by name, to TensorBoard."""
+    """Adds pictures, PNG files by name."""
     for name, png in pngs.items():
       pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
       self._board.add_image(name, pixels, step, dataformats="HWC")
+    if self._tracker:
+      self._tracker.pictures(pngs, step)
+
+  def model(self, checkpoint: epath.Path, summary: Mapping[str, Any]) -> None:
+    """Gives the final model to the tracker."""
+    if self._tracker:
+      self._tracker.model(checkpoint, summary)
 
   def __enter__(self) -> Self:
     return self
@@ -103,6 +117,8 @@ class MetricsWriter:
     if self._writes:
       self._file.close()
       self._board.close()
+    if self._tracker:
+      self._tracker.close()
 
 
 def _line(metrics: dict[str, Any]) -> str:

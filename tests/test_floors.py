@@ -41,7 +41,7 @@ FLOORS = (
   {"parallel"},
   {"evaluate", "experiment"},
   {"session"},
-  {"plan", "results", "trained"},
+  {"plan", "results", "trackers", "trained"},
   {"comparison", "drawing", "probes", "sharing", "train"},
   {"demo", "export", "main", "predict", "study"},
 )
