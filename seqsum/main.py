@@ -26,7 +26,7 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from seqsum import cluster, command, results, train, trackers
+from seqsum import cluster, command, results, trackers, train
 from seqsum.errors import InputError
 from seqsum.stopping import StopRequest
 
