@@ -157,18 +157,9 @@ class SequenceModel(nn.Module):
       for i, layer in enumerate(layers):
         x = layer(layer.project(x) if i else x, rows)
       return packing.unpack(head(x.astype(jnp.float32)), rows, batch)
-    # The name of a module lifted by nn.vmap is that of its parameters.
-    over_time = nn.vmap(
-      lambda encoder, images: encoder(images),
-      in_axes=1,
-      out_axes=1,
-      variable_axes={"params": None},
-      split_rngs={"params": False},
-    )
     encoder = self.encoder(plain=True, dtype=self.dtype, name="encoder")
-    x = over_time(encoder, self._scale(frames))  # [B, T, F]
-    if self._is_asked:
-      self.sow(ASIDE, "squares", mean_square(x))
+    flat = self._scale(frames).reshape(batch * time, *frames.shape[2:])
+    x = encoder(flat).reshape(batch, time, -1)  # [B, T, F]
     for i, width in enumerate(self.widths):
       cell = self.core.plain(
         width,
