@@ -56,6 +56,7 @@ def parse_flags(argv: list[str]) -> list[str]:
     name, _, path = arg.lstrip("-").partition("=")
     if arg.startswith("-") and name in FILES and not os.path.isfile(path):
       raise InputError(f"--{name}={path}: there is no such file")
+  flags.FLAGS.set_gnu_getopt(True)  # flags may stand behind arguments
   with mistakes():
     rest = flags.FLAGS(argv)
   if flags.FLAGS["verbosity"].using_default_value:
@@ -69,21 +70,30 @@ def _is_not_orbax(record: stdlib_logging.LogRecord) -> bool:
 
 
 def run(
-  main: Callable[[], int],
+  main: Callable[..., int],
   parse: Callable[[list[str]], list[str]] = parse_flags,
+  arguments: float = 0,
 ) -> None:
-  """What `python -m seqsum...` does; `main` returns the exit code."""
+  """What `python -m seqsum...` does.
+
+  Args:
+    main: Gets the arguments that are no flags, each as one; returns the exit
+      code.
+    parse: argv -> argv without flags.
+    arguments: How many `main` takes at most.
+  """
 
   def start(argv: list[str]) -> int:
     logging.get_absl_logger().addFilter(_is_not_orbax)
-    if len(argv) > 1:
+    _, *rest = argv
+    if len(rest) > arguments:
       raise InputError(
-        f"unexpected argument {argv[1]!r}: options begin with --"
+        f"unexpected argument {rest[arguments]!r}: options begin with --"
       )
     if VERSION.value:
       print(f"seqsum {metadata.version('seqsum')}")
       return 0
-    return main()
+    return main(*rest)
 
   try:
     app.run(start, flags_parser=parse)

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,13 +44,16 @@ class Objective:
     outputs: K, how many numbers the head must give at each step.
     loss: `(outputs [..., K], targets [...]) -> [...]`, the loss of each value.
     predict: `outputs [..., K] -> [...]`, predictions in digit units.
-    mean: `outputs [..., K] -> [...]`, if the outputs are a distribution.
+    values: V values, ascending, over which the outputs are a distribution; ()
+      if they are none.
+    probabilities: `outputs [..., K] -> [..., V]`, the distribution, or None.
   """
 
   outputs: int
   loss: Callable[[Outputs, Values], Values]
   predict: Callable[[Outputs], Values]
-  mean: Callable[[Outputs], Values] | None = None
+  values: tuple[float, ...] = ()
+  probabilities: Callable[[Outputs], jax.Array] | None = None
 
   def read(
     self, outputs: Outputs, targets: Values, lengths: Lengths
@@ -62,11 +65,10 @@ class Objective:
       targets: [B, T].
       lengths: [B]; what is said of the padding means nothing.
     """
-    return Verdict(
-      self.loss(outputs, targets),
-      self.predict(outputs),
-      self.mean and self.mean(outputs),
-    )
+    means = None
+    if self.probabilities:
+      means = self.probabilities(outputs) @ jnp.asarray(self.values)
+    return Verdict(self.loss(outputs, targets), self.predict(outputs), means)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +84,9 @@ class FoldObjective:
   """
 
   core: FoldCore
+  # The values depend on how many frames there are, so none are named here.
+  values: ClassVar[tuple[float, ...]] = ()
+  probabilities: ClassVar[None] = None
 
   @property
   def outputs(self) -> int:
@@ -156,10 +161,9 @@ def classification(values: np.ndarray) -> Objective:
     likeliest = jnp.asarray(values)[outputs.argmax(axis=-1)]
     return jnp.where(jnp.isnan(outputs).any(axis=-1), jnp.nan, likeliest)
 
-  def mean(outputs):
-    return jax.nn.softmax(outputs) @ jnp.asarray(values)
-
-  return Objective(len(values), loss, predict, mean)
+  return Objective(
+    len(values), loss, predict, tuple(values.tolist()), jax.nn.softmax
+  )
 
 
 REGRESSIONS = {

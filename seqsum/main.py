@@ -26,7 +26,7 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from seqsum import cluster, command, results, train
+from seqsum import cluster, command, results, trackers, train
 from seqsum.errors import InputError
 from seqsum.stopping import StopRequest
 
@@ -42,6 +42,12 @@ EVAL_ONLY = flags.DEFINE_bool(
 )
 REPORT = flags.DEFINE_bool(
   "report", True, "Leave a report: pictures, and a page that shows them."
+)
+TRACKER = flags.DEFINE_enum(
+  "tracker",
+  None,
+  ["mlflow", "wandb"],
+  "Tell this tracker too: config, metrics, pictures and the final model.",
 )
 DISTRIBUTED = flags.DEFINE_bool(
   "distributed",
@@ -73,6 +79,7 @@ def main() -> int:
     raise InputError("--config is missing: try --config=configs/sum_tiny.py")
   name = pathlib.Path(flags.FLAGS["config"].config_filename).stem
   workdir = WORKDIR.value or os.path.join("runs", name)
+  trackers.check(TRACKER.value)
   command.keep_programs()
   join_processes()
   if EVAL_ONLY.value:
@@ -80,7 +87,11 @@ def main() -> int:
     return 0
   with StopRequest(cluster.highest) as stop, cluster.together():
     summary = train.train_and_evaluate(
-      CONFIG.value, workdir, stop, report=REPORT.value
+      CONFIG.value,
+      workdir,
+      stop,
+      report=REPORT.value,
+      tracker=TRACKER.value,
     )
   if summary is None:
     print(f"stopped by {stop.signal.name}; the same command goes on from here")

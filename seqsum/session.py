@@ -16,6 +16,7 @@ from seqsum.digits import Digits, load
 from seqsum.errors import InputError, require
 from seqsum.evaluate import Evaluator, make_evaluator
 from seqsum.experiment import Schedule, build_recipe, build_schedule
+from seqsum.idx import SHAPE
 from seqsum.metrics import Totals
 from seqsum.parallel import compile_init
 from seqsum.recipe import TEST, Recipe, TrainState
@@ -34,7 +35,7 @@ class Session:
     workdir: The folder.
     recipe, schedule: What the config asks for.
     devices: All of them.
-    data: The images.
+    data: The images; None for a program that reads none of them.
     lock: Held while the session is open, see `lock.take`.
   """
 
@@ -43,7 +44,7 @@ class Session:
   recipe: Recipe
   schedule: Schedule
   devices: Mesh
-  data: Digits
+  data: Digits | None
   lock: contextlib.ExitStack
 
   def __enter__(self) -> Self:
@@ -57,7 +58,7 @@ class Session:
 
   @property
   def image_shape(self) -> tuple[int, int, int]:
-    return self.data.train.images.shape[1:]
+    return self.data.train.images.shape[1:] if self.data else SHAPE
 
   def put(self, tree: Any) -> Any:
     """A copy of a tree of arrays on every device."""
@@ -144,6 +145,36 @@ def open_session(config: ConfigDict, workdir: epath.PathLike) -> Session:
     with cluster.lead_first("claim"):
       folder.claim(workdir, config.to_dict(), session.facts())
     return dataclasses.replace(session, lock=held.pop_all())
+
+
+def open_trained(workdir: epath.PathLike) -> Session:
+  """Opens a run's folder to use what it learned, on one device, without data.
+
+  Raises:
+    InputError: There is no run, or one that this seqsum does not understand.
+  """
+  workdir = epath.Path(workdir)
+  path = workdir / "config.json"
+  try:
+    said = folder.read_json(path)
+  except (OSError, ValueError) as error:
+    raise InputError(f"{path}: cannot be read: {error}") from error
+  if said is None:
+    raise InputError(
+      f"--workdir={workdir}: no run is there (it has no config.json); name the "
+      "folder that `python -m seqsum.main` was given"
+    )
+  try:
+    config = ConfigDict(said["config"])
+    recipe, schedule = build_recipe(config), build_schedule(config)
+  except (AttributeError, KeyError, TypeError) as error:
+    raise InputError(
+      f"{path}: not as this version of seqsum writes it: "
+      + " ".join(str(error).split())
+    ) from error
+  one = mesh.make_mesh(jax.devices()[:1])
+  unlocked = contextlib.ExitStack()  # a run may go on while it is read
+  return Session(config, workdir, recipe, schedule, one, None, unlocked)
 
 
 def restore_best(

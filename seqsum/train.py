@@ -10,7 +10,7 @@ import jax
 from etils import epath
 from ml_collections import ConfigDict
 
-from seqsum import allocator, cluster, evaluate, folder, results
+from seqsum import allocator, cluster, evaluate, folder, results, trackers
 from seqsum.divergence import Watch, farewell
 from seqsum.errors import Diverged
 from seqsum.metrics import Totals
@@ -30,6 +30,7 @@ def train_and_evaluate(
   *,
   report: bool = True,
   show: Callable[[int, int, int], Progress] = Progress,
+  tracker: str | None = None,
 ) -> dict[str, Any] | None:
   """Trains, goes on where it was, tests the best, leaves a report.
 
@@ -39,6 +40,7 @@ def train_and_evaluate(
     stop: True once somebody wants the run to end early.
     report: Whether to leave `report/`.
     show: Makes what a person sees, as `Progress` does.
+    tracker: Who else is told, one of `trackers.TRACKERS`.
 
   Returns:
     What stands in summary.json, or None if the run was asked to stop; then the
@@ -61,7 +63,7 @@ def train_and_evaluate(
       return summary
     if end := folder.read_json(session.workdir / "diverged.json"):
       raise Diverged(farewell(end))
-    return _run(session, stop, stack, began, report, show)
+    return _run(session, stop, stack, began, report, show, tracker)
 
 
 def _run(
@@ -71,6 +73,7 @@ def _run(
   began: float,
   report: bool,
   show: Callable[[int, int, int], Progress],
+  tracker: str | None,
 ) -> dict[str, Any] | None:
   config, recipe, schedule = session.config, session.recipe, session.schedule
   advance = compile_step(
@@ -85,7 +88,9 @@ def _run(
   if (found := checkpoints.resume(session.like())) is None:
     found = 0, (session.init(config.seed), session.put(Totals.zero()))
   step, (state, totals) = found
-  writer = stack.enter_context(MetricsWriter(session.workdir, step))
+  writer = stack.enter_context(
+    MetricsWriter(session.workdir, step, trackers.build(tracker, session))
+  )
   carried = writer.history[-1]["seconds"] if writer.history else 0.0
   seconds = lambda: carried + time.perf_counter() - began
   watch = Watch(session, checkpoints, seconds)
@@ -181,6 +186,7 @@ def _run(
   draw(state.evaluated, test, reading, summary)
   if cluster.is_lead():
     folder.write_json(session.workdir / "summary.json", summary)
+  writer.model(session.workdir / "checkpoints" / str(best), summary)
   return summary
 
 

@@ -56,12 +56,13 @@ class MetricsWriter:
     folder: The run's.
     step: The step from which the run goes on. Lines of later steps, and of a
       test, which will be made again, are dropped.
+    tracker: Told what TensorBoard is told; see `trackers`.
 
   Attributes:
     history: All lines so far, inf and nan as None.
   """
 
-  def __init__(self, folder: epath.Path, step: int = 0):
+  def __init__(self, folder: epath.Path, step: int = 0, tracker: Any = None):
     self._path = folder / "metrics.jsonl"
     self.history = [
       line
@@ -71,6 +72,7 @@ class MetricsWriter:
     cluster.barrier("history")  # all have read it
     self._unwritten = b""
     self._writes = cluster.is_lead()
+    self._tracker = tracker
     if not self._writes:
       return
     from seqsum.board import Board  # 0.2 s that only a run needs
@@ -88,12 +90,14 @@ class MetricsWriter:
       return
     self._unwritten += _line(metrics).encode()
     self._try()
-    numbers = {
+    scalars = {
       f"{metrics['split']}/{name}": value
       for name, value in metrics.items()
       if isinstance(value, float)
     }
-    self._board.scalars(numbers, metrics["step"])
+    self._board.scalars(scalars, metrics["step"])
+    if self._tracker:
+      self._tracker.scalars(scalars, metrics["step"])
 
   def flush(self) -> bool:
     """Whether all lines are in the file; tries to write those that are not.
@@ -143,8 +147,15 @@ class MetricsWriter:
       raise NotSaved(f"{self._path} lacks the last lines of this run")
 
   def pictures(self, pngs: Mapping[str, bytes], step: int) -> None:
-    """Adds pictures, PNG files by name, to TensorBoard."""
+    """Adds pictures, PNG files by name."""
     self._board.pictures(pngs, step)
+    if self._tracker:
+      self._tracker.pictures(pngs, step)
+
+  def model(self, checkpoint: epath.Path, summary: Mapping[str, Any]) -> None:
+    """Gives the final model to the tracker."""
+    if self._tracker:
+      self._tracker.model(checkpoint, summary)
 
   def __enter__(self) -> Self:
     return self
@@ -155,6 +166,8 @@ class MetricsWriter:
   def close(self) -> None:
     if self._writes:
       self._board.close()
+    if self._tracker:
+      self._tracker.close()
 
 
 def _line(metrics: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ FLOORS = (
   {
     "array_cache",
     "augment",
+    "normalize",
     "cluster",
     "folder",
     "idx",
@@ -35,6 +36,7 @@ FLOORS = (
     "convolution",
     "cores",
     "figures",
+    "images",
     "losses",
     "optimizers",
     "page",
@@ -45,15 +47,15 @@ FLOORS = (
   },
   {"charts", "command", "model", "study_charts"},
   {"flow"},
-  {"question_charts", "question_tables", "recipe", "report"},
+  {"question_charts", "question_tables", "reading_chart", "recipe", "report"},
   {"step"},
   {"parallel"},
   {"evaluate", "experiment"},
   {"session"},
-  {"plan", "results"},
-  {"comparison", "divergence", "probes", "rates"},
+  {"plan", "results", "trackers", "trained"},
+  {"comparison", "divergence", "drawing", "probes", "rates", "sharing"},
   {"train"},
-  {"main", "study"},
+  {"demo", "export", "main", "predict", "study"},
 )
 FILES = sorted(pathlib.Path(seqsum.__file__).parent.glob("*.py"))
 

@@ -1,0 +1,58 @@
+r"""A page to draw on: each digit that is added, and the value that follows.
+
+    pip install -e '.[demo]'
+    python -m seqsum.demo --workdir=runs/sum
+
+It answers on this machine only, at the address that it prints; Ctrl-C ends it.
+"""
+
+import socket
+
+from absl import flags
+
+from seqsum import command, drawing, trained
+from seqsum.errors import InputError
+from seqsum.idx import SHAPE
+
+flags.adopt_module_key_flags(command)
+WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a run.")
+PORT = flags.DEFINE_integer("port", 8000, "Where it listens; 0: any free one.")
+HOST = "127.0.0.1"
+
+
+def main() -> int:
+  """Serves the page until Ctrl-C; returns the exit code."""
+  if WORKDIR.value is None:
+    raise InputError("--workdir is missing: name the folder of a run")
+  try:
+    import uvicorn
+  except ImportError as error:
+    raise InputError(
+      "the page needs FastAPI and uvicorn: pip install -e '.[demo]'"
+    ) from error
+  if not 0 <= PORT.value <= 65535:
+    raise InputError(f"--port={PORT.value}: must be in 0..65535")
+  command.keep_programs()
+  model = trained.load(WORKDIR.value)
+  if model.shape != SHAPE:
+    raise InputError(
+      f"--workdir={WORKDIR.value}: reads no digits, but frames of {model.shape}"
+    )
+  with socket.socket() as listener:
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+      listener.bind((HOST, PORT.value))
+    except OSError as error:
+      raise InputError(
+        f"--port={PORT.value}: {error.strerror}; take another, or 0"
+      ) from error
+    app = drawing.make_app(model)
+    port = listener.getsockname()[1]
+    print(f"draw at http://{HOST}:{port}, Ctrl-C ends it", flush=True)
+    config = uvicorn.Config(app, log_level="warning")
+    uvicorn.Server(config).run(sockets=[listener])
+  return 0
+
+
+if __name__ == "__main__":
+  command.run(main)

@@ -1,0 +1,109 @@
+r"""Writes a trained network for programs that have no seqsum.
+
+    pip install -e '.[onnx]' && pip install --no-deps jax2onnx
+    python -m seqsum.export --workdir=runs/sum out/
+
+leaves StableHLO (`jax.export`), ONNX if jax2onnx is installed, and a README.txt
+that shows how to run both. With the browser's ONNX Runtime,
+
+    npm pack onnxruntime-web && tar xzf onnxruntime-web-*.tgz
+    python -m seqsum.export --workdir=runs/sum out/ \
+        --onnxruntime_web=package/dist
+
+it also leaves index.html: the page to draw on, in one file that needs no
+server.
+"""
+
+import numpy as np
+from absl import flags
+from etils import epath
+
+from seqsum import command, drawing, folder, sharing, trained
+from seqsum.errors import InputError
+from seqsum.idx import SHAPE
+
+flags.adopt_module_key_flags(command)
+WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a run.")
+ONNX = flags.DEFINE_bool(
+  "onnx", None, "Whether to write ONNX; by default if jax2onnx is installed."
+)
+RUNTIME = flags.DEFINE_string(
+  "onnxruntime_web",
+  None,
+  "The folder dist/ of the npm package onnxruntime-web, to write the page.",
+)
+CLOSE = 1e-5  # of what the model says itself, in units of the largest value
+
+
+def main(*arguments: str) -> int:
+  """Writes the files; returns the exit code."""
+  if WORKDIR.value is None:
+    raise InputError("--workdir is missing: name the folder of a run")
+  if not arguments:
+    raise InputError("where to? name a folder, such as out/")
+  (out,) = arguments
+  with_onnx = sharing.has_onnx() if ONNX.value is None else ONNX.value
+  if with_onnx and not sharing.has_onnx():
+    raise InputError(f"--onnx: {sharing.NO_ONNX}")
+  runtime = RUNTIME.value
+  if runtime is not None:
+    if not with_onnx:
+      raise InputError(f"--onnxruntime_web: needs ONNX; {sharing.NO_ONNX}")
+    runtime = sharing.read_runtime(runtime)
+  model = trained.load(WORKDIR.value)
+  if runtime is not None and model.shape != SHAPE:
+    raise InputError(
+      f"--onnxruntime_web: the page draws frames of {SHAPE}, the run "
+      f"{model.name} reads {model.shape}"
+    )
+  files = {"model.stablehlo": sharing.stablehlo(model)}
+  run = {"model.stablehlo": sharing.run_stablehlo}
+  if with_onnx:
+    files["model.onnx"] = sharing.onnx(model)
+    run["model.onnx"] = sharing.run_onnx
+  differ = {name: _difference(model, files[name], run[name]) for name in run}
+  if runtime is not None:
+    reader = sharing.reader(files["model.onnx"], *runtime)
+    files["index.html"] = drawing.page(model, reader).encode()
+  files["README.txt"] = sharing.readme(model, files).encode()
+  out = epath.Path(out)
+  try:
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+      folder.write_whole(out / name, content)
+  except OSError as error:
+    raise InputError(f"{out}: cannot be written ({error.strerror})") from error
+  for name, content in files.items():
+    line = f"{out / name}  {len(content):,} bytes"
+    if name in differ:
+      line += f", within {differ[name]:.0e} of JAX"
+    print(line)
+  if not with_onnx:
+    print(f"no ONNX: {sharing.NO_ONNX}")
+  return 0
+
+
+def _difference(model: trained.Trained, content: bytes, run) -> float:
+  """How far a file's answers are from the model's, at most.
+
+  Raises:
+    RuntimeError: They are not the same.
+  """
+  rng = np.random.default_rng(0)
+  furthest = 0.0
+  for batch, time in ((1, 1), (3, model.longest + 2)):
+    frames = rng.uniform(size=(batch, time, *model.shape)).astype(np.float32)
+    said = model.read(frames)
+    for ours, theirs in zip(said, run(content, frames), strict=False):
+      if ours is not None:
+        scale = max(1.0, np.abs(ours).max())
+        furthest = max(furthest, float(np.abs(ours - theirs).max() / scale))
+  if not furthest <= CLOSE:
+    raise RuntimeError(
+      f"{run.__name__}: off by {furthest:g} from what JAX computes"
+    )
+  return furthest
+
+
+if __name__ == "__main__":
+  command.run(main, arguments=1)

@@ -1,0 +1,176 @@
+"""Image files of digits -> frames, whatever the files are.
+
+Every file that cannot be used is an `InputError` of one line that names it.
+"""
+
+import functools
+import glob
+import os
+import re
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from seqsum import normalize
+from seqsum.errors import InputError
+
+# No format that runs another program (EPS) or is none of a camera's.
+FORMATS = (
+  "AVIF",
+  "BMP",
+  "GIF",
+  "JPEG",
+  "JPEG2000",
+  "MPO",
+  "PNG",
+  "PPM",
+  "TIFF",
+  "WEBP",
+)
+LARGE = 2048  # a larger picture is made smaller as it is read
+
+
+def read_images(paths: Iterable[str | os.PathLike]) -> np.ndarray:
+  """Reads photos or drawings of one digit each.
+
+  Args:
+    paths: Files, folders (all images in them) and globs; those of a folder or
+      a glob in natural order, 2.png before 10.png.
+
+  Returns:
+    [T, 28, 28, 1] uint8, as MNIST was made.
+
+  Raises:
+    InputError: A file is not there, is not an image, or shows no digit.
+  """
+  return np.stack([read_frame(path) for path in find(paths)])
+
+
+def read_frame(path: str | os.PathLike) -> np.ndarray:
+  """[28, 28, 1] uint8; see `read_images`."""
+  picture = read_picture(path)
+  try:
+    return normalize.frame(picture)
+  except InputError as error:
+    raise InputError(f"{path}: {error}") from error
+
+
+def find(paths: Iterable[str | os.PathLike]) -> list[str]:
+  """The files that are meant, in order.
+
+  Raises:
+    InputError: A path leads to none.
+  """
+  found = []
+  for path in map(os.fspath, paths):
+    if os.path.isdir(path):
+      inside = [entry.path for entry in os.scandir(path) if _is_image(entry)]
+      if not inside:
+        raise InputError(f"{path}: a folder without images")
+      found += sorted(inside, key=natural)
+    elif os.path.lexists(path):
+      found.append(path)
+    elif matches := glob.glob(path, recursive=True):
+      found += sorted(filter(os.path.isfile, matches), key=natural)
+    else:
+      raise InputError(f"{path}: there is no such file")
+  if not found:
+    raise InputError("no images: name files, folders or globs")
+  return found
+
+
+def natural(path: str) -> list:
+  """A key that sorts 2 before 10."""
+  parts = re.split(r"(\d+)", path.lower())
+  return [int(x) if x.isdecimal() else x for x in parts] + [path]
+
+
+@functools.cache
+def _formats() -> list[str]:
+  """Those of `FORMATS` that this Pillow was built with."""
+  Image.init()
+  return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _is_image(entry: os.DirEntry) -> bool:
+  known = Image.registered_extensions()
+  return (
+    entry.is_file()
+    and not entry.name.startswith(".")
+    and known.get(Path(entry.name).suffix.lower()) in FORMATS
+  )
+
+
+def read_picture(path: str | os.PathLike) -> np.ndarray:
+  """The brightness of an image file: [H, W] float32 in 0..1.
+
+  Colour becomes luminance, transparency the paper behind it, and a photo is
+  turned as its camera was held.
+
+  Raises:
+    InputError: It cannot be read, or is more than one picture.
+  """
+  try:
+    with warnings.catch_warnings():
+      # Pillow warns of one that is large and refuses one that is larger.
+      warnings.simplefilter("error", Image.DecompressionBombWarning)
+      with Image.open(path, formats=_formats()) as image:
+        # MPO is what some cameras write: a photo and its preview.
+        count = getattr(image, "n_frames", 1)
+        if count > 1 and image.format != "MPO":
+          raise InputError(
+            f"{path}: {count} pictures in one file (animated, or pages): save "
+            "each as a file"
+          )
+        picture = _brightness(image)
+  except InputError:
+    raise
+  except Image.UnidentifiedImageError as error:
+    size = os.path.getsize(path)
+    what = "not an image that can be read" if size else "empty, zero bytes"
+    raise InputError(
+      f"{path}: {what}; give PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF"
+    ) from error
+  except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+    raise InputError(
+      f"{path}: more than {Image.MAX_IMAGE_PIXELS:,} pixels, and not read; "
+      "make it smaller"
+    ) from None
+  except OSError as error:
+    reason = error.strerror or f"damaged or cut off ({_line(error)})"
+    raise InputError(f"{path}: {reason}") from error
+  except Exception as error:  # Pillow's decoders raise what they come upon
+    raise InputError(f"{path}: damaged ({_line(error)})") from error
+  if not np.isfinite(picture).all():
+    raise InputError(f"{path}: holds inf or nan")
+  return picture
+
+
+def _line(error: Exception) -> str:
+  return " ".join(str(error).split()) or type(error).__name__
+
+
+def _brightness(image: Image.Image) -> np.ndarray:
+  if image.mode.startswith(("I", "F")):  # 16 or 32 bits, whole or floating
+    image = ImageOps.exif_transpose(image)
+    values = np.asarray(image).astype(np.float32)
+    with np.errstate(all="ignore"):  # inf and nan are told of
+      span = np.ptp(values)
+      return (values - values.min()) / (span if span else 1)
+  image.draft("RGB", (LARGE, LARGE))  # a JPEG's decoder can skip detail
+  if image.has_transparency_data:
+    image = image.convert("RGBA")
+  elif image.mode != "L":
+    image = image.convert("RGB")
+  image.thumbnail((LARGE, LARGE))
+  image = ImageOps.exif_transpose(image)
+  if image.mode != "RGBA":
+    return np.asarray(image.convert("L"), np.float32) / 255
+  light = np.asarray(image.convert("RGB").convert("L"), np.float32) / 255
+  alpha = np.asarray(image.getchannel("A"), np.float32) / 255
+  # Behind dark ink the paper is white, behind light ink it is black.
+  drawn = (alpha * light).sum() / max(alpha.sum(), 1)
+  return alpha * light + (1 - alpha) * (drawn < 0.5)

@@ -1,0 +1,136 @@
+r"""Reads your own images with a trained network: the value after each, the sum.
+
+    python -m seqsum.predict --workdir=runs/sum 3.png 4.jpg photos/*.jpg
+
+Each image shows one digit, drawn or photographed, dark on light or light on
+dark. A folder stands for the images in it, in natural order; so does a quoted
+glob. What cannot be read is told in one line, and then nothing else is.
+"""
+
+import json
+import math
+import pathlib
+import shutil
+
+import numpy as np
+from absl import flags
+
+from seqsum import command, folder, images, reading_chart, trained
+from seqsum.errors import InputError
+
+flags.adopt_module_key_flags(command)
+WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a run.")
+JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
+PLOT = flags.DEFINE_string("plot", None, "Draw what was read; a PNG file.")
+SHOW_FRAMES = flags.DEFINE_bool(
+  "show_frames", False, "Print each frame as the network sees it."
+)
+MOST_LIKELY = 0.001  # a value less likely than this is not in the JSON
+
+
+def main(*paths: str) -> int:
+  """Reads the images as one sequence; returns the exit code."""
+  if WORKDIR.value is None:
+    raise InputError("--workdir is missing: name the folder of a run")
+  if PLOT.value is not None and not PLOT.value.endswith(".png"):
+    raise InputError(f"--plot={PLOT.value}: must end in .png")
+  files = images.find(paths)
+  command.keep_programs()
+  model = trained.load(WORKDIR.value)
+  frames = images.read_images(files)
+  reading = model.read(frames)
+  if PLOT.value is not None:
+    png = reading_chart.draw(
+      frames,
+      reading.predictions,
+      model.values,
+      reading.probabilities,
+      model.task,
+    )
+    try:
+      pathlib.Path(PLOT.value).write_bytes(png)
+    except OSError as error:
+      raise InputError(f"--plot={PLOT.value}: {error.strerror}") from error
+  if JSON.value:
+    print(json.dumps(folder.plain(as_json(model, files, reading)), indent=2))
+    return 0
+  *rows, answer = lines(model, files, reading)
+  if SHOW_FRAMES.value:
+    columns = shutil.get_terminal_size().columns
+    rows = [
+      f"{shades(frame, columns)}\n{row}"
+      for frame, row in zip(frames, rows, strict=True)
+    ]
+  print("\n".join([*rows, answer]))
+  return 0
+
+
+def lines(
+  model: trained.Trained, files: list[str], reading: trained.Reading
+) -> list[str]:
+  """A line for each image, and what the last ones say.
+
+  A network that says how likely each value is has the share of the likeliest
+  and the standard deviation behind it.
+  """
+  wide = max(map(len, files))
+  said = []
+  for t, file in enumerate(files):
+    line = f"{file:{wide}}  {reading.predictions[t]:8.2f}"
+    if reading.probabilities is not None:
+      share, deviation = spread(model.values, reading.probabilities[t])
+      line += f"  {share:6.1%}  ± {deviation:.2f}"
+    said.append(line)
+  answer = f"{model.task}: {reading.predictions[-1]:.0f}"
+  if len(files) > model.longest:
+    answer += (
+      f"  ({model.name} was trained on at most {model.longest} images, these "
+      f"are {len(files)})"
+    )
+  return [*said, answer]
+
+
+def spread(values: np.ndarray, shares: np.ndarray) -> tuple[float, float]:
+  """The share of the likeliest value; the standard deviation of all."""
+  mean = (values * shares).sum()
+  square = (np.square(values - mean) * shares).sum()
+  return float(shares.max()), float(np.sqrt(square))
+
+
+def as_json(
+  model: trained.Trained, files: list[str], reading: trained.Reading
+) -> dict:
+  """What --json prints."""
+  rows = []
+  for t, file in enumerate(files):
+    row = {"file": file, "prediction": float(reading.predictions[t])}
+    if reading.probabilities is not None:
+      shares = reading.probabilities[t]
+      row["deviation"] = spread(model.values, shares)[1]
+      row["probabilities"] = {
+        f"{value:g}": float(share)
+        for value, share in zip(model.values, shares, strict=True)
+        if share >= MOST_LIKELY
+      }
+    rows.append(row)
+  return {
+    "run": model.name,
+    "step": model.step,
+    "task": model.task,
+    "longest_trained": model.longest,
+    "images": rows,
+    "answer": float(np.rint(reading.predictions[-1])),
+  }
+
+
+def shades(frame: np.ndarray, columns: int) -> str:
+  """A frame [H, W, C] as text: two letters a pixel where there is room."""
+  ink = frame.mean(axis=-1)
+  ink = np.repeat(ink, 2, axis=1) if columns >= 2 * ink.shape[1] else ink
+  letters = np.array(list(" ░▒▓█"))
+  rows = letters[np.minimum(ink / 51.2, 4).astype(int)]
+  return "\n".join("".join(row).rstrip() for row in rows)
+
+
+if __name__ == "__main__":
+  command.run(main, arguments=math.inf)

@@ -1,0 +1,145 @@
+"""A trained model, for programs and notebooks that only read with it.
+
+model = seqsum.load("runs/sum")
+model.predict(seqsum.read_images(["3.png", "4.jpg"]))  # [3.02, 7.11]
+"""
+
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from etils import epath
+
+from seqsum.errors import InputError
+from seqsum.recipe import Recipe
+from seqsum.session import open_trained, restore_best
+from seqsum.writer import read_lines
+
+
+class Reading(NamedTuple):
+  """What a model says of sequences [..., T, H, W, C], after each frame.
+
+  Attributes:
+    predictions: [..., T] float32 in digit units.
+    probabilities: [..., T, V] float32 of each of the model's `values`; None of
+      a model that says one number.
+  """
+
+  predictions: np.ndarray
+  probabilities: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+  """A model with its parameters.
+
+  Attributes:
+    name: The run's.
+    step: The training step that the parameters are of.
+    recipe: What was trained.
+    params: The model's variables.
+    shape: (H, W, C) of a frame.
+  """
+
+  name: str
+  step: int
+  recipe: Recipe
+  params: dict
+  shape: tuple[int, int, int]
+
+  @property
+  def task(self) -> str:
+    """What the fold is called, "sum"."""
+    return self.recipe.sampler.task.name
+
+  @property
+  def longest(self) -> int:
+    """Frames in the longest sequences that it was trained on."""
+    return self.recipe.sampler.max_len
+
+  @property
+  def values(self) -> np.ndarray:
+    """[V] what `Reading.probabilities` are of, ascending; V may be 0."""
+    return np.array(self.recipe.objective.values, np.float32)
+
+  def predict(self, frames: np.ndarray) -> np.ndarray:
+    """The running value after each frame; `read` says more.
+
+    Args:
+      frames: [..., T, H, W, C] or, of one channel, [..., T, H, W]: uint8 0..255
+        or floating 0..1, ink is high, as MNIST has it.
+
+    Returns:
+      [..., T] float32 in digit units; the last is the answer.
+
+    Raises:
+      InputError: Frames of another shape or kind.
+    """
+    return self.read(frames).predictions
+
+  def read(self, frames: np.ndarray) -> Reading:
+    """All that the model says; arguments as for `predict`."""
+    frames = self._check(np.asarray(frames))
+    *batch, time = frames.shape[: -len(self.shape)]
+    frames = frames.reshape(-1, time, *self.shape)
+    # What follows a frame cannot reach it: few lengths need be compiled.
+    blank = (1 << (time - 1).bit_length()) - time
+    frames = np.pad(frames, [(0, 0), (0, blank)] + [(0, 0)] * 3)
+    said = jax.device_get(self._read(self.params, frames))
+    return jax.tree.map(
+      lambda x: x[:, :time].reshape(*batch, time, *x.shape[2:]), said
+    )
+
+  @functools.cached_property
+  def _read(self):
+    model, objective = self.recipe.model, self.recipe.objective
+
+    @jax.jit
+    def read(params, frames):
+      outputs = model.apply(params, frames)
+      of = objective.probabilities
+      return Reading(objective.predict(outputs), of and of(outputs))
+
+    return read
+
+  def _check(self, frames: np.ndarray) -> np.ndarray:
+    if self.shape[-1] == 1 and frames.shape[-2:] == self.shape[:2]:
+      frames = frames[..., None]
+    if frames.ndim < 4 or frames.shape[-3:] != self.shape or 0 in frames.shape:
+      raise InputError(
+        f"frames of shape {frames.shape}: give [..., T, "
+        f"{', '.join(map(str, self.shape))}] with T of at least 1"
+      )
+    if frames.dtype == np.uint8:
+      return frames
+    if not np.issubdtype(frames.dtype, np.floating):
+      raise InputError(
+        f"frames of {frames.dtype}: give uint8 in 0..255 or floats in 0..1"
+      )
+    if not (frames.min() >= 0 and frames.max() <= 1):  # nan neither
+      raise InputError(
+        f"frames from {frames.min():g} to {frames.max():g}: floats must be in "
+        "0..1; divide by 255, or give uint8"
+      )
+    return frames.astype(np.float32)
+
+
+def load(workdir: epath.PathLike) -> Trained:
+  """The best model that a run has come to, finished or not.
+
+  Raises:
+    InputError: There is no run in the folder, or it has no checkpoint.
+  """
+  session = open_trained(workdir)
+  with session.checkpoints() as checkpoints:
+    history = read_lines(session.workdir / "metrics.jsonl")
+    step, state = restore_best(session, checkpoints, history)
+  return Trained(
+    name=session.workdir.name,
+    step=step,
+    recipe=session.recipe,
+    params=state.evaluated,
+    shape=session.image_shape,
+  )

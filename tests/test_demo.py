@@ -1,0 +1,166 @@
+"""The page to draw on, in a real browser and by hand."""
+
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from browser import add, chromium, complaints, draw, frames, said, wait_for
+from runs import ROOT
+
+import seqsum
+
+EMPTY = "\N{EN DASH}"  # where an answer will stand
+pytest.importorskip("fastapi", reason="pip install -e '.[demo]'")
+
+
+@pytest.fixture(scope="module")
+def server(finished, environment):
+  """(address, process) of the page of a run."""
+  workdir, _ = finished
+  process = subprocess.Popen(
+    [
+      sys.executable,
+      "-m",
+      "seqsum.demo",
+      f"--workdir={workdir}",
+      "--port=0",
+    ],
+    cwd=ROOT,
+    env=environment,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  line = process.stdout.readline()
+  found = re.search(r"http://127\.0\.0\.1:\d+", line)
+  assert found, (line, process.communicate(timeout=10))
+  yield found[0], process
+  process.send_signal(signal.SIGINT)
+  _, errors = process.communicate(timeout=30)
+  assert process.returncode in (0, 130), errors
+  assert "Traceback" not in errors
+
+
+@pytest.fixture(scope="module")
+def model(finished):
+  return seqsum.load(finished[0])
+
+
+def as_text(values):
+  """As the page writes numbers."""
+  return [f"{x:.0f}" if x == np.rint(x) else f"{x:.2f}" for x in values]
+
+
+@pytest.mark.slow
+def test_digits_are_drawn_added_undone_and_cleared(server, model):
+  with chromium() as driver:
+    driver.get(server[0])
+    assert not driver.find_element("id", "add").is_enabled()
+    for digit in (7, 4, 2):
+      add(driver, digit)
+    seen = frames(driver)
+    assert seen.shape == (3, 28, 28, 1)
+    rows, columns = np.nonzero(seen[0, ..., 0] > 60)
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 in (19, 20, 21)
+    expected = model.predict(seen)
+    shown = [float(x) for x in said(driver)]
+    np.testing.assert_allclose(shown, expected, atol=0.0051)
+    answer = driver.find_element("id", "answer").text
+    assert answer == f"{np.rint(expected[-1]):.0f}"
+
+    driver.find_element("id", "undo").click()
+    wait_for(driver, 2)
+    assert said(driver) == as_text(model.predict(seen[:2]))
+    draw(driver, 4)  # of two strokes: undo takes the last back, then the first
+    for _ in range(2):
+      assert driver.find_element("id", "add").is_enabled()
+      driver.find_element("id", "undo").click()
+    assert not driver.find_element("id", "add").is_enabled()
+    assert len(said(driver)) == 2
+    driver.find_element("id", "clear").click()
+    wait_for(driver, 0)
+    assert driver.find_element("id", "answer").text == EMPTY
+    assert not complaints(driver)
+
+
+@pytest.mark.slow
+def test_touch_and_keys_at_a_phones_width(server):
+  from selenium.webdriver import ActionChains, Keys
+
+  with chromium(360, 740, phone=True) as driver:
+    driver.get(server[0])
+    add(driver, 7, "touch")
+    add(driver, 4, "touch")
+    width = driver.execute_script("return document.body.scrollWidth")
+    assert width <= 360
+    for name in ("add", "undo", "clear"):
+      box = driver.find_element("id", name).rect
+      assert box["height"] >= 44
+      assert box["x"] + box["width"] <= 360
+    draw(driver, 2, "touch")
+    keys = lambda key: ActionChains(driver).send_keys(key).perform()
+    keys(Keys.ENTER)
+    wait_for(driver, 3)
+    keys(Keys.BACKSPACE)
+    wait_for(driver, 2)
+    keys(Keys.ESCAPE)
+    wait_for(driver, 0)
+    assert not complaints(driver)
+
+
+def test_the_server_reads_frames_and_refuses_all_else(server, model):
+  import requests
+
+  rng = np.random.default_rng(0)
+  drawn = rng.integers(0, 256, (3, 784))
+  answer = requests.post(
+    f"{server[0]}/read", json={"frames": drawn.tolist()}, timeout=60
+  )
+  expected = model.predict(drawn.reshape(3, 28, 28, 1).astype(np.uint8))
+  np.testing.assert_allclose(answer.json()["predictions"], expected, 1e-6)
+  assert answer.json()["probabilities"] is None
+  for wrong in ([], [[0] * 783], [[256] * 784], [["a"] * 784], "x", [[0.5]]):
+    answer = requests.post(
+      f"{server[0]}/read", json={"frames": wrong}, timeout=60
+    )
+    assert answer.status_code == 422
+  # As a page elsewhere would ask, whose name was made to lead here.
+  answer = requests.get(server[0], headers={"host": "example.com"}, timeout=60)
+  assert answer.status_code == 400
+
+
+def test_what_a_page_says_cannot_break_out_of_it():
+  import dataclasses
+
+  from seqsum import drawing
+
+  @dataclasses.dataclass
+  class Named:
+    name: str = "</script><script>alert(1)</script>"
+    step: int = 1
+    task: str = "sum"
+    longest: int = 4
+    values: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+
+  assert "<script>alert" not in drawing.page(Named())
+
+
+@pytest.mark.parametrize(
+  ("flags", "words"),
+  [
+    ((), "--workdir is missing"),
+    (("--workdir=none",), "no run is there"),
+    (("--workdir={run}", "--port=70000"), "must be in 0..65535"),
+    (("--workdir={run}", "--port={taken}"), "in use; take another"),
+  ],
+)
+def test_a_mistake_gets_one_line(server, finished, run, flags, words):
+  taken = server[0].rsplit(":", 1)[1]
+  flags = [x.format(run=finished[0], taken=taken) for x in flags]
+  done = run(*flags, program="seqsum.demo")
+  assert done.returncode == 1
+  (line,) = done.stderr.strip().splitlines()
+  assert re.search(words, line), line

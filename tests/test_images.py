@@ -1,0 +1,184 @@
+"""Image files of every kind, and files that are none."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from paper import photo
+from PIL import Image
+
+from seqsum import images
+from seqsum.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def picture(bundled):
+  """[160, 240] uint8, a dark digit on light paper."""
+  digit = bundled.test.images[0, ..., 0]
+  shown = photo(digit, np.random.default_rng(0), height=160, width=240)
+  return (255 * shown).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def expected(picture):
+  return images.normalize.frame(picture / np.float32(255)).astype(float)
+
+
+def colour(picture):
+  return Image.fromarray(np.stack([picture, picture, picture], -1))
+
+
+def with_alpha(picture, mode):
+  """Black ink whose paper is transparent."""
+  image = Image.merge(
+    "RGBA", [Image.new("L", picture.shape[::-1])] * 3 + [negative(picture)]
+  )
+  return image if mode == "RGBA" else image.quantize(64)
+
+
+def negative(picture):
+  return Image.fromarray(255 - picture)
+
+
+KINDS = {
+  "grey.png": Image.fromarray,
+  "colour.png": colour,
+  "photo.jpg": colour,
+  "print.jpg": lambda x: colour(x).convert("CMYK"),
+  "print.tif": lambda x: colour(x).convert("CMYK"),
+  "deep.png": lambda x: Image.fromarray(x.astype(np.uint16) * 257),
+  "deep.tif": lambda x: Image.fromarray(x.astype(np.uint16) * 257),
+  "whole.tif": lambda x: Image.fromarray(x.astype(np.int32) * 3),
+  "float.tif": lambda x: Image.fromarray(x / np.float32(255)),
+  "palette.png": lambda x: colour(x).quantize(64),
+  "alpha.png": lambda x: with_alpha(x, "RGBA"),
+  "palette_alpha.png": lambda x: with_alpha(x, "P"),
+  "still.gif": Image.fromarray,
+  "still.webp": colour,
+  "bitmap.bmp": colour,
+  "one_bit.png": lambda x: Image.fromarray(x).convert("1", dither=0),
+  "chalk.png": negative,
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_file_gives_the_same_frame(
+  tmp_path, picture, expected, name
+):
+  KINDS[name](picture).save(tmp_path / name)
+  frame = images.read_frame(tmp_path / name)
+  assert frame.shape == (28, 28, 1)
+  assert frame.dtype == np.uint8
+  assert np.abs(frame - expected).mean() < 6
+
+
+def test_a_photo_is_turned_as_the_camera_was_held(tmp_path, picture, expected):
+  exif = Image.Exif()
+  exif[0x0112] = 6  # shown after a quarter turn to the right
+  lying = Image.fromarray(np.rot90(picture))
+  lying.save(tmp_path / "held.jpg", exif=exif)
+  frame = images.read_frame(tmp_path / "held.jpg")
+  assert np.abs(frame - expected).mean() < 6
+  lying.save(tmp_path / "lying.jpg")
+  other = images.read_frame(tmp_path / "lying.jpg")
+  assert np.abs(other - expected).mean() > 12
+
+
+def bomb(width, height):
+  """A PNG that says it is huge, with a few bytes in it."""
+
+  def chunk(kind, data):
+    body = kind + data
+    return (
+      struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+    )
+
+  header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+  return b"\x89PNG\r\n\x1a\n" + b"".join(
+    [
+      chunk(b"IHDR", header),
+      chunk(b"IDAT", zlib.compress(bytes(1000))),
+      chunk(b"IEND", b""),
+    ]
+  )
+
+
+def odd(folder, picture):
+  """name -> what its line must say."""
+  colour(picture).save(folder / "whole.jpg", quality=95)
+  data = (folder / "whole.jpg").read_bytes()
+  Image.fromarray(picture).save(folder / "whole.png")
+  png = (folder / "whole.png").read_bytes()
+  nan = picture.astype(np.float32)
+  nan[3, 3] = np.nan
+  Image.fromarray(nan).save(folder / "nan.tif")
+  for name, pages in {
+    "moving.gif": 2,
+    "moving.webp": 3,
+    "pages.tif": 2,
+  }.items():
+    first, *rest = [
+      Image.fromarray(np.roll(picture, 9 * i)) for i in range(pages)
+    ]
+    first.save(folder / name, save_all=True, append_images=rest)
+  Image.new("L", (90, 90), 200).save(folder / "blank.png")
+  for name, content in {
+    "cut.jpg": data[: len(data) // 2],
+    "cut.png": png[: len(png) // 2],
+    "header.png": png[:20],
+    "zero.png": b"",
+    "words.png": b"this is text\n",
+    "page.pdf": b"%PDF-1.7\n",
+    "program.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+    "bomb.png": bomb(60_000, 60_000),
+    "large.png": bomb(10_000, 10_000),
+    "unfilled.png": bomb(100, 100),
+  }.items():
+    (folder / name).write_bytes(content)
+  (folder / "circle.png").symlink_to("circle.png")
+  (folder / "empty").mkdir()
+  return {
+    "nan.tif": "inf or nan",
+    "moving.gif": "2 pictures in one file",
+    "moving.webp": "3 pictures in one file",
+    "pages.tif": "2 pictures in one file",
+    "blank.png": "nothing but paper",
+    "cut.jpg": "damaged or cut off",
+    "cut.png": "damaged or cut off",
+    "header.png": "not an image|damaged",
+    "zero.png": "empty, zero bytes",
+    "words.png": "not an image",
+    "page.pdf": "not an image",
+    "program.eps": "not an image",
+    "bomb.png": "more than .* pixels",
+    "large.png": "more than .* pixels",
+    "unfilled.png": "damaged or cut off",
+    "circle.png": "symbolic links",
+    "none.png": "no such file",
+    "no*.png": "no such file",
+    "empty": "a folder without images",
+  }
+
+
+def test_what_cannot_be_read_is_told_in_one_line(tmp_path, picture):
+  for name, words in odd(tmp_path, picture).items():
+    with pytest.raises(InputError, match=words) as caught:
+      images.read_images([tmp_path / "whole.png", tmp_path / name])
+    line = str(caught.value)
+    assert line.startswith(str(tmp_path / name)), line
+    assert "\n" not in line
+
+
+def test_folders_and_globs_are_in_natural_order(tmp_path, picture):
+  for name in ("10.png", "9.PNG", "1.png", "b2.png", "b10.png"):
+    Image.fromarray(picture).save(tmp_path / name)
+  (tmp_path / "notes.txt").write_text("no image")
+  (tmp_path / ".hidden.png").write_bytes(b"")
+  (tmp_path / "[1].png").write_bytes(b"")
+  found = images.find([tmp_path / "b*.png", tmp_path / "[1].png"])
+  names = [path.rsplit("/", 1)[1] for path in found]
+  assert names == ["b2.png", "b10.png", "[1].png"]
+  (tmp_path / "[1].png").unlink()
+  names = [path.rsplit("/", 1)[1] for path in images.find([tmp_path])]
+  assert names == ["1.png", "9.PNG", "10.png", "b2.png", "b10.png"]

@@ -1,0 +1,148 @@
+"""A trained model reads frames, and image files from the command line."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from paper import photo
+from PIL import Image
+from runs import ROOT
+
+import seqsum
+from seqsum.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def model(finished):
+  return seqsum.load(finished[0])
+
+
+@pytest.fixture(scope="module")
+def sheets(bundled, tmp_path_factory):
+  """A folder of three photos: 2.png, 9.jpg, 10.png."""
+  folder = tmp_path_factory.mktemp("sheets")
+  for i, name in enumerate(("2.png", "9.jpg", "10.png")):
+    shown = photo(bundled.test.images[i, ..., 0], np.random.default_rng(i))
+    Image.fromarray((255 * shown).astype(np.uint8)).save(folder / name)
+  return folder
+
+
+def test_the_best_step_is_loaded(finished, model):
+  summary = json.loads((finished[0] / "summary.json").read_text())
+  assert model.step == summary["best_step"]
+  assert (model.task, model.longest, model.shape) == ("sum", 4, (28, 28, 1))
+
+
+def test_a_model_reads_as_it_was_trained_to(model, bundled):
+  """Against the step's own way: packed rows, the whole batch at once."""
+  frames = bundled.test.images[:12].reshape(2, 6, 28, 28, 1)
+  outputs = model.recipe.model.apply(model.params, frames)
+  expected = np.asarray(model.recipe.objective.predict(outputs))
+  close = lambda x: np.testing.assert_allclose(x, expected, rtol=1e-5)
+  close(model.predict(frames))
+  close(model.predict(frames[..., 0]))
+  close(model.predict(frames / np.float32(255)))
+  close(np.stack([model.predict(frames[0]), model.predict(frames[1])]))
+  close([[*model.predict(x[:5]), model.predict(x)[5]] for x in frames])
+  assert model.read(frames).probabilities is None
+
+
+def test_a_classifiers_shares_add_up(finished, model):
+  import dataclasses
+
+  from ml_collections import ConfigDict
+
+  from seqsum.experiment import build_recipe
+  from seqsum.recipe import init_state
+
+  said = json.loads((finished[0] / "config.json").read_text())
+  config = ConfigDict(said["config"])
+  config.loss = "cross_entropy"
+  recipe = build_recipe(config)
+  params = init_state(recipe, 0, (28, 28, 1)).params
+  other = dataclasses.replace(model, recipe=recipe, params=params)
+  frames = np.random.default_rng(0).uniform(size=(5, 3, 28, 28, 1))
+  reading = other.read(frames)
+  assert reading.probabilities.shape == (5, 3, 37)
+  np.testing.assert_array_equal(other.values, np.arange(37))
+  np.testing.assert_allclose(reading.probabilities.sum(-1), 1, rtol=1e-5)
+  likeliest = reading.probabilities.argmax(-1)
+  np.testing.assert_array_equal(reading.predictions, likeliest)
+
+
+@pytest.mark.parametrize(
+  ("frames", "words"),
+  [
+    (np.zeros((28, 28, 1), np.uint8), "shape"),
+    (np.zeros((0, 28, 28, 1), np.uint8), "shape"),
+    (np.zeros((2, 14, 14, 1), np.uint8), "shape"),
+    (np.zeros((2, 28, 28, 3), np.uint8), "shape"),
+    (np.zeros((2, 28, 28, 1), np.int64), "int64"),
+    (np.full((2, 28, 28, 1), 255.0), "divide by 255"),
+    (np.full((2, 28, 28, 1), np.nan), "0..1"),
+  ],
+)
+def test_frames_that_are_none_are_refused(model, frames, words):
+  with pytest.raises(InputError, match=words):
+    model.predict(frames)
+
+
+def test_importing_seqsum_costs_nothing(run, environment):
+  import subprocess
+  import sys
+
+  code = "import seqsum, sys; print('jax' in sys.modules, 'PIL' in sys.modules)"
+  done = subprocess.run(
+    [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+  )
+  assert done.stdout == "False False\n"
+  with pytest.raises(AttributeError, match="no attribute 'lode'"):
+    _ = seqsum.lode
+
+
+def test_the_command_says_what_the_model_says(finished, model, sheets, run):
+  frames = seqsum.read_images([sheets])
+  expected = model.predict(frames)
+  flags = (f"--workdir={finished[0]}", str(sheets))
+  done = run(*flags, "--json", program="seqsum.predict")
+  assert done.returncode == 0, done.stderr
+  said = json.loads(done.stdout)
+  names = [row["file"].rsplit("/", 1)[1] for row in said["images"]]
+  assert names == ["2.png", "9.jpg", "10.png"]
+  values = [row["prediction"] for row in said["images"]]
+  np.testing.assert_allclose(values, expected, rtol=1e-5)
+  assert said["answer"] == np.rint(expected[-1])
+
+  png = sheets.parent / "plot.png"
+  done = run(*flags, "--show_frames", f"--plot={png}", program="seqsum.predict")
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.splitlines()[-1] == f"sum: {expected[-1]:.0f}"
+  assert done.stdout.count("█") > 50
+  assert Image.open(png).size[0] > 500
+
+
+@pytest.mark.parametrize(
+  ("flags", "words"),
+  [
+    (("{sheets}",), "--workdir is missing"),
+    (("--workdir={run}",), "no images: name files"),
+    (("--workdir={sheets}", "{sheets}"), "no run is there"),
+    (("--workdir={run}", "{sheets}", "{run}/config.json"), "not an image"),
+    (("--workdir={run}", "{sheets}", "--plot=x.pdf"), "must end in .png"),
+    (
+      ("--workdir={run}", "{sheets}", "--plot={sheets}/2.png/x.png"),
+      "Not a directory",
+    ),
+    (("--workdir={run}", "{sheets}", "--jsno"), "Unknown command line flag"),
+  ],
+)
+def test_a_mistake_gets_one_line_and_nothing_is_printed(
+  finished, sheets, run, flags, words
+):
+  flags = [x.format(run=finished[0], sheets=sheets) for x in flags]
+  done = run(*flags, program="seqsum.predict")
+  assert done.returncode == 1
+  assert not done.stdout
+  (line,) = done.stderr.strip().splitlines()
+  assert re.search(words, line), line

@@ -1,0 +1,29 @@
+"""docs/tour.ipynb runs from top to bottom, and learns what it says."""
+
+import re
+
+import pytest
+from runs import ROOT
+
+
+@pytest.mark.slow
+def test_the_tour_runs(environment, monkeypatch):
+  nbformat = pytest.importorskip("nbformat")
+  nbclient = pytest.importorskip("nbclient")
+  for key in ("XLA_FLAGS", "JAX_PLATFORMS"):  # as a reader has it
+    monkeypatch.delenv(key, raising=False)
+  monkeypatch.setenv("PYTHONPATH", str(ROOT))
+  notebook = nbformat.read(ROOT / "docs" / "tour.ipynb", as_version=4)
+  nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3").execute(
+    cwd=str(ROOT)
+  )
+  said = "\n".join(
+    output.get("text", "")
+    for cell in notebook.cells
+    for output in cell.get("outputs", [])
+  )
+  mse, guess = (
+    float(re.search(f"{words} (\\d+\\.\\d+)", said)[1])
+    for words in (r"\bmse(?=.*sums exact)", "guessing the mean: mse")
+  )
+  assert mse < guess / 5
