@@ -61,7 +61,7 @@ class Board:
       if now > self._flushed + EVERY:
         self._events.flush()
         self._flushed = now
-    except OSError as error:
+    except (ImportError, OSError) as error:  # object storage needs a client
       self._fail(error)
 
   def _open(self) -> EventsWriter:
@@ -74,7 +74,7 @@ class Board:
     events.write_event(Event(step=self._step + 1, session_log=start))
     return events
 
-  def _fail(self, error: OSError) -> None:
+  def _fail(self, error: Exception) -> None:
     self._events, self._flushed = None, 0.0
     if not self._is_said:
       logging.error("%s cannot be written: %s", self._folder, error)

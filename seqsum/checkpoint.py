@@ -18,6 +18,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from seqsum import cluster, contents
 from seqsum.errors import InputError, NotSaved, brief
+from seqsum.folder import resolve
 
 ASIDE = ".unusable"  # after the number of a step: no step to Orbax, or to us
 
@@ -60,7 +61,7 @@ class Checkpoints:
     keep: int = 2,
     best: Callable[[], int | None] = lambda: None,
   ):
-    self._folder = epath.Path(folder).absolute()
+    self._folder = resolve(folder)
     self._policy = checkpoint_managers.AnyPreservationPolicy(
       [checkpoint_managers.LatestN(keep), _Best(best)]
     )

@@ -11,6 +11,7 @@ tensorboard/  checkpoints/  report/
 import contextlib
 import json
 import math
+import os
 import platform
 import uuid
 from collections.abc import Iterator
@@ -44,6 +45,18 @@ def plain(value: Any) -> Any:
   if isinstance(value, float) and not math.isfinite(value):
     return None
   return value
+
+
+def is_remote(path: epath.PathLike) -> bool:
+  """Whether a path is on object storage, where one cannot lock or append."""
+  return "://" in os.fspath(path)
+
+
+def resolve(path: epath.PathLike) -> epath.Path:
+  """A path that stays where it is when the process moves to another folder."""
+  path = epath.Path(path)
+  # Of gs://bucket, absolute() would make a folder named gs: on this machine.
+  return path if is_remote(path) else path.absolute()
 
 
 def write_json(path: epath.Path, value: Any) -> None:
@@ -97,6 +110,12 @@ def make_folder(workdir: epath.PathLike) -> epath.Path:
     InputError: It cannot be written to.
   """
   folder = epath.Path(workdir)
+  # To s3:// Orbax 0.12 writes without an error, into a local folder named s3:.
+  if is_remote(folder) and not os.fspath(folder).startswith("gs://"):
+    raise InputError(
+      f"--workdir={workdir}: checkpoints can be kept in folders and in gs:// "
+      "alone; mount that bucket as a folder"
+    )
   try:
     folder.mkdir(parents=True, exist_ok=True)
     probe = folder / f".writable-{uuid.uuid4().hex}"  # each process its own

@@ -13,6 +13,7 @@ from etils import epath
 
 from seqsum import cluster
 from seqsum.errors import InputError
+from seqsum.folder import is_remote
 
 try:
   import fcntl
@@ -34,7 +35,7 @@ def take(folder: epath.Path) -> contextlib.ExitStack:
     InputError: Another program holds it; so it is on all processes of a run.
   """
   holder, held = "", contextlib.ExitStack()
-  if cluster.is_lead() and fcntl and "://" not in os.fspath(folder):
+  if cluster.is_lead() and fcntl and not is_remote(folder):
     path = os.fspath(folder / NAME)
     file = held.enter_context(open(path, "a+"))  # noqa: SIM115 held longer
     try:

@@ -10,7 +10,7 @@ from etils import epath
 
 from seqsum import cluster
 from seqsum.errors import NotSaved
-from seqsum.folder import plain, write_whole
+from seqsum.folder import is_remote, plain, write_whole
 
 History = Sequence[dict[str, Any]]  # lines of a metrics.jsonl
 
@@ -108,7 +108,9 @@ class MetricsWriter:
 
   def _try(self) -> bool:
     try:
-      if self._unwritten:
+      if self._unwritten and is_remote(self._path):
+        write_whole(self._path, "".join(map(_line, self.history)))
+      elif self._unwritten:
         self._append(self._unwritten)
     except OSError as error:
       logging.error(

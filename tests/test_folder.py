@@ -1,5 +1,6 @@
 import json
 import math
+import os
 
 import pytest
 from etils import epath
@@ -70,3 +71,25 @@ def test_the_best_step_is_that_of_the_lowest_validation_mse():
   assert best_step(history[3:]) is None
   assert is_validated(history, 3)
   assert not is_validated(history, 5)
+
+
+def test_object_storage_stays_where_it_is(monkeypatch, tmp_path):
+  monkeypatch.chdir(tmp_path)
+  assert os.fspath(folder.resolve("gs://bucket/run")) == "gs://bucket/run"
+  assert os.fspath(folder.resolve("run")) == str(tmp_path / "run")
+  with pytest.raises(InputError, match="s3://bucket/run: checkpoints can be"):
+    folder.make_folder("s3://bucket/run")
+  assert not list(tmp_path.iterdir())
+
+
+def test_object_storage_gets_the_whole_file_each_time(monkeypatch, tmp_path):
+  monkeypatch.setattr("seqsum.writer.is_remote", lambda path: True)
+  line = lambda step: {"step": step, "split": "train", "mse": 1.0}
+  path = epath.Path(tmp_path)
+  with MetricsWriter(path) as writer:
+    writer.write(line(1))
+    writer.write(line(2))
+  assert read_lines(path / "metrics.jsonl") == [line(1), line(2)]
+  with MetricsWriter(path, step=1) as writer:
+    writer.write(line(3))
+  assert read_lines(path / "metrics.jsonl") == [line(1), line(3)]
