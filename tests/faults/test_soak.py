@@ -1,12 +1,8 @@
 """The harness of the soak: what it sees, and that it would see a leak."""
 
 import json
-import sys
 
 import pytest
-from runs import ROOT
-
-sys.path.insert(0, str(ROOT))  # as `python -m benchmarks.soak` has it
 
 from benchmarks import soak
 
