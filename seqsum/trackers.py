@@ -28,9 +28,10 @@ class MLflow:
 
   def __init__(self, session: Session, run_id: str | None):
     import mlflow
+    from mlflow.entities import Metric
 
     self._client = mlflow.MlflowClient()
-    self._metric = mlflow.entities.Metric
+    self._metric = Metric
     if run_id is None:
       name = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
       experiment = self._client.get_experiment_by_name(name)

@@ -173,7 +173,7 @@ def test_rematerialisation_changes_nothing(frames, chunk):
 
 @each_core
 def test_the_plain_recurrence_is_a_loop_over_cells(frames, core):
-  """nn.RNN and nn.vmap against cells and encoders called by hand."""
+  """nn.RNN, and all frames at once, against cells and encoders by hand."""
   model = make(False, core=core)
   params = model.init(jax.random.key(0), frames)
   tree = params["params"]
