@@ -18,9 +18,9 @@ from jax.sharding import Mesh
 
 from seqsum.metrics import is_exact
 from seqsum.parallel import compile_step
+from seqsum.reading import Readings, eval_step
 from seqsum.recipe import Recipe, batch_key
 from seqsum.sequences import STILL
-from seqsum.step import Readings, eval_step
 
 SEED = 0  # of the held-out sequences, whatever the seed of a run
 

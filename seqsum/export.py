@@ -21,6 +21,7 @@ from etils import epath
 from seqsum import command, drawing, folder, sharing, trained
 from seqsum.errors import InputError
 from seqsum.idx import SHAPE
+from seqsum.losses import FoldObjective
 
 flags.adopt_module_key_flags(command)
 WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a run.")
@@ -51,6 +52,11 @@ def main(*arguments: str) -> int:
       raise InputError(f"--onnxruntime_web: needs ONNX; {sharing.NO_ONNX}")
     runtime = sharing.read_runtime(runtime)
   model = trained.load(WORKDIR.value)
+  if isinstance(model.recipe.objective, FoldObjective):
+    raise InputError(
+      f"--workdir={WORKDIR.value}: what a fold says has as many values as its "
+      "sequence is long, and only sequences of any length are exported"
+    )
   if runtime is not None and model.shape != SHAPE:
     raise InputError(
       f"--onnxruntime_web: the page draws frames of {SHAPE}, the run "

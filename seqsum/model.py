@@ -16,97 +16,15 @@ from optax import Params
 
 from seqsum import packing
 from seqsum.cells import Gates, PackedCell, kernel_init, recurrent_init
-from seqsum.convolution import Conv
 from seqsum.cores import GRU, Core
-from seqsum.errors import require
+from seqsum.encoder import ConvEncoder
 from seqsum.given import Given, GivenCell
 from seqsum.packing import Rows
-from seqsum.pooling import max_pool
 from seqsum.shapes import Frames, Outputs, Packed
 
-ACTIVATIONS = {
-  "tanh": nn.tanh,
-  "relu": nn.relu,
-  "gelu": nn.gelu,
-  "sigmoid": nn.sigmoid,
-}
 RECURRENCES = {"flax": False, "fused": True}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 ASIDE = "intermediates"  # Flax's collection of what a model says on request
-
-
-class ConvEncoder(nn.Module):
-  """Valid convolutions, each with an activation and max pooling, flattened.
-
-  Then dense layers, if any, each with the same activation.
-
-  Attributes:
-    features: Filters of each layer.
-    kernels: Side of each layer's square filters, in pixels.
-    strides: Pixels from one place of a filter to the next.
-    pools: Side of the squares of each layer's max pooling, in places of the
-      filter; 1 for none.
-    dense: Features of each dense layer.
-    activation: What follows each layer.
-    plain: Use Flax's own convolutions and pooling.
-    dtype: Of the computation.
-  """
-
-  features: tuple[int, ...] = (8, 16)
-  kernels: tuple[int, ...] = (4, 3)
-  strides: tuple[int, ...] = (1, 1)
-  pools: tuple[int, ...] = (1, 1)
-  dense: tuple[int, ...] = ()
-  activation: Callable[[jax.Array], jax.Array] = nn.tanh
-  plain: bool = False
-  dtype: DTypeLike = jnp.float32
-
-  def check(self, shape: tuple[int, int, int]) -> None:
-    """Raises `InputError` if nothing would be left of images [H, W, C]."""
-    side = min(shape[:2])
-    layers = zip(self.kernels, self.strides, self.pools, strict=True)
-    for kernel, stride, pool in layers:
-      sizes = {"kernels": (side - kernel) // stride + 1}
-      sizes["pool"] = sizes["kernels"] // pool
-      for field, side in sizes.items():
-        require(
-          side > 0,
-          f"config.model.conv.{field}",
-          self.kernels if field == "kernels" else self.pools,
-          f"too large for frames of {shape}; make them smaller",
-        )
-
-  @nn.compact
-  def __call__(self, images: jax.Array) -> jax.Array:
-    """[B, H, W, C] floating -> [B, F]."""
-    x = images
-    layers = zip(
-      self.features, self.kernels, self.strides, self.pools, strict=True
-    )
-    for i, (n, side, stride, pool) in enumerate(layers):
-      shared = {
-        "kernel_init": kernel_init,
-        "dtype": self.dtype,
-        "name": f"conv_{i}",
-      }
-      if self.plain:
-        conv = nn.Conv(
-          n, (side, side), strides=stride, padding="VALID", **shared
-        )
-      else:
-        conv = Conv(n, side, stride, **shared)
-      x = self.activation(conv(x))
-      if pool > 1 and self.plain:
-        x = nn.max_pool(x, (pool, pool), (pool, pool))
-      elif pool > 1:
-        x = max_pool(x, pool)
-    x = x.reshape(x.shape[0], -1)
-    for i, n in enumerate(self.dense):
-      dense = nn.Dense(
-        n, kernel_init=kernel_init, dtype=self.dtype, name=f"dense_{i}"
-      )
-      x = self.activation(dense(x))
-    return x
 
 
 class SequenceModel(nn.Module):
@@ -181,15 +99,8 @@ class SequenceModel(nn.Module):
           x = packing.scan(step, self.given.start(rows[0], time), x, rows)
       return packing.unpack(x, rows, batch)
     # The name of a module lifted by nn.vmap is that of its parameters.
-    over_time = nn.vmap(
-      lambda encoder, images: encoder(images),
-      in_axes=1,
-      out_axes=1,
-      variable_axes={"params": None},
-      split_rngs={"params": False},
-    )
     encoder = self.encoder(plain=True, dtype=self.dtype, name="encoder")
-    x = over_time(encoder, self._scale(frames))  # [B, T, F]
+    x = self.over_time(encoder, self._scale(frames))  # [B, T, F]
     if self._is_asked:
       self.sow(ASIDE, "squares", mean_square(x))
     for i, width in enumerate(self.widths):
@@ -225,6 +136,18 @@ class SequenceModel(nn.Module):
       return self.apply(params, frames, rows), {}
     outputs, aside = self.apply(params, frames, rows, mutable=[ASIDE])
     return outputs, {name: seen for name, (seen,) in aside[ASIDE].items()}
+
+  @nn.nowrap
+  def over_time(self, encoder: ConvEncoder, frames: Frames) -> jax.Array:
+    """[B, T, H, W, C] -> [B, T, F]: one encoder, shared by all steps."""
+    vmapped = nn.vmap(
+      lambda encoder, images: encoder(images),
+      in_axes=1,
+      out_axes=1,
+      variable_axes={"params": None},
+      split_rngs={"params": False},
+    )
+    return vmapped(encoder, frames)
 
   @property
   def _is_asked(self) -> bool:

@@ -15,11 +15,12 @@ from seqsum.checkpoint import Checkpoints
 from seqsum.digits import Digits, load
 from seqsum.errors import InputError, require
 from seqsum.evaluate import Evaluator, make_evaluator
-from seqsum.experiment import Schedule, build_recipe, build_schedule
+from seqsum.experiment import build_recipe
 from seqsum.idx import SHAPE
 from seqsum.metrics import Totals
 from seqsum.parallel import compile_init
 from seqsum.recipe import TEST, Recipe, TrainState
+from seqsum.schedule import Schedule, build_schedule
 from seqsum.writer import History, ranking
 
 # A study opens many sessions with the same data.

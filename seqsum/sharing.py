@@ -6,12 +6,14 @@ are made from the plain recurrence, whose length may stay unknown.
 """
 
 import base64
+import dataclasses
 import gzip
 import importlib.util
 import io
 import logging
 from collections.abc import Collection
 
+import flax.linen as nn
 import jax
 import jax.extend
 import jax.numpy as jnp
@@ -20,6 +22,7 @@ from etils import epath
 from jax import export
 
 from seqsum.errors import InputError
+from seqsum.model import SequenceModel
 from seqsum.trained import Trained
 
 NO_ONNX = "pip install -e '.[onnx]' && pip install --no-deps jax2onnx"
@@ -34,10 +37,28 @@ def outputs(model: Trained) -> tuple[str, ...]:
   return (*some, "probabilities") if len(model.values) else some
 
 
+class _Folded(SequenceModel):
+  """The same model, with time folded into the encoder's batch.
+
+  What jax2onnx 0.17 makes of `nn.vmap`, where neither batch nor length is
+  known, computes something else.
+  """
+
+  @nn.nowrap
+  def over_time(self, encoder, frames):
+    features = encoder(frames.reshape(-1, *frames.shape[2:]))
+    return features.reshape(*frames.shape[:2], -1)
+
+
 def _program(model: Trained):
   """`frames -> (predictions[, probabilities])`, the parameters in it."""
   objective = model.recipe.objective
-  plain = model.recipe.model.clone(fused=False, remat=0)
+  attributes = {
+    field.name: getattr(model.recipe.model, field.name)
+    for field in dataclasses.fields(SequenceModel)
+    if field.name not in ("parent", "name")
+  }
+  plain = _Folded(**attributes | {"fused": False, "remat": 0})
 
   def program(frames):
     said = plain.apply(model.params, frames)

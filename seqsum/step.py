@@ -1,14 +1,13 @@
-"""One pure step of training, one of evaluation.
+"""One pure step of training.
 
 Nothing here reads a clock, a file or a config: plain values in, arrays out.
-The same functions run under `jit` on one device, under `jit(shard_map)` on
+The same function runs under `jit` on one device, under `jit(shard_map)` on
 many (`parallel.py`), and under `jax.pmap(..., axis_name=...)`.
 """
 
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 
 from seqsum.metrics import NEVER, Norms, Totals, final, is_exact
 from seqsum.recipe import (
@@ -20,33 +19,11 @@ from seqsum.recipe import (
   update_average,
 )
 from seqsum.sequences import SequenceBatch
-from seqsum.shapes import Images, Labels, Lengths, Scalar, Values
+from seqsum.shapes import Images, Labels, Scalar
 
 
-class Readings(struct.PyTreeNode):
-  """What a model says of a batch, without the batch's frames.
-
-  Attributes:
-    lengths: [B] int32.
-    labels: [B, T] int32.
-    targets: [B, T] float32.
-    predictions: [B, T] float32 in digit units.
-    losses: [B, T] float32, the loss of the value at each step.
-    means: [B, T] float32, see `losses.Verdict`; or None.
-    digits: [B, T] int32, the digit that a given fold took each frame for; None
-      if the fold is not given.
-  """
-
-  lengths: Lengths
-  labels: jax.Array
-  targets: Values
-  predictions: Values
-  losses: Values
-  means: Values | None = None
-  digits: jax.Array | None = None
-
-
-def _shard(axis_name: str | None) -> dict[str, int | jax.Array]:
+def shard_of(axis_name: str | None) -> dict[str, int | jax.Array]:
+  """Which share of a batch is this device's, as `Sampler` takes it."""
   if axis_name is None:
     return {}
   return {
@@ -143,7 +120,7 @@ def train_step(
   # Every part's loss is divided by what the whole batch asks for, so that
   # gradients only add up: dividing them is another pass over all parameters.
   values = lengths.sum() if recipe.per_step else len(lengths)
-  device = _shard(axis_name)
+  device = shard_of(axis_name)
   parts = recipe.accumulate
   shards = parts * device.get("shards", 1)
 
@@ -219,57 +196,6 @@ def train_steps(
   return jax.lax.fori_loop(
     0, count, lambda _, carry: step(*carry), (state, totals)
   )
-
-
-def eval_step(
-  params: optax.Params,
-  key_data: jax.Array,
-  images: Images,
-  labels: Labels,
-  *,
-  recipe: Recipe,
-  axis_name: str | None = None,
-) -> Readings:
-  """Draws a batch and reads it.
-
-  Args:
-    params: The model's variables.
-    key_data: `jax.random.key_data` of the batch's key.
-    images: [M, H, W, C] uint8.
-    labels: [M] int32.
-    recipe: Its sampler draws the batch; static.
-    axis_name: As for `train_step`.
-
-  Returns:
-    Readings of the whole batch, in the same order on every device, whatever
-    their number.
-  """
-  shard = _shard(axis_name)
-  key = jax.random.wrap_key_data(key_data)
-  batch = recipe.sampler(key, images, labels, **shard)
-  rows = recipe.sampler.rows(shard.get("shards", 1))
-  given = recipe.model.given
-  outputs, aside = recipe.model.read(
-    params, batch.frames, rows, given is not None
-  )
-  verdict = recipe.objective.read(outputs, batch.targets, batch.lengths)
-  readings = Readings(
-    lengths=batch.lengths,
-    labels=batch.labels,
-    targets=batch.targets,
-    predictions=verdict.predictions,
-    losses=verdict.losses,
-    means=verdict.means,
-    digits=given and given.digits(aside["inputs"]),
-  )
-  if axis_name is None:
-    return readings
-
-  def gather(x):  # [B / D, ...] -> [B, ...]; device d has rows d, d + D, ...
-    x = jax.lax.all_gather(x, axis_name, axis=1)
-    return x.reshape(-1, *x.shape[2:])
-
-  return jax.tree.map(gather, readings)
 
 
 def is_finite(tree) -> Scalar:

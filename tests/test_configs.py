@@ -9,9 +9,10 @@ import pytest
 
 from configs import sum as post
 from seqsum.errors import InputError
-from seqsum.experiment import build_recipe, build_schedule
+from seqsum.experiment import build_recipe
 from seqsum.metrics import Totals
 from seqsum.recipe import init_state
+from seqsum.schedule import build_schedule
 from seqsum.step import train_steps
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from seqsum import evaluate
+from seqsum.encoder import ConvEncoder
 from seqsum.evaluate import Evaluation, make_evaluator
 from seqsum.losses import build_objective
 from seqsum.mesh import make_mesh
-from seqsum.model import ConvEncoder, SequenceModel
+from seqsum.model import SequenceModel
 from seqsum.optimizers import build_optimizer
 from seqsum.recipe import TEST, VALIDATION, Recipe, init_state
 from seqsum.sequences import Sampler

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from seqsum.distribution import build_support
+from seqsum.encoder import ConvEncoder
 from seqsum.given import LONG, AdditiveCore, FoldCore
 from seqsum.losses import build_fold_objective, build_objective
-from seqsum.model import ConvEncoder, SequenceModel
+from seqsum.model import SequenceModel
 from seqsum.sequences import Sampler
 from seqsum.tasks import PRODUCT, SUM
 

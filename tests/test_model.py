@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from seqsum.cores import CORES
+from seqsum.encoder import ConvEncoder
 from seqsum.errors import InputError
-from seqsum.model import ConvEncoder, SequenceModel
+from seqsum.model import SequenceModel
 from seqsum.sequences import Sampler
 from seqsum.tasks import SUM
 

@@ -7,15 +7,17 @@ import numpy as np
 import optax
 import pytest
 
+from seqsum.encoder import ConvEncoder
 from seqsum.losses import build_objective
 from seqsum.mesh import make_mesh
 from seqsum.metrics import NEVER, Totals
-from seqsum.model import ConvEncoder, SequenceModel
+from seqsum.model import SequenceModel
 from seqsum.optimizers import build_optimizer
 from seqsum.parallel import compile_init, compile_step
+from seqsum.reading import eval_step
 from seqsum.recipe import Recipe, batch_key, init_state
 from seqsum.sequences import Sampler
-from seqsum.step import eval_step, is_finite, train_step, train_steps
+from seqsum.step import is_finite, train_step, train_steps
 from seqsum.tasks import SUM
 
 SHAPE = (28, 28, 1)

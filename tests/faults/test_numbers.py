@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from runs import QUICK, lines, state
 
+from seqsum.encoder import ConvEncoder
 from seqsum.losses import regression
 from seqsum.mesh import make_mesh
 from seqsum.metrics import MOST_SKIPPED, NEVER, Totals
-from seqsum.model import ConvEncoder, SequenceModel
+from seqsum.model import SequenceModel
 from seqsum.optimizers import build_optimizer
 from seqsum.parallel import compile_step
 from seqsum.recipe import Recipe, init_state
