@@ -34,8 +34,8 @@ def test_the_cosine_ends_at_nothing():
 @pytest.mark.parametrize(
   ("schedule", "expected"),
   [
-    ("constant", [0.25, 0.5, 0.75, 1, 1]),
-    ("cosine", [0.25, 0.5, 0.75, 1, 0.5]),
+    ("constant", [0.25, 0.5, 0.75, 1, 1, 1]),
+    ("cosine", [0.25, 0.5, 0.75, 1, 1, 0.5]),
   ],
 )
 def test_the_rate_rises_in_the_warm_up(schedule, expected):
