@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 from jax import export
+from jax.interpreters import partial_eval
 
 from seqsum.errors import InputError
 from seqsum.model import SequenceModel
@@ -101,6 +102,12 @@ def onnx(model: Trained) -> bytes:
   # jax2onnx replaces parts of Flax by its own; what it gets has none in it.
   frames = _frames(model)
   traced = jax.make_jaxpr(_program(model))(frames)
+  # Without what nothing depends on: a cell splits a key for its first carry,
+  # which is zero all the same, and ONNX knows no keys.
+  needed, _ = partial_eval.dce_jaxpr(
+    traced.jaxpr, [True] * len(traced.jaxpr.outvars), instantiate=True
+  )
+  traced = jax.extend.core.ClosedJaxpr(needed, traced.consts)
   return to_onnx(
     jax.extend.core.jaxpr_as_fun(traced),
     [frames],
@@ -150,6 +157,7 @@ const started = (async () => {
   const source = new Blob([await unpack("runtime")],
     { type: "text/javascript" });
   const ort = await import(URL.createObjectURL(source));
+  ort.env.logLevel = "error"; // else it tells of every constant it folds
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmBinary = await unpack("wasm");
   const session = await ort.InferenceSession.create(await unpack("network"));
