@@ -157,10 +157,11 @@ const started = (async () => {
   const source = new Blob([await unpack("runtime")],
     { type: "text/javascript" });
   const ort = await import(URL.createObjectURL(source));
-  ort.env.logLevel = "error"; // else it tells of every constant it folds
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmBinary = await unpack("wasm");
-  const session = await ort.InferenceSession.create(await unpack("network"));
+  const session = await ort.InferenceSession.create(
+    await unpack("network"),
+    { logSeverityLevel: 3 }); // errors; else it tells of all that it folds
   return { ort, session };
 })();
 const read = async frames => {

@@ -29,7 +29,7 @@ def get_config() -> ml_collections.ConfigDict:
   }
   config = override(base.get_config(), encoder)
   config.eval_sequences = 1_000
-  config.eval_batch_size = 20
+  config.eval_batch_size = 16
   config.sequence.fixed = 5_000
   config.checkpoint.every_steps = 100
   config.log_every = 25
