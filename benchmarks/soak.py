@@ -106,7 +106,7 @@ def judge(samples: Samples, paces: list[list[float]]) -> dict[str, Any]:
   late = [x for x in samples if x["step"] >= 4 * fifth]
   middle = lambda some, key: statistics.median(x[key] for x in some)
   memory = middle(late, "resident_mb") / middle(warm, "resident_mb") - 1
-  files = max(x["files"] for x in late) - max(x["files"] for x in warm)
+  files = middle(late, "files") - middle(warm, "files")
   early = [ms for step, ms in paces if fifth <= step < 2 * fifth]
   last = [ms for step, ms in paces if step >= 4 * fifth]
   return {

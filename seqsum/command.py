@@ -69,6 +69,16 @@ def _is_not_orbax(record: stdlib_logging.LogRecord) -> bool:
   return f"{os.sep}orbax{os.sep}" not in record.pathname
 
 
+def _say_unless_closed(unraisable) -> None:
+  """As Python says what nobody can catch, but for one such error.
+
+  When a save has failed, TensorStore's writes still end one by one and call
+  into an event loop that Orbax has closed.
+  """
+  if str(unraisable.exc_value) != "Event loop is closed":
+    sys.__unraisablehook__(unraisable)
+
+
 def run(
   main: Callable[..., int],
   parse: Callable[[list[str]], list[str]] = parse_flags,
@@ -85,6 +95,9 @@ def run(
 
   def start(argv: list[str]) -> int:
     logging.get_absl_logger().addFilter(_is_not_orbax)
+    sys.unraisablehook = _say_unless_closed
+    # It logs as errors the failed writes that Orbax did not wait for.
+    stdlib_logging.getLogger("asyncio").setLevel(stdlib_logging.CRITICAL)
     _, *rest = argv
     if len(rest) > arguments:
       raise InputError(
