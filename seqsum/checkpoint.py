@@ -79,6 +79,8 @@ class Checkpoints:
   def steps(self) -> list[int]:
     """All that the folder has, whole or not, the newest first."""
     self.wait()
+    if not self._folder.exists():  # object storage has no empty folders
+      return []
     names = [path.name for path in self._folder.iterdir()]
     return sorted((int(n) for n in names if n.isdecimal()), reverse=True)
 
