@@ -66,11 +66,13 @@ def write_json(path: epath.Path, value: Any) -> None:
 
 def write_whole(path: epath.Path, content: str | bytes) -> None:
   """Replaces a file so that a reader never sees half of it."""
+  content = content if isinstance(content, bytes) else content.encode()
+  if is_remote(path):  # an object is there once it is whole
+    path.write_bytes(content)
+    return
   partial = path.with_name(path.name + ".partial")
   try:
-    partial.write_bytes(
-      content if isinstance(content, bytes) else content.encode()
-    )
+    partial.write_bytes(content)
     partial.replace(path)
   except OSError:
     with contextlib.suppress(OSError):  # a full disk needs the room
