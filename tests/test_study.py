@@ -1,5 +1,6 @@
 """Studies: what they lay out, train, measure and leave."""
 
+import functools
 import json
 import shlex
 import signal
@@ -7,12 +8,13 @@ import subprocess
 import sys
 import time
 
+import jax
 import pytest
 from runs import ROOT
 
 from configs import sum as post
 from configs import sum_small
-from seqsum import plan
+from seqsum import mesh, plan
 from seqsum.errors import InputError
 
 TEXT = """
@@ -179,7 +181,10 @@ FILES = sorted(
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_study_can_be_laid_out(path, tmp_path):
+def test_every_study_can_be_laid_out(path, tmp_path, monkeypatch):
+  # On one device, as most have: sums of 1,024 digits are drawn two at a time.
+  one = functools.partial(mesh.make_mesh, jax.devices()[:1])
+  monkeypatch.setattr(mesh, "make_mesh", one)
   study = plan.load(path)
   runs = plan.lay_out(study, tmp_path)
   assert len(runs) == len(study.variants) * study.seeds
