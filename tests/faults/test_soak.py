@@ -42,5 +42,5 @@ def test_a_short_soak(run, tmp_path):
   assert "steps: 2000" in done.stdout, done.stderr
   found = json.loads((tmp_path / "soak.json").read_text())
   assert found["sampled"][-1]["files"] > 3
-  assert found.keys() >= {"files_growth", "memory_growth", "is_flat"}
+  assert found["files_growth"] <= 0
   assert len(found["step_ms_by_step"]) == 20
