@@ -23,7 +23,7 @@ from benchmarks.network import Batch
 from configs import sum as experiment
 from seqsum.metrics import Totals, final
 from seqsum.parallel import compile_step
-from seqsum.recipe import VALIDATION
+from seqsum.recipe import TRAIN, VALIDATION
 from seqsum.sequences import SequenceBatch
 from seqsum.session import open_session
 from seqsum.step import train_steps
@@ -49,7 +49,7 @@ class Peer:
     self.session = open_session(config, os.environ["BENCHMARK_WORKDIR"])
     self.batches = batches
     self.advance = self._compile(self.session.recipe)
-    self.data = self.session.put(self.session.data.train)
+    self.data = self.session.feed(TRAIN)(0)
     self.state = self.session.init(config.seed)
     self.evaluator = self.session.evaluator(VALIDATION)
     self.train_ways = {"loop of train.py": self._train}
@@ -96,7 +96,7 @@ class Peer:
       sampler = _Given(self.session.recipe.sampler, self.batches[n])
       recipe = dataclasses.replace(self.session.recipe, sampler=sampler)
       self.state, totals = self._compile(recipe)(
-        self.state, Totals.zero(), 0, *self.data, None
+        self.state, Totals.zero(), None, 0, *self.data
       )
     return jax.device_get(totals).means()["loss"]
 

@@ -116,10 +116,10 @@ def whole_step(config: ConfigDict, devices: int = 1):
   last = [state]
 
   def run():
-    last[0], totals = step(last[0], Totals.zero(), 0, images, labels, None)
+    last[0], totals = step(last[0], Totals.zero(), None, 0, images, labels)
     return totals
 
-  lowered = step.lower(state, Totals.zero(), 0, images, labels, None)
+  lowered = step.lower(state, Totals.zero(), None, 0, images, labels)
   return run, lowered.compile()
 
 

@@ -75,13 +75,13 @@ def warp(images: Images, moves: jax.Array) -> Images:
   by how near they are: no gathers, which are slow on a CPU.
 
   Args:
-    images: [N, H, W, C] uint8; what lies outside is blank.
+    images: [N, H, W, C]; what lies outside is blank.
     moves: [N, 6] float (a, b, c, d, e, f): the pixel (y, x), counted from the
       middle, shows what was at (a y + b x + e, c y + d x + f). a and d are not
       0.
 
   Returns:
-    [N, H, W, C] uint8.
+    [N, H, W, C] of the same dtype.
   """
   height, width = images.shape[1:3]
   a, b, c, d, e, f = (
@@ -102,4 +102,6 @@ def warp(images: Images, moves: jax.Array) -> Images:
     moved[:, :, i, None] * near(column, float(i)) for i in range(width)
   )
   moved = sum(moved[:, i, None] * near(row, float(i)) for i in range(height))
-  return jnp.round(moved).astype(images.dtype)
+  if jnp.issubdtype(images.dtype, jnp.integer):
+    moved = jnp.round(moved)
+  return moved.astype(images.dtype)

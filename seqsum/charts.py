@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from seqsum.figures import BLUE, GREY, INK, PALE, VERMILION, WIDTH, picture
-from seqsum.metrics import is_exact, number
+from seqsum.metrics import WHOLE, is_exact, number
 
 MOST_POINTS = 10_000
 
@@ -129,15 +129,19 @@ def errors(
   targets: np.ndarray,
   predictions: np.ndarray,
   task: str,
+  tolerance: float = WHOLE,
 ) -> None:
   """Where the errors are: exact accuracy by length, error by target.
 
   Args:
     lengths: [N] int.
-    targets, predictions: [N] float, the final ones.
+    targets, predictions: [N] float, the final ones; of vectors [N, D].
     task: What the fold is called, "sum".
+    tolerance: How near is right.
   """
-  exact = is_exact(predictions, targets)
+  exact = is_exact(predictions, targets, tolerance)
+  whole = tolerance == WHOLE
+  targets, predictions = targets.ravel(), predictions.ravel()
   miss = np.abs(predictions - targets)
   groups = list(_groups(lengths, 12))
   figure.set_size_inches(WIDTH, 3.6 + 0.26 * len(groups))
@@ -165,7 +169,8 @@ def errors(
       for low, high, _ in groups
     ],
   )
-  bars.set_title("exactly right, by length")
+  right = "exactly right" if whole else f"within {tolerance:.2g}"
+  bars.set_title(f"{right}, by length")
   bars.set(xlim=(0, 100), xticks=[], ylim=(len(groups) - 0.5, -0.5))
   bars.spines[:].set_visible(False)
   bars.tick_params(length=0)
@@ -179,13 +184,14 @@ def errors(
   dots.set_ylim(0)
   dots.tick_params(labelbottom=False)
   counts.vlines(middle, 0, [g.sum() for *_, g in groups], color=GREY, lw=3)
-  counts.set_title(f"sequences, by true {task}")
+  seen = "sequences" if len(exact) == len(targets) else "parts"
+  counts.set_title(f"{seen}, by true {task}")
   counts.set_ylim(0)
   counts.set_xlabel(f"true {task}")
   if middle[-1] > 200:
     counts.set_xscale("symlog", linthresh=10)
     counts.set_xlim(middle[0] - 1, middle[-1] * 1.2)
-  else:
+  elif whole:
     counts.xaxis.get_major_locator().set_params(integer=True)
 
 
@@ -200,29 +206,36 @@ def _groups(
 
 @picture
 def agreement(
-  figure: Any, targets: np.ndarray, predictions: np.ndarray, task: str
+  figure: Any,
+  targets: np.ndarray,
+  predictions: np.ndarray,
+  task: str,
+  tolerance: float = WHOLE,
 ) -> None:
   """Predicted against true, with the band that rounds to the truth.
 
   Args:
-    targets, predictions: [N] float, the final ones.
+    targets, predictions: [N] float, the final ones; of vectors [N, D].
     task: What the fold is called, "sum".
+    tolerance: How near is right.
   """
-  exact = is_exact(predictions, targets)
+  targets, predictions = targets.ravel(), predictions.ravel()
+  exact = is_exact(predictions, targets, tolerance)  # of vectors, each part
+  whole = tolerance == WHOLE
   some = np.unique(np.linspace(0, len(targets) - 1, MOST_POINTS).astype(int))
   axes = figure.subplots()
   low, high = targets.min(), targets.max()
-  pad = 1 + 0.08 * (high - low)
+  pad = 2 * tolerance + 0.08 * (high - low)
   if high > 200:
     axes.set_xscale("symlog", linthresh=10)
     axes.set_yscale("symlog", linthresh=10)
     pad = 1 + 0.5 * high
   low, high = low - min(pad, 5), high + pad
   ends = np.linspace(low, high, 1000)
-  axes.fill_between(ends, ends - 0.5, ends + 0.5, color=PALE, lw=0)
-  # Targets are whole numbers. Points are spread along the diagonal, which
+  axes.fill_between(ends, ends - tolerance, ends + tolerance, color=PALE, lw=0)
+  # If targets are whole numbers, points are spread along the diagonal, which
   # leaves each as far from it as it is.
-  spread = np.random.default_rng(0).uniform(-0.35, 0.35, len(targets))
+  spread = np.random.default_rng(0).uniform(-0.35, 0.35, len(targets)) * whole
   for group, color, marker in ((exact, BLUE, "o"), (~exact, VERMILION, "x")):
     at = some[group[some] & np.isfinite(predictions[some])]
     x, y = targets[at] + spread[at], predictions[at] + spread[at]
@@ -240,8 +253,8 @@ def agreement(
   axes.set_aspect("equal")
   share = 100 * exact.mean()
   said = [
-    (f"✓ {share:.1f}% exactly right", BLUE),
-    (f"✗ {100 - share:.1f}% off by 0.5 or more", VERMILION),
+    (f"✓ {share:.1f}% {'exactly right' if whole else 'nearer'}", BLUE),
+    (f"✗ {100 - share:.1f}% off by {tolerance:.2g} or more", VERMILION),
   ]
   if lost := np.count_nonzero(~np.isfinite(predictions)):
     said.append((f"{lost:,} not finite", VERMILION))

@@ -18,7 +18,7 @@ from seqsum.writer import read_lines
 METRICS = ("loss", "mse", "mae", "exact_accuracy")
 SOME = ("mse_of_mean", "digit_accuracy")  # that some models have
 PARTS = ("by_length", "by_step", "by_target")  # of the test line
-NORMS = ("encoded_rms", "gradient_norm")
+COURSE = ("mse", "encoded_rms", "gradient_norm")
 RATES = "rates.json"  # sequences a second of each variant, measured by turns
 
 
@@ -27,8 +27,8 @@ def collect(run: Run) -> dict[str, Any] | None:
 
   `curve` is [[sequences seen, validation mse], ...]; `seconds` are all that the
   run took; `sequences` of a run that diverged end with the step at which it
-  did. `norms` is [[step, rms of what enters the recurrence, norm of the
-  gradient], ...], if the config has them measured.
+  did. `course` is [[step, training mse, rms of what enters the recurrence, norm
+  of the gradient], ...], if the config has the last two measured.
 
   Returns:
     None if the run has not come to its end.
@@ -44,10 +44,10 @@ def collect(run: Run) -> dict[str, Any] | None:
     for line in history
     if line["split"] == "validation"
   ]
-  norms = [
-    [line["step"], *(line[name] for name in NORMS)]
+  course = [
+    [line["step"], *(line[name] for name in COURSE)]
     for line in history
-    if NORMS[0] in line
+    if COURSE[-1] in line
   ]
   parts = summary["test"] if summary else {}
   line = {
@@ -85,7 +85,7 @@ def collect(run: Run) -> dict[str, Any] | None:
     "seconds": last["wall_seconds"],
     "dataset": last["dataset"],
     "curve": curve,
-    "norms": norms,
+    "course": course,
     **{name: parts.get(name) for name in PARTS},
     "measured": folder.read_json(run.folder / "measured.json"),
   }

@@ -11,16 +11,15 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from seqsum.metrics import is_exact
+from seqsum.metrics import WHOLE, is_exact
 from seqsum.parallel import compile_step
 from seqsum.reading import Readings, eval_step
 from seqsum.recipe import Recipe, batch_key
-from seqsum.sequences import STILL
+from seqsum.shapes import Feed
 
 SEED = 0  # of the held-out sequences, whatever the seed of a run
 
@@ -30,26 +29,28 @@ class Evaluation(NamedTuple):
 
   Attributes:
     lengths: [N] int32.
-    labels: [N, T] int32, the digits.
-    targets: [N, T] float32.
-    predictions: [N, T] float32 in digit units.
+    targets: [N, T] float32, or [N, T, D] of vectors.
+    predictions: As `targets`, in their units.
     losses: [N, T] float32.
     places: [N, 2] int, the batch and the row where a sequence was drawn.
+    labels: [N, T] int32, the digits; None of recorded sequences.
     means: [N, T] float32, of what is said if it is a distribution, or None.
     digits: [N, T] int32, what a given fold took the frames for, or None.
+    tolerance: How near a prediction must be to count as exact.
   """
 
   lengths: np.ndarray
-  labels: np.ndarray
   targets: np.ndarray
   predictions: np.ndarray
   losses: np.ndarray
   places: np.ndarray
+  labels: np.ndarray | None = None
   means: np.ndarray | None = None
   digits: np.ndarray | None = None
+  tolerance: float = WHOLE
 
   def final(self, values: np.ndarray) -> np.ndarray:
-    """[N, T] -> [N], the value at each sequence's last real step."""
+    """[N, T, ...] -> [N, ...], the value at each sequence's last real step."""
     return values[np.arange(len(values)), self.lengths - 1]
 
 
@@ -63,7 +64,9 @@ class Evaluator:
     stream: The split's stream of random numbers, `recipe.VALIDATION` or `TEST`.
     batch_size: Of the recipe's sampler.
     sequences: N.
-    images, labels: The split, on the device.
+    feed: Batch number -> what the sampler draws it from, on the devices.
+    is_sorted: Whether a batch's sequences are sorted by length.
+    tolerance: Of the task.
   """
 
   step: Callable[..., Readings]
@@ -71,8 +74,9 @@ class Evaluator:
   stream: int
   batch_size: int
   sequences: int
-  images: jax.Array
-  labels: jax.Array
+  feed: Feed
+  is_sorted: bool
+  tolerance: float
 
   def key_data(self, n: int) -> np.ndarray:
     return np.asarray(jax.random.key_data(batch_key(SEED, self.stream, n)))
@@ -86,9 +90,7 @@ class Evaluator:
     for n in range(batches):
       if stop:
         return None
-      pending.append(
-        self.step(params, self.key_data(n), self.images, self.labels)
-      )
+      pending.append(self.step(params, self.key_data(n), *self.feed(n)))
       if n:  # one batch is read while the next is computed
         pending[n - 1] = jax.device_get(pending[n - 1])
     read = [jax.device_get(readings) for readings in pending]
@@ -102,14 +104,14 @@ class Evaluator:
     ]
     return Evaluation(
       lengths=gather("lengths"),
-      labels=gather("labels"),
       targets=gather("targets"),
       predictions=gather("predictions"),
       losses=gather("losses"),
       places=np.concatenate(places),
+      tolerance=self.tolerance,
       **{
         name: gather(name)
-        for name in ("means", "digits")
+        for name in ("labels", "means", "digits")
         if getattr(read[0], name) is not None
       },
     )
@@ -117,20 +119,20 @@ class Evaluator:
   def _rows(self, n: int) -> np.ndarray:
     """Which rows of batch n count: all, or of the last batch what is left.
 
-    A batch is sorted by length, so these are spread evenly over it.
+    Of a batch that is sorted by length these are spread evenly over it.
     """
     left = min(self.batch_size, self.sequences - n * self.batch_size)
-    return np.arange(left) * self.batch_size // left
+    rows = np.arange(left)
+    return rows * self.batch_size // left if self.is_sorted else rows
 
   def frames(self, evaluation: Evaluation, which: Iterable[int]) -> np.ndarray:
-    """Draws the frames of some sequences again: [M, T, H, W, C] uint8."""
+    """Draws the frames of some sequences again: [M, T, H, W, C]."""
     places = evaluation.places[np.asarray(which, int)]
-    # On one device of this process: the others need not take part.
-    split = [x.addressable_data(0) for x in (self.images, self.labels)]
-    drawn = {
-      n: np.asarray(self.draw(self.key_data(n), *split).frames)
-      for n in sorted(set(places[:, 0].tolist()))
-    }
+    drawn = {}
+    for n in sorted(set(places[:, 0].tolist())):
+      # On one device of this process: the others need not take part.
+      data = [x.addressable_data(0) for x in self.feed(n)]
+      drawn[n] = np.asarray(self.draw(self.key_data(n), *data).frames)
     return np.stack([drawn[n][row] for n, row in places.tolist()])
 
 
@@ -138,16 +140,13 @@ def make_evaluator(
   recipe: Recipe,
   mesh: Mesh,
   stream: int,
-  images: jax.typing.ArrayLike,
-  labels: jax.typing.ArrayLike,
+  feed: Feed,
   *,
   sequences: int,
   batch_size: int,
 ) -> Evaluator:
   """An evaluator; nothing is compiled before it is called."""
-  sampler = dataclasses.replace(
-    recipe.sampler, batch_size=batch_size, moves=STILL, fixed=0
-  )
+  sampler = recipe.sampler.held_out(batch_size)
   recipe = dataclasses.replace(recipe, sampler=sampler)
   return Evaluator(
     step=compile_step(eval_step, mesh, recipe=recipe, donate=False),
@@ -155,13 +154,14 @@ def make_evaluator(
     stream=stream,
     batch_size=batch_size,
     sequences=sequences,
-    images=jnp.asarray(images),
-    labels=jnp.asarray(labels),
+    feed=feed,
+    is_sorted=sampler.packed,
+    tolerance=sampler.task.tolerance,
   )
 
 
-def _draw(sampler, key_data, images, labels):
-  return sampler(jax.random.wrap_key_data(key_data), images, labels)
+def _draw(sampler, key_data, *data):
+  return sampler(jax.random.wrap_key_data(key_data), *data)
 
 
 def measure(evaluation: Evaluation, per_step: bool) -> dict[str, float]:
@@ -179,6 +179,7 @@ def measure(evaluation: Evaluation, per_step: bool) -> dict[str, float]:
   metrics = {"loss": float(losses.mean(dtype=np.float64))} | _errors(
     evaluation.final(evaluation.predictions),
     evaluation.final(evaluation.targets),
+    evaluation.tolerance,
   )
   if evaluation.means is not None:
     mean, target = map(evaluation.final, (evaluation.means, evaluation.targets))
@@ -198,38 +199,43 @@ def break_down(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
   """
   prediction = evaluation.final(evaluation.predictions)
   target = evaluation.final(evaluation.targets)
+  near = evaluation.tolerance
 
   def group(by: np.ndarray) -> dict[str, Any]:
     return {
-      f"{value:g}": _errors(prediction[by == value], target[by == value])
+      f"{value:g}": _errors(prediction[by == value], target[by == value], near)
       | {"count": int((by == value).sum())}
       for value in np.unique(by)
     }
 
   by_step = {}
   unsaid = np.isnan(evaluation.predictions) & ~np.isnan(prediction)[:, None]
+  unsaid = unsaid.reshape(*unsaid.shape[:2], -1).any(axis=-1)
   for t in range(evaluation.targets.shape[1]):
     real = (evaluation.lengths > t) & ~unsaid[:, t]
     if real.any():
       by_step[str(t + 1)] = _errors(
-        evaluation.predictions[real, t], evaluation.targets[real, t]
+        evaluation.predictions[real, t], evaluation.targets[real, t], near
       ) | {"count": int(real.sum())}
   return {
     "by_length": group(evaluation.lengths),
-    "by_target": group(target),
+    "by_target": group(target) if target.ndim == 1 else {},
     "by_step": by_step,
   }
 
 
 def guess_the_mean(evaluation: Evaluation) -> float:
   """The mse of one guess for all sequences, their mean target."""
-  return float(evaluation.final(evaluation.targets).var(dtype=np.float64))
+  target = evaluation.final(evaluation.targets)
+  return float(target.var(axis=0, dtype=np.float64).mean())
 
 
-def _errors(prediction: np.ndarray, target: np.ndarray) -> dict[str, float]:
+def _errors(
+  prediction: np.ndarray, target: np.ndarray, tolerance: float = WHOLE
+) -> dict[str, float]:
   error = prediction.astype(np.float64) - target
   return {
     "mse": float(np.square(error).mean()),
     "mae": float(np.abs(error).mean()),
-    "exact_accuracy": float(is_exact(prediction, target).mean()),
+    "exact_accuracy": float(is_exact(prediction, target, tolerance).mean()),
   }

@@ -22,12 +22,13 @@ from seqsum.losses import (
 from seqsum.model import DTYPES, RECURRENCES, SequenceModel
 from seqsum.optimizers import build_optimizer
 from seqsum.recipe import Recipe
+from seqsum.recorded import Recorded, RecordedSampler
 from seqsum.schedule import build_schedule
 from seqsum.sequences import Sampler
 from seqsum.tasks import Task, build_task
 
 
-def build_given(config: ConfigDict, task: Task) -> Given | None:
+def build_given(config: ConfigDict, task: Task | Recorded) -> Given | None:
   """The given fold that `config.model.core` names, if it is one."""
   make = choose("config.model.core", config.model.core, CORES | GIVEN)
   return make(task) if config.model.core in GIVEN else None
@@ -111,8 +112,43 @@ def build_model(
   )
 
 
+def _build_sampler(
+  config: ConfigDict, recorded: Recorded | None
+) -> Sampler | RecordedSampler:
+  sequence = config.sequence
+  moves = Moves(sequence.shift, sequence.turn, sequence.scale)
+  grow = sequence.grow
+  require(
+    0 <= grow <= 1,
+    "config.sequence.grow",
+    grow,
+    "must be a share of training, in 0..1",
+  )
+  if recorded is not None:
+    for field, value in {"grow": grow, "fixed": sequence.fixed}.items():
+      require(
+        not value,
+        f"config.sequence.{field}",
+        value,
+        f"is for digits; set it to 0 for {config.data.name!r}",
+      )
+    return RecordedSampler(recorded, config.batch_size, moves)
+  return Sampler(
+    task=build_task(config.task.name, tuple(sequence.digits)),
+    batch_size=config.batch_size,
+    min_len=sequence.min_len,
+    max_len=sequence.max_len,
+    packed=sequence.packed,
+    moves=moves,
+    growth=round(grow * build_schedule(config).total),
+    fixed=sequence.fixed,
+  )
+
+
 def _build_objective(
-  config: ConfigDict, sampler: Sampler, given: Given | None
+  config: ConfigDict,
+  sampler: Sampler | RecordedSampler,
+  given: Given | None,
 ) -> Objective | FoldObjective:
   shared = {
     "max_len": sampler.max_len,
@@ -138,8 +174,16 @@ def _build_objective(
   )
 
 
-def build_recipe(config: ConfigDict) -> Recipe:
+def build_recipe(
+  config: ConfigDict, recorded: Recorded | None = None
+) -> Recipe:
   """What is trained, from a whole config.
+
+  Args:
+    config: A whole one.
+    recorded: What is known of the sequences if they are one's own; then
+      `config.sequence` has a say in how frames move alone, and `config.task` in
+      what the loss asks for.
 
   Raises:
     InputError: A value cannot be used; the message names it.
@@ -149,14 +193,6 @@ def build_recipe(config: ConfigDict) -> Recipe:
     config.on_nonfinite,
     dict.fromkeys(("stop", "skip", "continue")),
   )
-  steps = build_schedule(config).total
-  grow = config.sequence.grow
-  require(
-    0 <= grow <= 1,
-    "config.sequence.grow",
-    grow,
-    "must be a share of training, in 0..1",
-  )
   average = config.optimizer.average
   require(
     0 <= average < 1,
@@ -164,18 +200,7 @@ def build_recipe(config: ConfigDict) -> Recipe:
     average,
     "must be at least 0 and below 1, such as 0.999",
   )
-  sampler = Sampler(
-    task=build_task(config.task.name, tuple(config.sequence.digits)),
-    batch_size=config.batch_size,
-    min_len=config.sequence.min_len,
-    max_len=config.sequence.max_len,
-    packed=config.sequence.packed,
-    moves=Moves(
-      config.sequence.shift, config.sequence.turn, config.sequence.scale
-    ),
-    growth=round(grow * steps),
-    fixed=config.sequence.fixed,
-  )
+  sampler = _build_sampler(config, recorded)
   given = build_given(config, sampler.task)
   objective = _build_objective(config, sampler, given)
   return Recipe(
@@ -186,7 +211,7 @@ def build_recipe(config: ConfigDict) -> Recipe:
       config.optimizer.learning_rate,
       config.optimizer.decay,
       config.optimizer.schedule,
-      steps,
+      build_schedule(config).total,
       config.optimizer.clip_norm,
       config.optimizer.warmup,
     ),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from seqsum.metrics import is_exact
+from seqsum.metrics import WHOLE, is_exact
 
 BLUE, VERMILION = "#0072B2", "#D55E00"  # told apart by the colour-blind
 INK, GREY, PALE = "#1F2933", "#66707C", "#D5DAE0"
@@ -71,15 +71,24 @@ def sequences(
   lengths: np.ndarray,
   targets: np.ndarray,
   predictions: np.ndarray,
+  tolerance: float = WHOLE,
 ) -> None:
   """Strips of frames; under each frame the prediction there and the truth.
 
   Args:
-    frames: [M, T, H, W, C] uint8. One channel is drawn as ink on paper, three
-      as colours, the mean of any other number as ink.
+    frames: [M, T, H, W, C] uint8, or float, of which the largest becomes white
+      (or full ink). One channel is drawn as ink on paper, three as colours, the
+      mean of any other number as ink.
     lengths: [M] int, 1..T.
-    targets, predictions: [M, T] float.
+    targets, predictions: [M, T] float; of vectors [M, T, D] the first part.
+    tolerance: How near is right.
   """
+  if frames.dtype != np.uint8:
+    low, high = frames.min(), frames.max()
+    frames = np.uint8(255 * (frames - low) / max(high - low, 1e-9))
+  if targets.ndim == 3:
+    targets, predictions = targets[..., 0], predictions[..., 0]
+  whole = tolerance == WHOLE
   height, width = frames.shape[2:4]
   longest = min(lengths.max(), MOST_FRAMES)
   strips = max(1, 8 // longest)  # side by side
@@ -95,7 +104,9 @@ def sequences(
   word = functools.partial(axes.text, ha="center", va="baseline")
   word(0, 0.15 * inch, "prediction so far", ha="left", fontsize=9)
   word(0, 0.3 * inch, "true value so far", ha="left", fontsize=9, color=GREY)
-  key = "✓ rounds to the true value"
+  key = (
+    f"✓ {'rounds to' if whole else f'within {tolerance:.2g} of'} the true value"
+  )
   word(across, 0.15 * inch, key, ha="right", fontsize=9, color=BLUE)
   for i, (strip, length) in enumerate(zip(frames, lengths, strict=True)):
     left = (i % strips) * (longest * width + gap)
@@ -111,17 +122,17 @@ def sequences(
       word(left, top + height / 2, "…", ha="right", fontsize=7)
     for t in range(first, length):
       middle = left + (t - first + 0.5) * width
-      said = _short(predictions[i, t])
+      said = _short(predictions[i, t], places=1 if whole else 2)
       look = {"fontsize": 9, "color": INK}
       if t == length - 1:
-        exact = is_exact(predictions[i, t], targets[i, t])
+        exact = is_exact(predictions[i, t], targets[i, t], tolerance)
         said += "✓" if exact else "✗"
         look |= {"color": BLUE if exact else VERMILION, "weight": "bold"}
       word(middle, top + height + 0.17 * inch, said, **look)
       word(
         middle,
         top + height + 0.32 * inch,
-        _short(targets[i, t], places=0),
+        _short(targets[i, t], places=0 if whole else 2),
         fontsize=9,
         color=GREY,
       )
@@ -175,7 +186,7 @@ def draw_filters(figure: Any, kernels: Mapping[str, np.ndarray]) -> None:
       tile = kernel[..., i].transpose(2, 0, 1).reshape(channels * kh, kw)
       sheet[y : y + channels * kh, x : x + kw] = tile
     scale = ax.imshow(sheet, cmap="RdBu_r", vmin=-limit, vmax=limit)
-    ax.set_ylabel(name)
+    ax.set_ylabel(name, rotation=0, ha="right", va="center")
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
   bar = figure.colorbar(scale, ax=axes, location="bottom", aspect=50)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from seqsum.distribution import build_support
+from seqsum.errors import require
 from seqsum.tasks import Task
 
 LONG = 32  # frames; of longer sums the fold says its last value alone
@@ -102,7 +103,7 @@ class AdditiveCore:
     return False
 
   def start(self, rows: int, time: int) -> jax.Array:
-    return jnp.zeros((rows, 1), jnp.float32)
+    return jnp.zeros((rows, self.inputs), jnp.float32)
 
   def step(self, time, carry, inputs):
     carry = carry + inputs
@@ -132,4 +133,17 @@ class GivenCell(nn.RNNCellBase):
     return 1
 
 
-GIVEN = {"fold": FoldCore, "additive": lambda task: AdditiveCore()}
+def _fold(task: Task) -> FoldCore:
+  require(
+    isinstance(task, Task),
+    "config.model.core",
+    "fold",
+    "folds digits, and these sequences are recorded; take 'additive' or 'gru'",
+  )
+  return FoldCore(task)
+
+
+GIVEN = {
+  "fold": _fold,
+  "additive": lambda task: AdditiveCore(max(1, task.size)),
+}

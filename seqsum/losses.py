@@ -25,7 +25,8 @@ class Verdict(NamedTuple):
 
   Attributes:
     losses: [B, T] float32.
-    predictions: [B, T] float32 in digit units; nan where there is none.
+    predictions: [B, T] float32 in digit units; nan where there is none. Of
+      vectors [B, T, D].
     means: [B, T] float32, where the outputs are a distribution: its mean. The
       prediction is its mode, which is most often exact; the mean has the lowest
       mse.
@@ -42,7 +43,8 @@ class Objective:
 
   Attributes:
     outputs: K, how many numbers the head must give at each step.
-    loss: `(outputs [..., K], targets [...]) -> [...]`, the loss of each value.
+    loss: `(outputs [..., K], targets [...]) -> [...]`, the loss of each value;
+      the targets may be vectors.
     predict: `outputs [..., K] -> [...]`, predictions in digit units.
     values: V values, ascending, over which the outputs are a distribution; ()
       if they are none.
@@ -119,14 +121,26 @@ class FoldObjective:
 
 
 def regression(
-  loss: Callable[[jax.Array, jax.Array], jax.Array], transform: Transform = RAW
+  loss: Callable[[jax.Array, jax.Array], jax.Array],
+  transform: Transform = RAW,
+  size: int = 0,
 ) -> Objective:
   """One output: the prediction, in the space of the transformed targets.
 
   Args:
     loss: `(predictions, targets) -> losses`, elementwise.
     transform: Of the targets, and back.
+    size: D of targets that are vectors [..., D], which have as many outputs and
+      the mean of their parts' losses; 0 of numbers.
   """
+  if size:
+    return Objective(
+      outputs=size,
+      loss=lambda outputs, targets: loss(
+        outputs, transform.forward(targets)
+      ).mean(axis=-1),
+      predict=transform.inverse,
+    )
   return Objective(
     outputs=1,
     loss=lambda outputs, targets: loss(
@@ -202,7 +216,7 @@ def build_objective(
   make = choose("config.loss", loss, LOSSES)
   transform = build_transform(target, task, max_len, min_len, per_step)
   if make is not classification:
-    return make(transform)
+    return make(transform, task.size)
   require(
     transform is RAW,
     "config.task.target",

@@ -11,6 +11,7 @@ from flax import struct
 from seqsum.shapes import Scalar, Values
 
 NEVER = np.iinfo(np.int32).max
+WHOLE = 0.5  # nearer than this, a prediction rounds to its target
 MOST_SKIPPED = 20  # updates in a row that may be dropped before a run stops
 Array = TypeVar("Array", np.ndarray, jax.Array)
 
@@ -134,19 +135,31 @@ class Totals(struct.PyTreeNode):
     return means | skipped | self.norms.means()
 
 
-def is_exact(predictions: Array, targets: Array) -> Array:
-  """Which predictions round to their target; nan never does.
+def is_exact(
+  predictions: Array, targets: Array, tolerance: float = WHOLE
+) -> Array:
+  """Which predictions [N] round to their target; nan never does.
+
+  Of vectors [N, D], all parts must. Of targets that are no whole numbers, which
+  predictions are nearer to them than a tolerance.
 
   Products too large for float32 to have every whole number agree to a millionth
   (at most 20 roundings of 2**-24 each).
   """
   error = abs(predictions - targets)
-  return (error < 0.5) | (error <= 2.0**-20 * abs(targets))
+  near = (error < tolerance) | (error <= 2.0**-20 * abs(targets))
+  return near.all(axis=-1) if near.ndim > 1 else near
+
+
+def of_sequence(errors: Array) -> Array:
+  """[N] or [N, D] -> [N], the mean of a vector's parts."""
+  return errors.mean(axis=-1) if errors.ndim > 1 else errors
 
 
 def final(values: Values, lengths: jax.Array) -> jax.Array:
-  """[B, T] -> [B], the value at each sequence's last real step."""
-  return jnp.take_along_axis(values, lengths[:, None] - 1, axis=1)[:, 0]
+  """[B, T, ...] -> [B, ...], the value at each sequence's last real step."""
+  last = (lengths - 1).reshape(-1, 1, *[1] * (values.ndim - 2))
+  return jnp.take_along_axis(values, last, axis=1)[:, 0]
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -41,7 +41,7 @@ def by_length(
       dataclasses.replace(session.recipe, sampler=sampler),
       session.devices,
       TEST,
-      *session.put(session.data.test),
+      session.feed(TEST),
       sequences=sequences,
       batch_size=session.devices.size * max(1, min(100, 1000 // length)),
     )

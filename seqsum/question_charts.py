@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from seqsum import figures
+from seqsum.divergence_study import courses
 from seqsum.figures import BLUE, GREY, PALE, WIDTH, picture
 from seqsum.study_charts import (
   COLORS,
   SMALL,
   Lines,
   by_variant,
-  dots,
   final,
   finished,
   fitting,
@@ -111,33 +111,6 @@ def _name_points(
         taken.append(box)
         break
       word.remove()
-
-
-def _numbers(key: str, pick: Any) -> Any:
-  """Runs -> one number each, of those where it is finite."""
-
-  def numbers(group: Lines) -> np.ndarray:
-    found = [pick(np.array(x[key], np.float64)) for x in group if x[key]]
-    return np.array([x for x in found if np.isfinite(x)])
-
-  return numbers
-
-
-@picture
-def norms(figure: Any, lines: Lines) -> None:
-  """What enters the recurrence and the gradient: a dot a run, its maximum.
-
-  Means over `log_every` steps, the largest of them.
-  """
-  with np.errstate(invalid="ignore"):
-    dots(
-      figure,
-      lines,
-      {
-        "entering the GRU, rms": _numbers("norms", lambda x: x[:, 1].max()),
-        "norm of the gradient": _numbers("norms", lambda x: x[:, 2].max()),
-      },
-    )
 
 
 @picture
@@ -250,7 +223,7 @@ FIGURES = {
   "learning": learning,
   "final": final,
   "cost": cost,
-  "norms": norms,
+  "courses": courses,
   "steps": steps,
   "targets": targets,
   "lengths": lengths,

@@ -22,41 +22,6 @@ def markdown(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
   return "\n".join(f"| {' | '.join(row)} |" for row in (titles, rules, *rows))
 
 
-def divergence(lines: Lines) -> str:
-  """How runs with norms went: how many ended how, and how large things were.
-
-  A run is stuck that tests no better than a guess of the mean.
-  """
-  rows = []
-  for name, group in by_variant(lines).items():
-    good = finished(group)
-    ends = sorted(x["diverged_step"] for x in group if x not in good)
-    stuck = sum(x["test"]["mse"] >= x["guess_the_mean_mse"] for x in good)
-    sizes = np.array([n for x in group for n in x["norms"]], np.float64)
-    rms, gradient = (sizes[:, i] if sizes.size else [] for i in (1, 2))
-    rows.append(
-      [
-        name,
-        f"{len(ends)} of {len(group)}",
-        ", ".join(f"{step:,}" for step in ends) or "-",
-        f"{stuck} of {len(good)}",
-        _range(x["test"]["mse"] for x in good),
-        _range(rms),
-        _range(gradient),
-      ]
-    )
-  titles = ("variant", "diverged", "at step", "stuck", "test mse")
-  return markdown((*titles, "entering the GRU, rms", "gradient"), rows) + "\n"
-
-
-def _range(values: Iterable[float]) -> str:
-  """The smallest and the largest of the finite ones."""
-  found = [x for x in values if np.isfinite(x)]
-  if not found:
-    return "-"
-  return " to ".join(dict.fromkeys(number(f(found), 2) for f in (min, max)))
-
-
 def pairs(lines: Lines) -> str:
   """How much of the sequences of two digits is exact; all pairs count alike.
 

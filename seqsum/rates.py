@@ -16,6 +16,7 @@ from tqdm import tqdm
 from seqsum.metrics import Totals
 from seqsum.parallel import compile_step
 from seqsum.plan import Run
+from seqsum.recipe import TRAIN
 from seqsum.session import open_session
 from seqsum.step import train_steps
 
@@ -48,7 +49,7 @@ class _Turn:
       self._advance = compile_step(
         train_steps, session.devices, recipe=session.recipe, donate=True
       )
-      self._fixed = run.config.seed, *session.put(session.data.train)
+      self._fixed = run.config.seed, *session.feed(TRAIN)(0)
       self._totals = session.put(Totals.zero())
       self._state = session.init(run.config.seed)
     # As the run itself does it: one step a call, or several.
@@ -67,6 +68,6 @@ class _Turn:
   def _take(self, calls: int) -> None:
     for _ in range(calls):
       self._state, totals = self._advance(
-        self._state, self._totals, *self._fixed, self._count
+        self._state, self._totals, self._count, *self._fixed
       )
     jax.block_until_ready(totals)

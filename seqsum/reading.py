@@ -5,7 +5,7 @@ import optax
 from flax import struct
 
 from seqsum.recipe import Recipe
-from seqsum.shapes import Images, Labels, Lengths, Values
+from seqsum.shapes import Lengths, Values
 from seqsum.step import shard_of
 
 
@@ -14,9 +14,9 @@ class Readings(struct.PyTreeNode):
 
   Attributes:
     lengths: [B] int32.
-    labels: [B, T] int32.
-    targets: [B, T] float32.
-    predictions: [B, T] float32 in digit units.
+    labels: [B, T] int32; None of sequences that somebody recorded.
+    targets: [B, T] or [B, T, D] float32.
+    predictions: As `targets`, in their units.
     losses: [B, T] float32, the loss of the value at each step.
     means: [B, T] float32, see `losses.Verdict`; or None.
     digits: [B, T] int32, the digit that a given fold took each frame for; None
@@ -24,7 +24,7 @@ class Readings(struct.PyTreeNode):
   """
 
   lengths: Lengths
-  labels: jax.Array
+  labels: jax.Array | None
   targets: Values
   predictions: Values
   losses: Values
@@ -35,9 +35,7 @@ class Readings(struct.PyTreeNode):
 def eval_step(
   params: optax.Params,
   key_data: jax.Array,
-  images: Images,
-  labels: Labels,
-  *,
+  *data: jax.Array,
   recipe: Recipe,
   axis_name: str | None = None,
 ) -> Readings:
@@ -46,8 +44,7 @@ def eval_step(
   Args:
     params: The model's variables.
     key_data: `jax.random.key_data` of the batch's key.
-    images: [M, H, W, C] uint8.
-    labels: [M] int32.
+    *data: What the recipe's sampler draws the batch from.
     recipe: Its sampler draws the batch; static.
     axis_name: As for `train_step`.
 
@@ -57,12 +54,11 @@ def eval_step(
   """
   shard = shard_of(axis_name)
   key = jax.random.wrap_key_data(key_data)
-  batch = recipe.sampler(key, images, labels, **shard)
+  batch = recipe.sampler(key, *data, **shard)
   rows = recipe.sampler.rows(shard.get("shards", 1))
   given = recipe.model.given
-  outputs, aside = recipe.model.read(
-    params, batch.frames, rows, given is not None
-  )
+  tells_digits = given is not None and batch.labels is not None
+  outputs, aside = recipe.model.read(params, batch.frames, rows, tells_digits)
   verdict = recipe.objective.read(outputs, batch.targets, batch.lengths)
   readings = Readings(
     lengths=batch.lengths,
@@ -71,7 +67,7 @@ def eval_step(
     predictions=verdict.predictions,
     losses=verdict.losses,
     means=verdict.means,
-    digits=given and given.digits(aside["inputs"]),
+    digits=given.digits(aside["inputs"]) if tells_digits else None,
   )
   if axis_name is None:
     return readings

@@ -13,6 +13,7 @@ from flax import struct
 
 from seqsum.losses import FoldObjective, Objective
 from seqsum.model import SequenceModel
+from seqsum.recorded import RecordedSampler
 from seqsum.sequences import Sampler
 from seqsum.shapes import Key, Scalar
 
@@ -50,7 +51,7 @@ class Recipe:
     model: Reads frames.
     objective: Loss and decoder; the model must give `objective.outputs`.
     optimizer: Optax transformation.
-    sampler: Draws training batches.
+    sampler: Draws training batches, or deals out those of one's own.
     per_step: Whether the loss asks for every real step's value, not the last's.
     accumulate: In how many parts, one after the other, a device works through
       its rows of a training batch. The gradient is that of the whole batch; it
@@ -64,7 +65,7 @@ class Recipe:
   model: SequenceModel
   objective: Objective | FoldObjective
   optimizer: optax.GradientTransformation
-  sampler: Sampler
+  sampler: Sampler | RecordedSampler
   per_step: bool = False
   accumulate: int = 1
   norms: bool = False

@@ -11,7 +11,7 @@ import numpy as np
 from etils import epath
 
 from seqsum import charts, figures, flow
-from seqsum.metrics import is_exact, number
+from seqsum.metrics import WHOLE, is_exact, number, of_sequence
 from seqsum.page import Picture, page
 from seqsum.tasks import Task
 
@@ -41,7 +41,7 @@ def write_report(
     history: Lines of metrics.jsonl, however few; inf and nan as None.
     evaluation: An `evaluate.Evaluation`: of test sequences, or of validation
       sequences if the run is not finished.
-    frames: `[M] which sequences -> [M, T, H, W, C] uint8`.
+    frames: `[M] which sequences -> [M, T, H, W, C]` uint8 or float.
     filters: The first layer's kernels "before" and "after", [kh, kw, C, F].
     facts: Label -> value, for the table at the end.
     references: Name -> mse of others on the same task.
@@ -56,12 +56,17 @@ def write_report(
   lengths = evaluation.lengths
   target = evaluation.final(evaluation.targets)
   prediction = evaluation.final(evaluation.predictions)
-  exact = is_exact(prediction, target)
+  near = evaluation.tolerance
+  exact = is_exact(prediction, target, near)
+  whole = near == WHOLE
+  right = "exactly right" if whole else f"within {near:.2g}"
+  rounds = "rounds to" if whole else f"is within {near:.2g} of"
   with np.errstate(all="ignore"):  # a run that diverged has a report too
-    miss = np.abs(prediction.astype(np.float64) - target)
+    error = prediction.astype(np.float64) - target
+    miss = of_sequence(np.abs(error))
     numbers = {
-      "mean squared error": number(np.square(miss).mean()),
-      "exactly right": f"{exact.mean():.1%}",
+      "mean squared error": number(np.square(error).mean()),
+      right: f"{exact.mean():.1%}",
       "mean absolute error": number(miss.mean()),
       "sequences": f"{len(exact):,}",
     }
@@ -77,6 +82,7 @@ def write_report(
       lengths[which],
       evaluation.targets[which],
       evaluation.predictions[which],
+      near,
     )
 
   shortest, longest = lengths.min(), lengths.max()
@@ -91,33 +97,36 @@ def write_report(
     ),
     Picture(
       "agreement",
-      charts.agreement(target, prediction, task),
+      charts.agreement(target, prediction, task, near),
       f"Scatter plot of predicted {task} against true {task}.",
       "Predicted and true.",
-      "Each point is a sequence; those in the grey band along the diagonal "
-      f"round to the true {task}.",
+      f"Each point is a {'sequence' if target.ndim == 1 else 'part of one'}; "
+      f"what lies in the grey band along the diagonal {rounds} the true "
+      f"{task}.",
     ),
     Picture(
       "errors",
-      charts.errors(lengths, target, prediction, task),
+      charts.errors(lengths, target, prediction, task, near),
       f"Bars of exact accuracy by length, error and count by true {task}.",
       "Where the errors are.",
-      f"{exact[lengths == shortest].mean():.1%} are exactly right at length "
+      f"{exact[lengths == shortest].mean():.1%} are {right} at length "
       f"{shortest}, {exact[lengths == longest].mean():.1%} at length "
       f"{longest}; {task}s that are seldom seen rest on few sequences.",
     ),
     Picture(
       "sequences",
       draw(random, strips[: len(random)]),
-      "Rows of handwritten digits with a number under each.",
+      "Rows of frames with a number under each.",
       f"{len(random)} sequences drawn at random.",
       "The network reads one frame after the other and is never told which "
-      f"is the last; its last word counts, ✓ if it rounds to the true {task}.",
+      f"is the last; its last word counts, ✓ if it {rounds} the true {task}."
+      + " Of vectors the first part is shown."
+      * (target.ndim > 1),
     ),
     Picture(
       "mistakes",
       draw(worst, strips[len(random) :]),
-      "Rows of handwritten digits with a number under each.",
+      "Rows of frames with a number under each.",
       f"The {len(worst)} largest errors.",
       "Look for the frame at which the prediction leaves the truth.",
     ),
@@ -131,6 +140,10 @@ def write_report(
       else "Some weights are not finite; they are left blank.",
     ),
   ]
+  # Frames that are lists of numbers are nothing to look at.
+  is_image = min(strips.shape[2:4]) > 1
+  hidden = () if is_image else ("sequences", "mistakes", "filters")
+  pictures = [picture for picture in pictures if picture.name not in hidden]
   if fold and (some := _choose_flow(lengths, exact, evaluation)).size:
     task_given, read = fold
     seen = frames(some)
@@ -149,20 +162,21 @@ def write_report(
       ),
     )
   split = "validation" if best_step is None else "test"
+  things = "sequences" if evaluation.labels is None else "digits"
   notes = []
   if references:
     others = [f"{number(x)} ({who})" for who, x in references.items()]
     notes.append("Mean squared error of others: " + ", ".join(others) + ".")
   if best_step is None:
     notes.append(
-      "This run is not finished: these are validation digits. The test digits "
-      "are read once, at the end."
+      f"This run is not finished: these are validation {things}. The test "
+      f"{things} are read once, at the end."
     )
   html = page(
     name,
     f"{_when(history)} the mean squared error on {len(exact):,} sequences of "
-    f"unseen {split} digits is {numbers['mean squared error']}; "
-    f"{numbers['exactly right']} of the {task}s are exactly right.",
+    f"unseen {split} {things} is {numbers['mean squared error']}; "
+    f"{numbers[right]} of the {task}s are {right}.",
     notes,
     numbers,
     pictures,

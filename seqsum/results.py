@@ -104,7 +104,7 @@ def draw(
   device = session.facts()["devices"]
   data, guess = session.data, evaluate.guess_the_mean(evaluation)
   facts = {
-    "images": f"{data.name}, sha256 {data.sha256[:12]}",
+    "data": f"{data.name}, sha256 {data.sha256[:12]}",
     "parameters": f"{count_parameters(params):,}",
     "training": f"{history[-1]['step'] * session.config.batch_size:,} "
     f"sequences in {history[-1]['seconds']:,.0f} s"
@@ -118,7 +118,7 @@ def draw(
   return report.write_report(
     session.workdir / "report",
     name=session.workdir.name,
-    task=session.config.task.name,
+    task=session.recipe.sampler.task.name,
     history=history,
     evaluation=evaluation,
     frames=functools.partial(evaluator.frames, evaluation),

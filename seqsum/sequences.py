@@ -40,15 +40,34 @@ class SequenceBatch(struct.PyTreeNode):
     frames: [B, T, H, W, C] uint8.
     lengths: [B] int32, 1..T.
     labels: [B, T] int32, the digit on each frame, 0 in the padding. Training
-      never looks at them; reports and tests do.
+      never looks at them; reports and tests do. None of sequences that somebody
+      recorded.
     targets: [B, T] float32, the fold of the digits so far; in the padding the
-      final value goes on.
+      final value goes on. Recorded ones may be vectors [B, T, D].
   """
 
   frames: Frames
   lengths: Lengths
-  labels: jax.Array
+  labels: jax.Array | None
   targets: Values
+
+
+def check_moves(moves: Moves, side: int) -> None:
+  """Raises `InputError` if frames of `side` pixels cannot be moved so."""
+  for name, value in vars(moves).items():
+    require(
+      0 <= value < math.inf,
+      f"sequence.{name}",
+      value,
+      "must be a number that is not negative",
+    )
+  require(moves.scale < 1, "sequence.scale", moves.scale, "must be below 1")
+  require(
+    moves.shift < side,
+    "sequence.shift",
+    moves.shift,
+    f"must be below the frame's {side} pixels",
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,25 +105,7 @@ class Sampler:
     most = f"must be at most {LONGEST:,}"
     require(self.max_len <= LONGEST, "sequence.max_len", self.max_len, most)
     require(self.min_len >= 1, "sequence.min_len", self.min_len, positive)
-    for name, value in vars(self.moves).items():
-      require(
-        0 <= value < math.inf,
-        f"sequence.{name}",
-        value,
-        "must be a number that is not negative",
-      )
-    require(
-      self.moves.scale < 1,
-      "sequence.scale",
-      self.moves.scale,
-      "must be below 1",
-    )
-    require(
-      self.moves.shift < SHAPE[0],
-      "sequence.shift",
-      self.moves.shift,
-      f"must be below the frame's {SHAPE[0]} pixels",
-    )
+    check_moves(self.moves, SHAPE[0])
     require(self.fixed >= 0, "sequence.fixed", self.fixed, "must be at least 0")
     if self.min_len > self.max_len:
       raise InputError(
@@ -119,6 +120,12 @@ class Sampler:
         "sequences that are fixed cannot grow, set config.sequence.grow=0",
       )
       self.fixed_sequences.check()
+
+  def held_out(self, batch_size: int) -> "Sampler":
+    """As validation and test draw: frames as they are, fresh ones."""
+    return dataclasses.replace(
+      self, batch_size=batch_size, moves=STILL, fixed=0
+    )
 
   @functools.cached_property
   def fixed_sequences(self) -> FixedSequences:
@@ -185,7 +192,9 @@ class Sampler:
     lengths = longest - jnp.floor(share).astype(jnp.int32)
     return jnp.maximum(lengths, shortest)  # share may round up to `kinds`
 
-  def lengths(self, key: Key, step: Scalar | int | None = None) -> Lengths:
+  def lengths(
+    self, key: Key, step: Scalar | int | None = None, *data: jax.Array
+  ) -> Lengths:
     """[B] int32, those of the batch that `__call__` draws from this key."""
     if self.fixed and step is not None:
       return jnp.asarray(self.fixed_sequences.lengths)

@@ -6,21 +6,25 @@ import functools
 from typing import Any, Self
 
 import jax
+import numpy as np
 from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from seqsum import cluster, folder, lock, mesh
+from seqsum import cluster, folder, lock, mesh, recordings
 from seqsum.checkpoint import Checkpoints
-from seqsum.digits import Digits, load
+from seqsum.digits import Digits, Split, load
 from seqsum.errors import InputError, require
 from seqsum.evaluate import Evaluator, make_evaluator
 from seqsum.experiment import build_recipe
 from seqsum.idx import SHAPE
 from seqsum.metrics import Totals
 from seqsum.parallel import compile_init
-from seqsum.recipe import TEST, Recipe, TrainState
+from seqsum.recipe import TEST, TRAIN, VALIDATION, Recipe, TrainState
+from seqsum.recorded import Recorded
+from seqsum.recordings import Batches, Recordings
 from seqsum.schedule import Schedule, build_schedule
+from seqsum.shapes import Feed
 from seqsum.writer import History, ranking
 
 # A study opens many sessions with the same data.
@@ -36,7 +40,9 @@ class Session:
     workdir: The folder.
     recipe, schedule: What the config asks for.
     devices: All of them.
-    data: The images; None for a program that reads none of them.
+    data: Images, or sequences of one's own; None for a program that reads none
+      of them.
+    image_shape: (H, W, C) of a frame.
     lock: Held while the session is open, see `lock.take`.
   """
 
@@ -45,7 +51,8 @@ class Session:
   recipe: Recipe
   schedule: Schedule
   devices: Mesh
-  data: Digits | None
+  data: Digits | Recordings | None
+  image_shape: tuple[int, int, int]
   lock: contextlib.ExitStack
 
   def __enter__(self) -> Self:
@@ -56,10 +63,6 @@ class Session:
 
   def close(self) -> None:
     self.lock.close()
-
-  @property
-  def image_shape(self) -> tuple[int, int, int]:
-    return self.data.train.images.shape[1:] if self.data else SHAPE
 
   def put(self, tree: Any) -> Any:
     """A copy of a tree of arrays on every device."""
@@ -79,15 +82,44 @@ class Session:
       (state, Totals.zero()),
     )
 
+  def feed(self, stream: int) -> Feed:
+    """Batch number -> what the batches of a split are drawn from."""
+    split, size = self._split(stream), self.config.eval_batch_size
+    if isinstance(self.data, Digits):  # each batch from all images
+      arrays = self.put(split)
+      return lambda n: arrays
+    seed = None
+    if stream == TRAIN:
+      size, seed = self.config.batch_size, self.config.seed
+    batches = Batches(self.data, split, size, seed)
+    everywhere = mesh.replicated(self.devices)
+
+    def feed(n: int) -> tuple[jax.Array, ...]:
+      # Not `put`, which asks the other processes whether they have the same.
+      return tuple(
+        jax.make_array_from_callback(x.shape, everywhere, x.__getitem__)
+        for x in batches(n)
+      )
+
+    return feed
+
+  def _split(self, stream: int) -> Split | np.ndarray:
+    data = self.data
+    return {TRAIN: data.train, VALIDATION: data.validation, TEST: data.test}[
+      stream
+    ]
+
   def evaluator(self, stream: int) -> Evaluator:
     """Reads the fixed sequences of the validation or the test split."""
-    split = self.data.test if stream == TEST else self.data.validation
+    sequences = self.config.eval_sequences
+    if isinstance(self.data, Recordings):  # each is read once
+      sequences = min(sequences, len(self._split(stream)))
     return make_evaluator(
       self.recipe,
       self.devices,
       stream,
-      *self.put(split),
-      sequences=self.config.eval_sequences,
+      self.feed(stream),
+      sequences=sequences,
       batch_size=self.config.eval_batch_size,
     )
 
@@ -98,8 +130,11 @@ class Session:
   def facts(self) -> dict[str, Any]:
     """What config.json says beside the config."""
     devices = self.devices.devices.flat
+    dataset = {"name": self.data.name, "sha256": self.data.sha256}
+    if isinstance(self.data, Recordings):
+      dataset["recorded"] = self.data.facts.as_json()
     return {
-      "dataset": {"name": self.data.name, "sha256": self.data.sha256},
+      "dataset": dataset,
       "devices": {
         "kind": devices[0].device_kind,
         "platform": devices[0].platform,
@@ -116,7 +151,13 @@ def check(config: ConfigDict) -> tuple[Recipe, Schedule, Mesh]:
   Raises:
     InputError: A value in the config cannot be used.
   """
-  recipe, schedule = build_recipe(config), build_schedule(config)
+  recorded = None
+  if recordings.is_recorded(config.data.name):
+    recorded = recordings.load(**config.data).facts
+  recipe = build_recipe(config, recorded)
+  schedule = build_schedule(config)
+  if recorded:  # a batch has to come from outside for every step
+    schedule = dataclasses.replace(schedule, steps_per_call=1)
   devices = mesh.make_mesh()
   rows = mesh.shard_rows(devices, config.batch_size, "config.batch_size")
   require(
@@ -139,10 +180,17 @@ def open_session(config: ConfigDict, workdir: epath.PathLike) -> Session:
   recipe, schedule, devices = check(config)
   workdir = folder.make_folder(workdir)
   with lock.take(workdir) as held:
-    with cluster.lead_first("data"):
-      data = load_once(**config.data).only(tuple(config.sequence.digits))
-    recipe.model.encoder().check(data.train.images.shape[1:])
-    session = Session(config, workdir, recipe, schedule, devices, data, held)
+    if recordings.is_recorded(config.data.name):
+      data = recordings.load(**config.data)
+      shape = data.facts.shape
+    else:
+      with cluster.lead_first("data"):
+        data = load_once(**config.data).only(tuple(config.sequence.digits))
+      shape = data.train.images.shape[1:]
+    recipe.model.encoder().check(shape)
+    session = Session(
+      config, workdir, recipe, schedule, devices, data, shape, held
+    )
     with cluster.lead_first("claim"):
       folder.claim(workdir, config.to_dict(), session.facts())
     return dataclasses.replace(session, lock=held.pop_all())
@@ -167,7 +215,10 @@ def open_trained(workdir: epath.PathLike) -> Session:
     )
   try:
     config = ConfigDict(said["config"])
-    recipe, schedule = build_recipe(config), build_schedule(config)
+    recorded = said["dataset"].get("recorded")
+    recorded = recorded and Recorded.of_json(recorded)
+    recipe = build_recipe(config, recorded)
+    schedule = build_schedule(config)
   except (AttributeError, KeyError, TypeError) as error:
     raise InputError(
       f"{path}: not as this version of seqsum writes it: "
@@ -175,7 +226,8 @@ def open_trained(workdir: epath.PathLike) -> Session:
     ) from error
   one = mesh.make_mesh(jax.devices()[:1])
   unlocked = contextlib.ExitStack()  # a run may go on while it is read
-  return Session(config, workdir, recipe, schedule, one, None, unlocked)
+  shape = recorded.shape if recorded else SHAPE
+  return Session(config, workdir, recipe, schedule, one, None, shape, unlocked)
 
 
 def restore_best(

@@ -9,7 +9,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from seqsum.metrics import NEVER, Norms, Totals, final, is_exact
+from seqsum.metrics import (
+  NEVER,
+  Norms,
+  Totals,
+  final,
+  is_exact,
+  of_sequence,
+)
 from seqsum.recipe import (
   FIXED,
   TRAIN,
@@ -19,7 +26,7 @@ from seqsum.recipe import (
   update_average,
 )
 from seqsum.sequences import SequenceBatch
-from seqsum.shapes import Images, Labels, Scalar
+from seqsum.shapes import Scalar
 
 
 def shard_of(axis_name: str | None) -> dict[str, int | jax.Array]:
@@ -74,12 +81,14 @@ def _gradients(
   target = final(batch.targets, batch.lengths)
   error = prediction - target
   totals = Totals(
-    sequences=jnp.float32(error.size),
+    sequences=jnp.float32(len(error)),
     values=asked.sum(dtype=jnp.float32),
     loss=loss * values,
-    squared=jnp.square(error).sum(),
-    absolute=jnp.abs(error).sum(),
-    exact=is_exact(prediction, target).sum(dtype=jnp.float32),
+    squared=of_sequence(jnp.square(error)).sum(),
+    absolute=of_sequence(jnp.abs(error)).sum(),
+    exact=is_exact(prediction, target, recipe.sampler.task.tolerance).sum(
+      dtype=jnp.float32
+    ),
     nonfinite=jnp.int32(0),
     skipped=jnp.int32(0),
     in_a_row=jnp.int32(0),
@@ -92,9 +101,7 @@ def _gradients(
 def train_step(
   state: TrainState,
   seed: Scalar | int,
-  images: Images,
-  labels: Labels,
-  *,
+  *data: jax.Array,
   recipe: Recipe,
   axis_name: str | None = None,
 ) -> tuple[TrainState, Totals]:
@@ -103,8 +110,7 @@ def train_step(
   Args:
     state: The state to go on from.
     seed: [] int, the run's seed.
-    images: [M, H, W, C] uint8.
-    labels: [M] int32.
+    *data: What the recipe's sampler draws the batch from.
     recipe: What is trained; static.
     axis_name: The mapped axis over whose devices the batch is divided, or None
       on one device. Each device draws its own rows; gradients and totals are
@@ -116,7 +122,7 @@ def train_step(
     step alone, and its totals count nothing but itself.
   """
   key = batch_key(seed, TRAIN, state.step)
-  lengths = recipe.sampler.lengths(key, state.step)
+  lengths = recipe.sampler.lengths(key, state.step, *data)
   # Every part's loss is divided by what the whole batch asks for, so that
   # gradients only add up: dividing them is another pass over all parameters.
   values = lengths.sum() if recipe.per_step else len(lengths)
@@ -129,8 +135,7 @@ def train_step(
     shard = device.get("shard", 0) * parts + n
     batch = recipe.sampler(
       key,
-      images,
-      labels,
+      *data,
       step=state.step,
       run_key=batch_key(seed, FIXED, 0),
       shard=shard,
@@ -175,10 +180,9 @@ def train_step(
 def train_steps(
   state: TrainState,
   totals: Totals,
+  count: Scalar | None,
   seed: Scalar | int,
-  images: Images,
-  labels: Labels,
-  count: Scalar | None = None,
+  *data: jax.Array,
   **static,
 ) -> tuple[TrainState, Totals]:
   """Takes `count` training steps and adds their totals to those given.
@@ -188,7 +192,7 @@ def train_steps(
   """
 
   def step(state, totals):
-    state, new = train_step(state, seed, images, labels, **static)
+    state, new = train_step(state, seed, *data, **static)
     return state, totals.merge(new)
 
   if count is None:

@@ -12,7 +12,8 @@ import numpy as np
 from seqsum.figures import BLUE, INK, PALE, VERMILION, WIDTH, picture
 from seqsum.metrics import number
 
-Lines = Sequence[Mapping[str, Any]]  # of a results.jsonl
+Line = Mapping[str, Any]  # of a results.jsonl
+Lines = Sequence[Line]
 # Told apart by the colour-blind: Okabe & Ito 2008, without the yellow.
 COLORS = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)))  # when the colours are used up

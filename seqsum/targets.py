@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from seqsum.errors import choose
+from seqsum.errors import choose, require
 from seqsum.tasks import Task
 
 
@@ -26,7 +26,9 @@ RAW = Transform(lambda y: y, lambda p: p)
 LOG = Transform(jnp.log1p, jnp.expm1)  # log(1 + y): a product may be 0
 
 
-def standard(mean: float, deviation: float) -> Transform:
+def standard(
+  mean: jax.typing.ArrayLike, deviation: jax.typing.ArrayLike
+) -> Transform:
   """Targets of that mean and standard deviation get 0 and 1."""
   return Transform(
     lambda y: (y - mean) / deviation, lambda p: p * deviation + mean
@@ -53,4 +55,10 @@ def build_transform(
     InputError: There is none of that name.
   """
   make = choose("config.task.target", name, TRANSFORMS)
+  require(
+    name != "log" or task.least >= 0,
+    "config.task.target",
+    name,
+    f"targets go down to {task.least:g}, take 'standard'",
+  )
   return make(task=task, max_len=max_len, min_len=min_len, per_step=per_step)

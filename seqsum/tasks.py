@@ -7,6 +7,7 @@ frame" and "one value at the end" are one computation read at different steps.
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -27,8 +28,14 @@ class Task:
     initial: The fold of no digits at all.
     combine: `(value so far, next digit) -> value`, elementwise on arrays.
     digits: Those that sequences are made of, ascending.
+    tolerance: A prediction that is nearer to its target rounds to it.
+    size: Parts of a target that is a vector; 0: it is a number.
+    least: No target is smaller.
   """
 
+  tolerance: ClassVar[float] = 0.5  # metrics.WHOLE
+  size: ClassVar[int] = 0
+  least: ClassVar[float] = 0.0
   name: str
   initial: float
   combine: Callable[[jax.Array, jax.Array], jax.Array]

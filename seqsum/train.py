@@ -16,7 +16,7 @@ from seqsum.errors import Diverged
 from seqsum.metrics import Totals
 from seqsum.parallel import compile_step
 from seqsum.progress import Progress
-from seqsum.recipe import TEST, VALIDATION
+from seqsum.recipe import TEST, TRAIN, VALIDATION
 from seqsum.session import Session, open_session, restore_best
 from seqsum.step import train_steps
 from seqsum.stopping import StopRequest
@@ -80,7 +80,7 @@ def _run(
     train_steps, session.devices, recipe=recipe, donate=True
   )
   validation = session.evaluator(VALIDATION)
-  images, labels = session.put(session.data.train)
+  feed = session.feed(TRAIN)
 
   checkpoints = stack.enter_context(
     session.checkpoints(best=lambda: best_step(writer.history))
@@ -127,9 +127,10 @@ def _run(
 
   # Compiled ahead, so that the compiler's memory is free when the first step
   # asks for its own.
-  arguments = config.seed, images, labels
   several = schedule.steps_per_call > 1
-  advance.lower(state, totals, *arguments, 1 if several else None).compile()
+  advance.lower(
+    state, totals, 1 if several else None, config.seed, *feed(step)
+  ).compile()
   allocator.give_back()
 
   mark = time.perf_counter(), step  # where the rate is measured from
@@ -147,7 +148,7 @@ def _run(
     count = min(schedule.next_event(step) - step, schedule.steps_per_call)
     before = totals
     state, totals = advance(
-      state, totals, *arguments, count if several else None
+      state, totals, count if several else None, config.seed, *feed(step)
     )
     jax.block_until_ready(before)  # the device is one call ahead, not more
     step += count

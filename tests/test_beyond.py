@@ -128,7 +128,7 @@ def test_the_step_keeps_the_average(bundled, devices):
   average = jax.device_get(state.average)
   step = compile_step(train_steps, mesh, recipe=recipe, donate=True)
   for n in (1, 2):
-    state, _ = step(state, Totals.zero(), 0, *bundled.train, None)
+    state, _ = step(state, Totals.zero(), None, 0, *bundled.train)
     average = update_average(average, state.params, 0.5, np.int32(n))
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),

@@ -30,7 +30,7 @@ def test_a_config_runs_one_step(name, bundled):
     functools.partial(init_state, recipe, image_shape=(28, 28, 1)),
     compiler_options={"xla_backend_optimization_level": 1},
   )
-  state, totals = step(init(0), Totals.zero(), 0, *bundled.train)
+  state, totals = step(init(0), Totals.zero(), None, 0, *bundled.train)
   assert state.step == 1
   assert 0 < totals.means()["loss"] < float("inf")
   assert build_schedule(config).total > 1
@@ -116,7 +116,7 @@ def program(bundled):
     recipe = build_recipe(config)
     init = functools.partial(init_state, recipe, image_shape=(28, 28, 1))
     step = jax.jit(functools.partial(train_steps, recipe=recipe))
-    arguments = jax.eval_shape(init, 0), Totals.zero(), 0, *bundled.train
+    arguments = jax.eval_shape(init, 0), Totals.zero(), None, 0, *bundled.train
     return step.lower(*arguments).as_text()
 
   return program

@@ -1,6 +1,7 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -113,8 +114,7 @@ def test_held_out_sequences_are_fixed_and_can_be_drawn_again(images):
   make = functools.partial(
     make_evaluator,
     mesh=mesh,
-    images=images[0],
-    labels=images[1],
+    feed=lambda n: tuple(map(jnp.asarray, images)),
     sequences=24,
     batch_size=16,
   )
@@ -144,7 +144,7 @@ def test_evaluation_can_be_asked_to_leave_off(images):
     make_recipe(),
     make_mesh(jax.devices()[:1]),
     TEST,
-    *images,
+    lambda n: images,
     sequences=16,
     batch_size=16,
   )

@@ -20,7 +20,7 @@ def cost(bundled):
   recipe, mesh = build_recipe(config), make_mesh(jax.devices()[:1])
   state = jax.eval_shape(compile_init(recipe, mesh, (28, 28, 1)), 0)
   step = compile_step(train_steps, mesh, recipe=recipe, donate=True)
-  lowered = step.lower(state, Totals.zero(), 0, *bundled.train, None)
+  lowered = step.lower(state, Totals.zero(), None, 0, *bundled.train)
   return lowered.compile()
 
 

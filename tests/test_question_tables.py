@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from seqsum import question_tables
+from seqsum import divergence_study, question_tables
 
 
 def kernels(*filters):
@@ -47,14 +47,36 @@ def rows(table):
 
 
 def test_divergence_by_hand():
-  good = {"test": {"mse": 3.0}, "guess_the_mean_mse": 45.0}
+  said = {
+    "model.activation": "relu",
+    "model.cell_activation": "relu",
+    "model.input_max": 255.0,
+    "optimizer.name": "sgd",
+    "optimizer.clip_norm": 1.0,
+  }
+  good = {"overrides": said, "test": {"mse": 3.0}, "guess_the_mean_mse": 45.0}
   lines = [
-    run("a", norms=[[10, 1.0, 5.0], [20, 2.0, None]], **good),
-    run("a", norms=[], test={"mse": 45.0}, guess_the_mean_mse=45.0),
-    run("a", "diverged", norms=[[10, 9.0, 70.0]], diverged_step=12, test=None),
+    run("a", course=[[10, 80.0, 1.0, 5.0], [20, 7.0, 2.0, None]], **good),
+    run("b", course=[], **good | {"test": {"mse": 45.0}}),
+    run(
+      "a",
+      "diverged",
+      course=[[10, None, 9.0, 70.0]],
+      diverged_step=12,
+      **good | {"test": None},
+    ),
+    run(
+      "c",
+      course=[],
+      **good | {"overrides": said | {"optimizer.clip_norm": 0.0}},
+    ),
   ]
-  (row,) = rows(question_tables.divergence(lines))
-  assert row == ["a", "1 of 3", "12", "1 of 2", "3 to 45", "1 to 9", "5 to 70"]
+  first, second = rows(divergence_study.table(lines))
+  assert first == [
+    *("relu and in the GRU", "0..255", "sgd, clipped", "1 of 3", "12"),
+    *("1 of 2", "3 to 45", "80", "9", "70"),
+  ]
+  assert second[2:4] == ["sgd", "0 of 1"]
 
 
 def test_pairs_by_hand():

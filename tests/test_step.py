@@ -52,7 +52,7 @@ def train(recipe, data, devices, steps, seed=0, count=None):
   step = compile_step(train_steps, mesh, recipe=recipe, donate=True)
   losses = []
   for _ in range(steps):
-    state, totals = step(state, Totals.zero(), seed, *data, count)
+    state, totals = step(state, Totals.zero(), count, seed, *data)
     losses.append(totals.means()["loss"])
   return state, losses
 
@@ -163,7 +163,7 @@ def test_the_number_of_steps_and_the_seed_compile_nothing_new(data):
   state = compile_init(recipe, mesh, SHAPE)(0)
   totals = Totals.zero()
   for seed, count in ((0, 1), (1, 2), (2, 5)):
-    state, totals = step(state, totals, seed, *data, count)
+    state, totals = step(state, totals, count, seed, *data)
   assert step._cache_size() <= 2  # NumPy's totals first, then the device's
 
 
@@ -202,7 +202,7 @@ def test_a_step_that_is_not_finite_is_named(data):
   assert totals.nonfinite == NEVER
   mesh = make_mesh(jax.devices()[:1])
   step = compile_step(train_steps, mesh, recipe=recipe, donate=False)
-  state, totals = step(init_state(recipe, 0, SHAPE), Totals.zero(), 0, *data, 4)
+  state, totals = step(init_state(recipe, 0, SHAPE), Totals.zero(), 4, 0, *data)
   assert 2 <= totals.nonfinite <= 4
   assert not is_finite(state.params)
 
@@ -211,7 +211,7 @@ def totals_of_a_step(recipe, data, devices=1):
   mesh = make_mesh(jax.devices()[:devices])
   step = compile_step(train_steps, mesh, recipe=recipe, donate=False)
   state = init_state(recipe, 0, SHAPE)
-  return state, step(state, Totals.zero(), 0, *data, None)[1].means()
+  return state, step(state, Totals.zero(), None, 0, *data)[1].means()
 
 
 @pytest.mark.parametrize("devices", [1, 4])
@@ -267,7 +267,7 @@ def test_sequences_grow_with_the_step_in_training_alone(data):
     assert batch.lengths.max() == longest
     outputs = recipe.model.apply(state.params, batch.frames)[..., 0]
     error = (outputs - batch.targets)[jnp.arange(16), batch.lengths - 1]
-    state, totals = step(state, Totals.zero(), 0, *data, None)
+    state, totals = step(state, Totals.zero(), None, 0, *data)
     np.testing.assert_allclose(totals.squared, (error**2).sum(), rtol=1e-4)
   key = jax.random.key_data(jax.random.key(7))
   read = functools.partial(eval_step, state.params, key, *data)

@@ -2,10 +2,10 @@
 
     python -m seqsum.study --study=configs/studies/activation.py
 
-The post's network, its first 150 steps of 32 sequences. Which activation: tanh,
-relu in the convolutions, relu in the recurrence's candidate too; pixels in 0..1
-and in 0..255; the GRU of today and of Keras 1; two learning rates; the
-gradients as they are and, where there is a relu, clipped to norm 1. Three seeds.
+The post's network, its first 150 steps of 32 sequences, three seeds. Tanh, relu
+in the convolutions, relu in the recurrence's candidate too; pixels in 0..1 and
+in 0..255; the GRU of today and of Keras 1; RMSProp at two rates, and plain
+gradient descent; gradients as they are, and clipped to norm 1.
 """
 
 import itertools
@@ -13,7 +13,7 @@ import itertools
 import ml_collections
 
 from configs import sum as base
-from seqsum import question_tables
+from seqsum import divergence_study
 from seqsum.plan import Study
 
 
@@ -40,16 +40,28 @@ def get_study() -> Study:
       "model.cell_activation": "relu",
     },
   }
+  inks, cores = (1.0, 255.0), ("gru", "gru_keras1")
+  rmsprop = itertools.product(
+    activations, inks, cores, ("rmsprop",), (1e-3, 1e-2), (0.0, 1.0)
+  )
+  sgd = itertools.product(
+    activations, inks, ("gru",), ("sgd",), (1e-3,), (0.0, 1.0)
+  )
   variants = {}
-  for activation, ink, core, rate, clip in itertools.product(
-    activations, (1.0, 255.0), ("gru", "gru_keras1"), (1e-3, 1e-2), (0.0, 1.0)
-  ):
-    if activation == "tanh" and clip:
+  for activation, ink, core, optimizer, rate, clip in (*rmsprop, *sgd):
+    needs_clip = activation == "relu+cell" or (activation, optimizer) == (
+      "relu",
+      "sgd",
+    )
+    if clip and not needs_clip:
       continue
-    name = f"{activation}-{ink:g}-{core}-{rate:g}{'-clipped' if clip else ''}"
+    words = [activation, f"{ink:g}", core, f"{rate:g}"]
+    words[3:3] = ["sgd"] if optimizer == "sgd" else []
+    name = "-".join(words + ["clipped"] if clip else words)
     variants[name] = activations[activation] | {
       "model.input_max": ink,
       "model.core": core,
+      "optimizer.name": optimizer,
       "optimizer.learning_rate": rate,
       "optimizer.clip_norm": clip,
     }
@@ -57,6 +69,6 @@ def get_study() -> Study:
     question="When does relu drive the loss to infinity?",
     base=get_config(),
     variants=variants,
-    figures=("final", "norms"),
-    conclude=question_tables.divergence,
+    figures=("courses",),
+    conclude=divergence_study.table,
   )

@@ -2,7 +2,7 @@
 
     python -m seqsum.study --study=configs/studies/length.py
 
-The network of sum_small.py, trained on 600,000 sequences of 1..4 frames and of
+The network of sum_small.py, trained on 300,000 sequences of 1..4 frames and of
 1..10; tested at 1..10, 12, 15, 20, 50 and 100 frames, 1,000 sequences each,
 three seeds.
 """
@@ -17,6 +17,7 @@ from seqsum.plan import Study
 def get_config() -> ml_collections.ConfigDict:
   config = base.get_config()
   config.epochs = 10
+  config.sequences_per_epoch = 30_000
   config.checkpoint.keep = 1
   return config
 

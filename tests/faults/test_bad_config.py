@@ -146,7 +146,9 @@ def traced(recipe, bundled):
   state = jax.eval_shape(init, 0)
   step = functools.partial(train_steps, recipe=recipe)
   for _ in range(2):
-    state, totals = jax.eval_shape(step, state, Totals.zero(), 0, *bundled)
+    state, totals = jax.eval_shape(
+      step, state, Totals.zero(), None, 0, *bundled
+    )
   return state, totals
 
 

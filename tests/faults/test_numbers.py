@@ -66,7 +66,7 @@ def steps(recipe, data, count, devices=1):
   )
   taken = [(state(0), Totals.zero())]
   for _ in range(count):
-    taken.append(step(taken[-1][0], Totals.zero(), 0, *data))
+    taken.append(step(taken[-1][0], Totals.zero(), None, 0, *data))
   return jax.device_get(taken)
 
 
@@ -118,7 +118,7 @@ def test_an_overflow_in_bfloat16_is_dropped_too(bundled):
   state = init_state(recipe, 0, (28, 28, 1))
   large = jax.tree.map(lambda x: jnp.full_like(x, 1e38), state.params)
   after, totals = step(
-    state.replace(params=large), Totals.zero(), 0, *bundled.train
+    state.replace(params=large), Totals.zero(), None, 0, *bundled.train
   )
   assert totals.skipped == 1
   jax.tree.map(np.testing.assert_array_equal, after.params, large)

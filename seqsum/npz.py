@@ -1,0 +1,195 @@
+"""Sequences in one file of NumPy's: frames, lengths and targets.
+
+    np.savez("mine.npz", frames=frames, lengths=lengths, targets=targets)
+
+writes one. Not compressed, as by this, its frames are mapped into memory and
+read when they are needed, however large they are.
+"""
+
+import struct
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from seqsum.errors import InputError, require
+
+LOCAL_HEADER = struct.Struct("<4s22xHH")  # of a member: signature, two lengths
+LARGE = 1 << 32  # bytes; a compressed member is read into memory
+
+
+class NpzSource:
+  """A `recordings.Source` of a file's arrays."""
+
+  def __init__(self, path: Path):
+    try:
+      with zipfile.ZipFile(path) as file:
+        members = {
+          info.filename.removesuffix(".npy"): info for info in file.infolist()
+        }
+        fields = ("frames", "lengths", "targets", "split")
+        arrays = {
+          name: _read(path, file, members[name])
+          for name in fields
+          if name in members
+        }
+    except (zipfile.BadZipFile, EOFError, ValueError, struct.error) as error:
+      words = " ".join(str(error).split())
+      raise InputError(f"{path}: not a sound .npz file ({words})") from error
+    for name in ("frames", "targets"):
+      found = ", ".join(members) or "nothing"
+      require(
+        name in arrays, f"{path}: array", name, f"is missing; has {found}"
+      )
+    frames = arrays["frames"]
+    if frames.ndim == 4:  # one channel
+      frames = frames[..., None]
+    _check_frames(path, frames)
+    self._frames = frames
+    self.shape = frames.shape[2:]
+    self.lengths = _lengths(path, arrays.get("lengths"), *frames.shape[:2])
+    self.targets = spread(
+      f"{path}: targets", arrays["targets"], self.lengths, frames.shape[1]
+    )
+    split = arrays.get("split")
+    if split is not None and split.shape != self.lengths.shape:
+      raise InputError(
+        f"{path}: split has the shape {split.shape}, expected one a sequence, "
+        f"{self.lengths.shape}"
+      )
+    self.splits: Sequence[str] | None = (
+      None if split is None else [str(name) for name in split]
+    )
+    # The zip file has a checksum of every member.
+    self.fingerprint = repr(
+      [(name, x.CRC, x.file_size) for name, x in sorted(members.items())]
+    ).encode()
+
+  def read(self, n: int) -> np.ndarray:
+    frames = np.asarray(self._frames[n, : self.lengths[n]])
+    if frames.dtype == np.uint8:
+      return frames
+    if not np.isfinite(frames).all():
+      raise InputError(f"frames of sequence {n} hold inf or nan: mend them")
+    return frames.astype(np.float32)
+
+
+open_file = NpzSource
+
+
+def _read(
+  path: Path, file: zipfile.ZipFile, info: zipfile.ZipInfo
+) -> np.ndarray:
+  """An array of the file, mapped into memory if it is not compressed."""
+  with file.open(info) as stream:
+    version = np.lib.format.read_magic(stream)
+    header = (
+      np.lib.format.read_array_header_1_0
+      if version == (1, 0)
+      else np.lib.format.read_array_header_2_0
+    )
+    shape, fortran, dtype = header(stream)
+    start = stream.tell()
+    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if dtype.hasobject:
+      raise ValueError(f"{info.filename} holds Python objects, not numbers")
+    if size != info.file_size - start:
+      raise ValueError(
+        f"{info.filename} has {info.file_size - start:,} bytes, its header "
+        f"says {size:,}"
+      )
+    if info.compress_type != zipfile.ZIP_STORED:
+      if size > LARGE:
+        raise ValueError(
+          f"{info.filename} is compressed and has {size:,} bytes: write it "
+          "with np.savez, which does not compress"
+        )
+      flat = np.frombuffer(stream.read(size), dtype)
+      return flat.reshape(shape, order="F" if fortran else "C")
+  with path.open("rb") as raw:
+    raw.seek(info.header_offset)
+    mark, name, extra = LOCAL_HEADER.unpack(raw.read(LOCAL_HEADER.size))
+  if mark != b"PK\x03\x04":
+    raise ValueError(f"{info.filename} is not where the file says")
+  offset = info.header_offset + LOCAL_HEADER.size + name + extra + start
+  if not size:
+    return np.zeros(shape, dtype)
+  return np.memmap(
+    path, dtype, "r", offset, shape, order="F" if fortran else "C"
+  )
+
+
+def _check_frames(path: Path, frames: np.ndarray) -> None:
+  if frames.ndim != 5 or 0 in frames.shape:
+    raise InputError(
+      f"{path}: frames have the shape {frames.shape}, expected [N, T, H, W, C] "
+      "or [N, T, H, W]"
+    )
+  if frames.dtype != np.uint8 and not np.issubdtype(frames.dtype, np.floating):
+    raise InputError(
+      f"{path}: frames are {frames.dtype}, expected uint8 in 0..255, or floats"
+    )
+
+
+def _lengths(
+  path: Path, lengths: np.ndarray | None, count: int, longest: int
+) -> np.ndarray:
+  """[N] int32; all as long as the array, if None."""
+  if lengths is None:
+    return np.full(count, longest, np.int32)
+  if lengths.shape != (count,) or not np.issubdtype(lengths.dtype, np.integer):
+    raise InputError(
+      f"{path}: lengths are {lengths.dtype} of the shape {lengths.shape}, "
+      f"expected whole numbers, one a sequence, ({count},)"
+    )
+  wrong = np.flatnonzero((lengths < 1) | (lengths > longest))
+  if wrong.size:
+    raise InputError(
+      f"{path}: sequence {wrong[0]} has the length {lengths[wrong[0]]}, "
+      f"expected 1..{longest}"
+    )
+  return np.array(lengths, np.int32)
+
+
+def spread(
+  what: str, targets: np.ndarray, lengths: np.ndarray, time: int
+) -> np.ndarray:
+  """A target for every frame, whether there was one or one a sequence.
+
+  Args:
+    what: How the targets are called in an error.
+    targets: [N], [N, T] or [N, T, D] numbers.
+    lengths: [N] int.
+    time: T.
+
+  Returns:
+    [N, T] or [N, T, D] float32. One that is for a whole sequence stands at
+    every frame of it; in the padding the final one goes on.
+
+  Raises:
+    InputError: They are of another shape, or hold inf or nan.
+  """
+  count = len(lengths)
+  if not (
+    np.issubdtype(targets.dtype, np.number) or targets.dtype == np.bool_
+  ) or np.iscomplexobj(targets):
+    raise InputError(f"{what} are {targets.dtype}, expected numbers")
+  shapes = (count,), (count, time)
+  if targets.shape[:2] not in shapes or targets.ndim > 3 or not targets.size:
+    raise InputError(
+      f"{what} have the shape {targets.shape}, expected ({count},), "
+      f"({count}, {time}) or ({count}, {time}, D)"
+    )
+  targets = np.asarray(targets, np.float32)
+  if targets.ndim == 1:
+    targets = np.repeat(targets[:, None], time, axis=1)
+  last = np.minimum(np.arange(time), lengths[:, None] - 1)  # [N, T]
+  targets = targets[np.arange(count)[:, None], last]
+  finite = np.isfinite(targets.reshape(count, -1)).all(axis=1)
+  if not finite.all():
+    raise InputError(
+      f"{what} of sequence {np.flatnonzero(~finite)[0]} are inf or nan: leave "
+      "it out, or mend it"
+    )
+  return targets

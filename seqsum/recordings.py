@@ -1,0 +1,191 @@
+"""Sequences of one's own, from files: batches without end, read as they go.
+
+`config.data.name` is 'npz:FILE' or 'frames:FOLDER'. Frames stay on disk; Grain
+reads the batches that are next in the background. Batch n is a function of
+(seed, n), as everywhere, so there is no iterator to save.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from seqsum import npz
+from seqsum.errors import InputError, choose, require
+from seqsum.recorded import Recorded, describe
+
+READERS = {"npz": npz.open_file}
+SPLITS = ("train", "validation", "test")
+HELD_OUT = 0.1  # share of sequences in each of the last two, if no file says
+AHEAD = 4  # batches that are read before they are asked for
+
+
+class Source(Protocol):
+  """Sequences in files, as a reader finds them.
+
+  Attributes:
+    shape: (H, W, C) of every frame.
+    lengths: [N] int32, at least 1.
+    targets: [N, T] or [N, T, D] float32; from a sequence's last frame on, the
+      final one.
+    splits: [N] str, one of `SPLITS` each; None if the files do not say.
+    fingerprint: Of the files' content; changes when they do.
+  """
+
+  shape: tuple[int, int, int]
+  lengths: np.ndarray
+  targets: np.ndarray
+  splits: Sequence[str] | None
+  fingerprint: bytes
+
+  def read(self, n: int) -> np.ndarray:
+    """Frames of sequence n: [length, H, W, C] uint8 or float32."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recordings:
+  """A data set of sequences; the counterpart of `digits.Digits`.
+
+  Attributes:
+    name: As in `config.data.name`.
+    source: Reads the frames.
+    facts: What is known of the sequences.
+    train, validation, test: [M] int, which sequences are whose.
+    sha256: Of the files' fingerprint and of who is whose.
+  """
+
+  name: str
+  source: Source
+  facts: Recorded
+  train: np.ndarray
+  validation: np.ndarray
+  test: np.ndarray
+  sha256: str
+
+
+def is_recorded(name: str) -> bool:
+  """Whether a data set's name says that it is one's own."""
+  return name.partition(":")[0] in READERS and ":" in name
+
+
+@functools.lru_cache(maxsize=1)
+def load(
+  name: str, data_dir: str | os.PathLike | None = None, **_: Any
+) -> Recordings:
+  """Opens sequences in files and looks at all but their frames.
+
+  Args:
+    name: 'npz:FILE' or 'frames:FOLDER'.
+    data_dir: What the path is relative to, if anything.
+
+  Raises:
+    InputError: They cannot be used.
+  """
+  kind, _, path = name.partition(":")
+  open_source = choose("data.name", kind, READERS)
+  require(path != "", "data.name", name, "name a file behind the colon")
+  where = Path(data_dir or "").expanduser() / Path(path).expanduser()
+  try:
+    source = open_source(where)
+    splits = _split(source.splits, len(source.lengths))
+  except InputError as error:
+    raise InputError(f"data.name={name!r}: {error}") from error
+  except OSError as error:
+    reason = error.strerror or str(error)
+    raise InputError(f"data.name={name!r}: {where}: {reason}") from error
+  sha256 = hashlib.sha256(source.fingerprint)
+  for which in splits:
+    sha256.update(np.int64(len(which)).tobytes() + which.tobytes())
+  facts = describe(source.shape, source.lengths, source.targets, splits[0])
+  return Recordings(name, source, facts, *splits, sha256.hexdigest())
+
+
+def _split(said: Sequence[str] | None, count: int) -> list[np.ndarray]:
+  """[M] int64, ascending, of each of `SPLITS`."""
+  if said is None:
+    require(count >= 3, "sequences", count, "one for each split is the least")
+    held_out = max(1, round(HELD_OUT * count))
+    # Drawn, for files may be sorted by what they show.
+    order = np.random.default_rng(0).permutation(count)
+    parts = np.split(order, [count - 2 * held_out, count - held_out])
+    return [np.sort(part) for part in parts]
+  for n, split in enumerate(said):
+    require(
+      split in SPLITS,
+      f"the split of sequence {n}",
+      split,
+      f"must be one of {', '.join(SPLITS)}",
+    )
+  parts = [
+    np.array([n for n, split in enumerate(said) if split == name], np.int64)
+    for name in SPLITS
+  ]
+  for name, part in zip(SPLITS, parts, strict=True):
+    require(len(part) > 0, f"sequences whose split is {name!r}", 0, "add some")
+  return parts
+
+
+class _Rows:
+  """Sequences of a split as Grain reads them: padded to the longest."""
+
+  def __init__(self, recordings: Recordings, which: np.ndarray):
+    self._recordings, self._which = recordings, which
+
+  def __len__(self) -> int:
+    return len(self._which)
+
+  def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+    source, n = self._recordings.source, int(self._which[index])
+    try:
+      frames = source.read(n)
+    except OSError as error:
+      raise InputError(
+        f"data.name={self._recordings.name!r}: sequence {n} cannot be read any "
+        f"more ({error.strerror or error})"
+      ) from error
+    padding = self._recordings.facts.longest - len(frames)
+    frames = np.pad(frames, [(0, padding), *[(0, 0)] * 3])
+    return frames, source.lengths[n], source.targets[n]
+
+
+class Batches:
+  """Batch number -> frames, lengths and targets, see `RecordedSampler`.
+
+  Args:
+    recordings: The data set.
+    which: [M] int, which of its sequences.
+    batch_size: B.
+    seed: Of the order, another one each time that all have been read; None:
+      they come as they stand, and begin again at the end.
+  """
+
+  def __init__(
+    self,
+    recordings: Recordings,
+    which: np.ndarray,
+    batch_size: int,
+    seed: int | None,
+  ):
+    import grain  # a second, that other data does not need
+
+    self._options = grain.ReadOptions(AHEAD, AHEAD)
+    rows = grain.MapDataset.source(_Rows(recordings, which))
+    if seed is not None:
+      rows = rows.shuffle(seed=seed % 2**32)
+    self._batches = rows.repeat().batch(batch_size)
+    self._next, self._reader, self._last = -1, iter(()), None
+
+  def __call__(self, n: int) -> tuple[np.ndarray, ...]:
+    """Batch n; that which was last and the one after it come at once."""
+    if n != self._next - 1 or self._last is None:
+      if n != self._next:
+        ahead = self._batches.slice(slice(n, None))
+        self._reader = iter(ahead.to_iter_dataset(self._options))
+      self._last = next(self._reader)
+      self._next = n + 1
+    return self._last
