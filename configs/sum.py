@@ -30,10 +30,12 @@ def get_config() -> ml_collections.ConfigDict:
   config.on_nonfinite = "stop"  # or skip the update; or continue, for studies
 
   config.data = ml_collections.ConfigDict()
-  config.data.name = "mnist"  # or digits, or a TFDS name such as kmnist
+  config.data.name = "mnist"  # or digits, or a TFDS name such as kmnist; or
+  # sequences of your own, npz:FILE or frames:FOLDER
   config.data.data_dir = ""  # where TFDS keeps data; '': its own default
   config.data.manual_dir = ""  # a folder that has the four MNIST files
   config.data.fallback = "digits"  # if it cannot be had; '': an error
+  config.data.size = ()  # (height, width) to bring your own frames to
 
   config.sequence = ml_collections.ConfigDict()
   config.sequence.min_len = 1  # digits

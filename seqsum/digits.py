@@ -77,6 +77,7 @@ def load(
   data_dir: str | os.PathLike | None = None,
   manual_dir: str | os.PathLike | None = None,
   fallback: str = "digits",
+  size: Sequence[int] = (),
 ) -> Digits:
   """Loads a data set, preparing it the first time.
 
@@ -88,10 +89,12 @@ def load(
     manual_dir: A folder with MNIST's four .gz files, for `mnist` alone; None or
       "" to download them.
     fallback: What to load when MNIST cannot be had; "" makes that an error.
+    size: Must be (): digits are 28x28.
 
   Raises:
     InputError: The data cannot be had, or is damaged.
   """
+  require(not len(size), "data.size", tuple(size), "is for 'frames:FOLDER'")
   if name == "digits":
     return _bundled()
   data_dir = data_dir or os.environ.get("TFDS_DATA_DIR", "")
@@ -249,7 +252,8 @@ def _unknown(name, known) -> InputError:
   hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
   return InputError(
     f"data.name={name!r} is not known: {hint}choose 'mnist', 'digits' or a "
-    "TFDS data set of 28x28x1 images in 10 classes, such as 'kmnist'"
+    "TFDS data set of 28x28x1 images in 10 classes, such as 'kmnist'; or "
+    "sequences of your own, 'npz:FILE' or 'frames:FOLDER'"
   )
 
 

@@ -8,7 +8,7 @@ import glob
 import os
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +113,17 @@ def read_picture(path: str | os.PathLike) -> np.ndarray:
   Raises:
     InputError: It cannot be read, or is more than one picture.
   """
+  return _read(path, _brightness)
+
+
+def read_colours(path: str | os.PathLike) -> np.ndarray:
+  """[H, W, 3] float32 in 0..1, red, green and blue; see `read_picture`."""
+  return _read(path, _colours)
+
+
+def _read(
+  path: str | os.PathLike, convert: Callable[[Image.Image], np.ndarray]
+) -> np.ndarray:
   try:
     with warnings.catch_warnings():
       # Pillow warns of one that is large and refuses one that is larger.
@@ -125,7 +136,7 @@ def read_picture(path: str | os.PathLike) -> np.ndarray:
             f"{path}: {count} pictures in one file (animated, or pages): save "
             "each as a file"
           )
-        picture = _brightness(image)
+        picture = convert(image)
   except InputError:
     raise
   except Image.UnidentifiedImageError as error:
@@ -154,12 +165,33 @@ def _line(error: Exception) -> str:
 
 
 def _brightness(image: Image.Image) -> np.ndarray:
-  if image.mode.startswith(("I", "F")):  # 16 or 32 bits, whole or floating
-    image = ImageOps.exif_transpose(image)
-    values = np.asarray(image).astype(np.float32)
-    with np.errstate(all="ignore"):  # inf and nan are told of
-      span = np.ptp(values)
-      return (values - values.min()) / (span if span else 1)
+  if image.mode.startswith(("I", "F")):
+    return _deep(image)
+  colours, alpha = _load(image)
+  light = np.asarray(colours.convert("L"), np.float32) / 255
+  return light if alpha is None else _on_paper(light, light, alpha)
+
+
+def _colours(image: Image.Image) -> np.ndarray:
+  if image.mode.startswith(("I", "F")):
+    return np.repeat(_deep(image)[..., None], 3, axis=-1)
+  picture, alpha = _load(image)
+  light = np.asarray(picture.convert("L"), np.float32) / 255
+  colours = np.asarray(picture.convert("RGB"), np.float32) / 255
+  return colours if alpha is None else _on_paper(colours, light, alpha)
+
+
+def _deep(image: Image.Image) -> np.ndarray:
+  """16 or 32 bits, whole or floating, from the least to the most of them."""
+  image = ImageOps.exif_transpose(image)
+  values = np.asarray(image).astype(np.float32)
+  with np.errstate(all="ignore"):  # inf and nan are told of
+    span = np.ptp(values)
+    return (values - values.min()) / (span if span else 1)
+
+
+def _load(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:
+  """The picture, RGB or L, and how much of it covers what is behind it."""
   image.draft("RGB", (LARGE, LARGE))  # a JPEG's decoder can skip detail
   if image.has_transparency_data:
     image = image.convert("RGBA")
@@ -168,9 +200,15 @@ def _brightness(image: Image.Image) -> np.ndarray:
   image.thumbnail((LARGE, LARGE))
   image = ImageOps.exif_transpose(image)
   if image.mode != "RGBA":
-    return np.asarray(image.convert("L"), np.float32) / 255
-  light = np.asarray(image.convert("RGB").convert("L"), np.float32) / 255
+    return image, None
   alpha = np.asarray(image.getchannel("A"), np.float32) / 255
-  # Behind dark ink the paper is white, behind light ink it is black.
+  return image.convert("RGB"), alpha
+
+
+def _on_paper(
+  picture: np.ndarray, light: np.ndarray, alpha: np.ndarray
+) -> np.ndarray:
+  """Behind dark ink the paper is white, behind light ink it is black."""
   drawn = (alpha * light).sum() / max(alpha.sum(), 1)
-  return alpha * light + (1 - alpha) * (drawn < 0.5)
+  alpha = alpha.reshape(alpha.shape + (1,) * (picture.ndim - 2))
+  return alpha * picture + (1 - alpha) * (drawn < 0.5)

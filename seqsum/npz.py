@@ -20,9 +20,15 @@ LARGE = 1 << 32  # bytes; a compressed member is read into memory
 
 
 class NpzSource:
-  """A `recordings.Source` of a file's arrays."""
+  """A `recordings.Source` of a file's arrays.
 
-  def __init__(self, path: Path):
+  Args:
+    path: The file.
+    size: Must be (): frames are what they are.
+  """
+
+  def __init__(self, path: Path, size: tuple[int, ...] = ()):
+    require(not size, "data.size", size, "frames of an .npz file stay as large")
     try:
       with zipfile.ZipFile(path) as file:
         members = {
@@ -73,9 +79,6 @@ class NpzSource:
     if not np.isfinite(frames).all():
       raise InputError(f"frames of sequence {n} hold inf or nan: mend them")
     return frames.astype(np.float32)
-
-
-open_file = NpzSource
 
 
 def _read(

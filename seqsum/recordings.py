@@ -15,11 +15,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from seqsum import npz
+from seqsum import clip_folder, npz
 from seqsum.errors import InputError, choose, require
 from seqsum.recorded import Recorded, describe
 
-READERS = {"npz": npz.open_file}
+READERS = {"npz": npz.NpzSource, "frames": clip_folder.ClipFolder}
 SPLITS = ("train", "validation", "test")
 HELD_OUT = 0.1  # share of sequences in each of the last two, if no file says
 AHEAD = 4  # batches that are read before they are asked for
@@ -75,13 +75,17 @@ def is_recorded(name: str) -> bool:
 
 @functools.lru_cache(maxsize=1)
 def load(
-  name: str, data_dir: str | os.PathLike | None = None, **_: Any
+  name: str,
+  data_dir: str | os.PathLike | None = None,
+  size: tuple[int, ...] = (),
+  **_: Any,
 ) -> Recordings:
   """Opens sequences in files and looks at all but their frames.
 
   Args:
     name: 'npz:FILE' or 'frames:FOLDER'.
     data_dir: What the path is relative to, if anything.
+    size: (H, W) that frames are brought to; () leaves them as they are.
 
   Raises:
     InputError: They cannot be used.
@@ -89,9 +93,15 @@ def load(
   kind, _, path = name.partition(":")
   open_source = choose("data.name", kind, READERS)
   require(path != "", "data.name", name, "name a file behind the colon")
+  require(
+    len(size) in (0, 2) and all(type(n) is int and n > 0 for n in size),
+    "data.size",
+    size,
+    "must be height and width in pixels, such as (64, 64), or ()",
+  )
   where = Path(data_dir or "").expanduser() / Path(path).expanduser()
   try:
-    source = open_source(where)
+    source = open_source(where, size)
     splits = _split(source.splits, len(source.lengths))
   except InputError as error:
     raise InputError(f"data.name={name!r}: {error}") from error

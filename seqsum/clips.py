@@ -1,0 +1,232 @@
+"""Video files and folders of pictures -> frames, and frames -> a video file.
+
+Needs PyAV: pip install 'seqsum[video]'. Files are strangers': FFmpeg would
+follow a playlist to other files and to the network, so only containers that
+hold the video themselves are opened, and sizes are bounded before decoding.
+"""
+
+import fractions
+import io
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from etils import epath
+from PIL import Image
+
+from seqsum import folder, images
+from seqsum.errors import InputError, brief
+
+CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,ogg,flv,gif"
+MOST_PIXELS = 8192 * 4320  # of one picture of a video
+MOST_BYTES = 1 << 30  # of all frames that are returned
+RATE = 2.0  # frames a second: a digit can be read
+SEEN = 280  # pixels; smaller frames are written larger, a whole number of times
+
+
+def read(
+  path: str | os.PathLike, shape: tuple[int, int, int] | None = None
+) -> np.ndarray:
+  """The frames of a video, or of a folder of pictures of one size.
+
+  Args:
+    path: A video, of which sound is left out, or a folder, whose pictures are
+      taken in natural order, 2.png before 10.png.
+    shape: H, W, C to bring the frames to, C 1 (luminance) or 3 (red, green,
+      blue): each pixel is the mean of what it covers, and what has other
+      proportions is stretched. By default the size that they have, in colour.
+
+  Returns:
+    [T, H, W, C] uint8, T at least 1. Of a video that is cut off, what is there
+    where the container does not tell (MKV, AVI).
+
+  Raises:
+    InputError: It cannot be read, or is too large; one line names the file.
+  """
+  if shape is not None and (
+    len(shape) != 3 or min(shape) < 1 or shape[2] not in (1, 3)
+  ):
+    raise ValueError(f"shape {shape}, expected (H, W, C) with C of 1 or 3")
+  channels = 3 if shape is None else shape[2]
+  if os.path.isdir(path):
+    return _collect(path, _pictures(path, channels), shape)
+  if not os.path.isfile(path):  # of a pipe there is no end
+    raise InputError(f"{path}: there is no such file")
+  if not os.path.getsize(path):
+    raise InputError(f"{path}: empty, zero bytes")
+  av = _require_av(path)
+  try:
+    return _collect(path, _decode(av, path, channels), shape)
+  except InputError:
+    raise
+  except Exception as error:  # PyAV has a class for each error of FFmpeg's
+    raise InputError(
+      f"{path}: not a video that can be read, damaged or cut off "
+      f"({_reason(error)}); give MP4, MOV, MKV, WebM, AVI, MPEG, OGG or GIF"
+    ) from error
+
+
+def count(path: str | os.PathLike) -> int:
+  """How many frames `read` would return; a video is decoded for it.
+
+  Raises:
+    InputError: As `read` does.
+  """
+  if os.path.isdir(path):
+    return len(images.find([path]))
+  return len(read(path, (1, 1, 1)))
+
+
+def _require_av(path: str | os.PathLike) -> Any:
+  try:
+    import av
+  except ImportError as error:
+    raise InputError(
+      f"{path}: video needs PyAV: pip install 'seqsum[video]'"
+    ) from error
+  return av
+
+
+def _reason(error: Exception) -> str:
+  return getattr(error, "strerror", None) or brief(error)
+
+
+def _collect(
+  path: str | os.PathLike,
+  frames: Iterable[tuple[str, np.ndarray]],
+  shape: tuple[int, int, int] | None,
+) -> np.ndarray:
+  """Names and [h, w, C] uint8 -> [T, H, W, C] uint8."""
+  found, size = [], 0
+  for name, frame in frames:
+    frame = frame if shape is None else _resize(frame, *shape[:2])
+    if found and frame.shape != found[0].shape:
+      (h, w, _), (height, width, _) = frame.shape, found[0].shape
+      raise InputError(
+        f"{name}: {w}x{h} pixels, the first was {width}x{height}; give a shape "
+        "for all"
+      )
+    size += frame.nbytes
+    if size > MOST_BYTES:
+      raise InputError(
+        f"{path}: {len(found)} frames already fill {MOST_BYTES:,} bytes; give "
+        "a smaller shape, or cut it"
+      )
+    found.append(frame)
+  if not found:
+    raise InputError(f"{path}: there is no frame in it")
+  return np.stack(found)
+
+
+def _pictures(
+  path: str | os.PathLike, channels: int
+) -> Iterator[tuple[str, np.ndarray]]:
+  for name in images.find([path]):
+    if channels == 1:
+      picture = images.read_picture(name)[..., None]
+    else:
+      picture = images.read_colours(name)
+    yield name, np.round(255 * picture).astype(np.uint8)
+
+
+def _decode(
+  av: Any, path: str | os.PathLike, channels: int
+) -> Iterator[tuple[str, np.ndarray]]:
+  options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "none"}
+  limit = {"max_pixels": str(MOST_PIXELS)}
+  # A file that is open already: no name is taken for a protocol.
+  with (
+    open(path, "rb") as file,
+    av.open(file, options=options | limit, metadata_errors="replace") as box,
+  ):
+    if not box.streams.video:
+      raise InputError(f"{path}: there is no video in it")
+    stream = box.streams.video[0]
+    codec = stream.codec_context
+    if codec is None:
+      raise InputError(f"{path}: a kind of video that FFmpeg cannot decode")
+    if codec.width * codec.height > MOST_PIXELS:
+      raise InputError(
+        f"{path}: {codec.width}x{codec.height} pixels, and not read; make it "
+        "smaller"
+      )
+    codec.options = limit  # the size may change on the way
+    for i, frame in enumerate(box.decode(stream)):
+      picture = frame.to_ndarray(format="gray" if channels == 1 else "rgb24")
+      picture = picture.reshape(*picture.shape[:2], channels)
+      # As the camera was held; degrees, counterclockwise.
+      turned = np.rot90(picture, round(frame.rotation / 90))
+      yield f"{path}: frame {i}", np.ascontiguousarray(turned)
+
+
+def _resize(frame: np.ndarray, height: int, width: int) -> np.ndarray:
+  """[h, w, C] -> [H, W, C] uint8."""
+  if frame.shape[:2] == (height, width):
+    return frame
+  image = Image.fromarray(frame if frame.shape[2] == 3 else frame[..., 0])
+  image = image.resize((width, height), Image.Resampling.BOX)
+  return np.asarray(image).reshape(height, width, -1)
+
+
+def write(
+  path: epath.PathLike, frames: np.ndarray, rate: float = RATE
+) -> tuple[int, int]:
+  """Writes a video that every browser plays: MP4, H.264, yuv420p.
+
+  Frames smaller than `SEEN` are magnified a whole number of times with sharp
+  pixels; a last row or column is repeated where a side would be odd.
+
+  Args:
+    path: The file, replaced once the new one is whole; or gs://.
+    frames: [T, H, W, C] uint8, T at least 1. Three channels are colours, of any
+      other number the mean is shown.
+    rate: Frames a second.
+
+  Returns:
+    The height and the width of the video, pixels.
+
+  Raises:
+    InputError: The file cannot be written, or PyAV is missing.
+  """
+  frames = np.asarray(frames)
+  if frames.ndim != 4 or frames.dtype != np.uint8 or not frames.size:
+    raise ValueError(
+      f"frames {frames.shape} {frames.dtype}, expected [T, H, W, C] uint8"
+    )
+  if not 0.01 <= rate <= 240:
+    raise InputError(f"rate={rate}: must be in 0.01..240 frames a second")
+  av = _require_av(path)
+  file = io.BytesIO()
+  try:
+    with av.open(file, "w", format="mp4") as box:
+      stream = box.add_stream(
+        "libx264", rate=fractions.Fraction(rate).limit_denominator(1000)
+      )
+      stream.height, stream.width = size = _shown(frames[0]).shape[:2]
+      stream.pix_fmt = "yuv420p"  # what players can do
+      stream.options = {"crf": "16"}  # of 0..51, 0 is without loss
+      for frame in frames:
+        shown = av.VideoFrame.from_ndarray(_shown(frame), format="rgb24")
+        box.mux(stream.encode(shown))
+      box.mux(stream.encode(None))
+  except (av.FFmpegError, ValueError) as error:
+    raise InputError(
+      f"{path}: FFmpeg cannot write it ({_reason(error)})"
+    ) from error
+  try:
+    folder.write_whole(epath.Path(path), file.getvalue())
+  except OSError as error:
+    raise InputError(f"{path}: cannot be written ({_reason(error)})") from error
+  return size
+
+
+def _shown(frame: np.ndarray) -> np.ndarray:
+  """[h, w, C] uint8 -> [H, W, 3] uint8, as large as `write` says, even."""
+  if frame.shape[-1] != 3:
+    grey = np.round(frame.mean(axis=-1, keepdims=True)).astype(np.uint8)
+    frame = np.repeat(grey, 3, axis=-1)
+  times = max(1, SEEN // max(frame.shape[:2]))
+  frame = frame.repeat(times, axis=0).repeat(times, axis=1)
+  odd = [(0, side % 2) for side in frame.shape[:2]]
+  return np.ascontiguousarray(np.pad(frame, [*odd, (0, 0)], mode="edge"))

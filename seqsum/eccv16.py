@@ -1,0 +1,178 @@
+"""SumMe and TVSum as the field hands them on: `eccv16_dataset_*_pool5.h5`.
+
+The layout is that of Zhang et al. 2016 ("Video summarization with long
+short-term memory"), as Zhou et al. 2018 ("Deep reinforcement learning for
+unsupervised video summarization") published it: a group a video, and in it
+
+    features         [n_steps, D] float, of the frames in picks; D is 1024
+    gtscore          [n_steps] float, importance, the users' mean
+    user_summary     [n_users, n_frames], above 0 where a user keeps the frame
+    change_points    [n_shots, 2] int, the first and the last frame of each shot
+    n_frame_per_seg  [n_shots] int
+    n_frames         int, of the video
+    picks            [n_steps] int, ascending: which frames were looked at
+    user_scores      [n_users, n_frames] float; some files have it
+    video_name       text; some files have it
+"""
+
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from seqsum import hdf5, keyshots
+from seqsum.errors import InputError
+from seqsum.images import natural
+from seqsum.rank_correlation import kendall, spearman
+
+
+class Video(NamedTuple):
+  """One video; see the top of this file.
+
+  Attributes:
+    name: Of its group, "video_1".
+    title: `video_name`, or None.
+    features: [n_steps, D] float32.
+    gtscore: [n_steps] float32.
+    picks: [n_steps] int64.
+    shots: [n_shots, 2] int64, every frame in one of them.
+    user_summary: [n_users, n_frames] bool.
+    user_scores: [n_users, n_frames] float32, or None.
+  """
+
+  name: str
+  title: str | None
+  features: np.ndarray
+  gtscore: np.ndarray
+  picks: np.ndarray
+  shots: np.ndarray
+  user_summary: np.ndarray
+  user_scores: np.ndarray | None
+
+  @property
+  def n_frames(self) -> int:
+    return self.user_summary.shape[1]
+
+
+def read(path: str | os.PathLike) -> Iterator[Video]:
+  """Every video of a file, in the order of their numbers, one at a time.
+
+  Raises:
+    InputError: The file cannot be used, or h5py is missing. One line names the
+      file, the video and the data set.
+  """
+  with hdf5.open_file(path) as file:
+    with hdf5.named(f"{path}"):
+      names = sorted(file, key=natural)
+      if not names:
+        raise InputError("there is no video in it")
+    for name in names:
+      with hdf5.named(f"{path}: {name!r}"):
+        video = _read_video(hdf5.open_group(file, name), name)
+      yield video
+
+
+def _read_video(group, name: str) -> Video:
+  frames = int(hdf5.whole(group, "n_frames", ()))
+  if frames < 1:
+    raise InputError(f"n_frames: {frames}, must be at least 1")
+  features = hdf5.numbers(group, "features", (None, None))
+  steps = len(features)
+  if not steps:
+    raise InputError("features: of no frame at all")
+  gtscore = hdf5.numbers(group, "gtscore", (steps,))
+  picks = hdf5.whole(group, "picks", (steps,))
+  if (np.diff(picks) <= 0).any() or picks[0] < 0:
+    raise InputError("picks: must ascend, from 0 or more")
+  if picks[-1] >= frames:
+    raise InputError(
+      f"picks: frame {picks[-1]} is beyond the last one, {frames - 1}; "
+      f"n_frames is {frames}"
+    )
+  users = hdf5.numbers(group, "user_summary", (None, frames))
+  if not len(users):
+    raise InputError("user_summary: of no user at all")
+  scores = None
+  if "user_scores" in group:
+    scores = hdf5.numbers(group, "user_scores", (None, frames))
+    if not len(scores):
+      raise InputError("user_scores: of no user at all")
+  title = None
+  if "video_name" in group:
+    title = hdf5.text(group, "video_name")
+  return Video(
+    name=name,
+    title=title,
+    features=features.astype(np.float32),
+    gtscore=gtscore.astype(np.float32),
+    picks=picks,
+    shots=_read_shots(group, frames),
+    user_summary=users > 0,
+    user_scores=None if scores is None else scores.astype(np.float32),
+  )
+
+
+def _read_shots(group, frames: int) -> np.ndarray:
+  """[n_shots, 2] int64."""
+  shots = hdf5.whole(group, "change_points", (None, 2))
+  with hdf5.named("change_points"):
+    keyshots.check_shots(shots, frames)
+  lengths = hdf5.whole(group, "n_frame_per_seg", (len(shots),))
+  wrong = np.flatnonzero(lengths != shots[:, 1] - shots[:, 0] + 1)
+  if wrong.size:
+    i = wrong[0]
+    raise InputError(
+      f"n_frame_per_seg: {lengths[i]} for shot {i}, which change_points has as "
+      f"{shots[i, 0]}..{shots[i, 1]}"
+    )
+  return shots
+
+
+def upsample(scores: np.ndarray, picks: np.ndarray, frames: int) -> np.ndarray:
+  """Scores of some frames -> of all, by holding each until the next.
+
+  Args:
+    scores: [n_steps].
+    picks: [n_steps] int, ascending.
+    frames: How many there are.
+
+  Returns:
+    [frames]; those before the first pick have the first score.
+  """
+  last = np.searchsorted(picks, np.arange(frames), side="right") - 1
+  return np.asarray(scores)[np.maximum(last, 0)]
+
+
+def score(video: Video, scores: np.ndarray) -> dict[str, float]:
+  """Judges scores as the field does.
+
+  Args:
+    video: Whose.
+    scores: [n_steps] float, finite, of the frames in `picks`.
+
+  Returns:
+    "kendall" and "spearman" against gtscore; "kendall_users" and
+    "spearman_users" against each user's scores of all frames, averaged, if the
+    file has them; "f_score_mean", TVSum's measure, and "f_score_max", SumMe's.
+    See `rank_correlation` for when a coefficient is nan.
+
+  Raises:
+    InputError: A score is nan or inf.
+  """
+  scores = np.asarray(scores, np.float64)
+  if scores.shape != video.picks.shape:
+    raise ValueError(f"scores {scores.shape}, expected {video.picks.shape}")
+  everywhere = upsample(scores, video.picks, video.n_frames)
+  kept = keyshots.keep(everywhere, video.shots)
+  shared = keyshots.f_scores(kept, video.user_summary)
+  judged = {
+    "kendall": kendall(scores, video.gtscore),
+    "spearman": spearman(scores, video.gtscore),
+    "f_score_mean": float(shared.mean()),
+    "f_score_max": float(shared.max()),
+  }
+  if video.user_scores is not None:
+    judged["kendall_users"] = kendall(everywhere, video.user_scores)
+    judged["spearman_users"] = spearman(everywhere, video.user_scores)
+  return judged
