@@ -61,7 +61,7 @@ class Board:
       if now > self._flushed + EVERY:
         self._events.flush()
         self._flushed = now
-    except (ImportError, OSError) as error:  # object storage needs a client
+    except Exception as error:  # a disk's, or a bucket's client's
       self._fail(error)
 
   def _open(self) -> EventsWriter:
@@ -85,5 +85,5 @@ class Board:
     try:
       if events is not None:
         events.close()
-    except OSError as error:
+    except Exception as error:  # as above
       self._fail(error)

@@ -18,8 +18,9 @@ from orbax.checkpoint import checkpoint_managers
 
 from seqsum import cluster, contents
 from seqsum.errors import InputError, NotSaved, brief
-from seqsum.folder import resolve
+from seqsum.folder import is_remote, resolve
 
+COMMITTED = "commit_success.txt"
 ASIDE = ".unusable"  # after the number of a step: no step to Orbax, or to us
 
 
@@ -77,12 +78,12 @@ class Checkpoints:
 
   @property
   def steps(self) -> list[int]:
-    """All that the folder has, whole or not, the newest first."""
+    """All that the folder has, damaged or not, the newest first."""
     self.wait()
     if not self._folder.exists():  # object storage has no empty folders
       return []
-    names = [path.name for path in self._folder.iterdir()]
-    return sorted((int(n) for n in names if n.isdecimal()), reverse=True)
+    paths = [p for p in self._folder.iterdir() if p.name.isdecimal()]
+    return sorted([int(p.name) for p in paths if _has_ended(p)], reverse=True)
 
   @property
   def latest_step(self) -> int | None:
@@ -242,6 +243,15 @@ class Checkpoints:
   def close(self) -> None:
     self.wait()
     self._manager.close()
+
+
+def _has_ended(step: epath.Path) -> bool:
+  """Whether a save came to its end, well or not.
+
+  In a folder it has its number for a name from then on. Object storage cannot
+  rename: a save has its number at once, and Orbax's last file at its end.
+  """
+  return not is_remote(step) or (step / COMMITTED).exists()
 
 
 def _release_threads() -> None:

@@ -13,6 +13,7 @@ import json
 import math
 import os
 import platform
+import tempfile
 import uuid
 from collections.abc import Iterator
 from importlib import metadata
@@ -20,7 +21,7 @@ from typing import Any
 
 from etils import epath
 
-from seqsum.errors import InputError
+from seqsum.errors import InputError, brief
 
 PACKAGES = (
   "seqsum",
@@ -55,8 +56,21 @@ def is_remote(path: epath.PathLike) -> bool:
 def resolve(path: epath.PathLike) -> epath.Path:
   """A path that stays where it is when the process moves to another folder."""
   path = epath.Path(path)
-  # Of gs://bucket, absolute() would make a folder named gs: on this machine.
-  return path if is_remote(path) else path.absolute()
+  if is_remote(path):
+    list_afresh()
+    return path  # absolute() would make a folder named gs: on this machine
+  return path.absolute()
+
+
+def list_afresh() -> None:
+  """Has gcsfs ask each time what a bucket holds.
+
+  It would say what it saw there before other processes wrote. To be called
+  before the first look into a bucket.
+  """
+  import fsspec.config  # 0.1 s that only object storage needs
+
+  fsspec.config.conf.setdefault("gcs", {})["use_listings_cache"] = False
 
 
 def write_json(path: epath.Path, value: Any) -> None:
@@ -65,10 +79,19 @@ def write_json(path: epath.Path, value: Any) -> None:
 
 
 def write_whole(path: epath.Path, content: str | bytes) -> None:
-  """Replaces a file so that a reader never sees half of it."""
+  """Replaces a file so that a reader never sees half of it.
+
+  Raises:
+    OSError: It cannot be written.
+  """
   content = content if isinstance(content, bytes) else content.encode()
-  if is_remote(path):  # an object is there once it is whole
-    path.write_bytes(content)
+  if is_remote(path):
+    try:
+      path.write_bytes(content)  # an object is there once it is whole
+    except OSError:
+      raise
+    except Exception as error:  # clients of object storage have their own
+      raise OSError(brief(error)) from error
     return
   partial = path.with_name(path.name + ".partial")
   try:
@@ -83,6 +106,26 @@ def write_whole(path: epath.Path, content: str | bytes) -> None:
 def read_json(path: epath.Path) -> Any | None:
   """What a file holds, or None if it is not there."""
   return json.loads(path.read_text()) if path.exists() else None
+
+
+@contextlib.contextmanager
+def local(folder: epath.Path) -> Iterator[str]:
+  """A folder, or a copy if it is remote, for programs that know local ones."""
+  if not is_remote(folder):
+    yield os.fspath(folder)
+    return
+  with tempfile.TemporaryDirectory() as copy:
+    _copy(folder, epath.Path(copy))
+    yield copy
+
+
+def _copy(folder: epath.Path, to: epath.Path) -> None:
+  to.mkdir(exist_ok=True)
+  for path in folder.iterdir():
+    if path.is_dir():
+      _copy(path, to / path.name)
+    else:
+      (to / path.name).write_bytes(path.read_bytes())
 
 
 def versions() -> dict[str, str]:
@@ -112,20 +155,28 @@ def make_folder(workdir: epath.PathLike) -> epath.Path:
     InputError: It cannot be written to.
   """
   folder = epath.Path(workdir)
-  # To s3:// Orbax 0.12 writes without an error, into a local folder named s3:.
+  # Orbax 0.12 gives TensorStore's drivers for folders and gs:// alone: of s3://
+  # it writes a part into a local folder of that name, and stops.
   if is_remote(folder) and not os.fspath(folder).startswith("gs://"):
     raise InputError(
       f"--workdir={workdir}: checkpoints can be kept in folders and in gs:// "
       "alone; mount that bucket as a folder"
     )
+  if is_remote(folder):
+    list_afresh()
   try:
     folder.mkdir(parents=True, exist_ok=True)
     probe = folder / f".writable-{uuid.uuid4().hex}"  # each process its own
     probe.write_text("")
     probe.unlink()
-  except OSError as error:
+  except ImportError as error:
     raise InputError(
-      f"--workdir={folder}: cannot be written ({error.strerror}); "
+      f"--workdir={folder}: {error}: pip install -e '.[gcs]'"
+    ) from error
+  except Exception as error:  # the system's, or a bucket's client's
+    reason = getattr(error, "strerror", None) or brief(error)
+    raise InputError(
+      f"--workdir={folder}: cannot be written ({reason}); "
       "name a folder that can"
     ) from error
   return folder

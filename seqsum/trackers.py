@@ -58,7 +58,8 @@ class MLflow:
       self._client.log_image(self.id, image, artifact_file=f"{name}.png")
 
   def model(self, checkpoint: epath.Path, summary: Mapping) -> None:
-    self._client.log_artifacts(self.id, os.fspath(checkpoint), "model")
+    with folder.local(checkpoint) as path:
+      self._client.log_artifacts(self.id, path, "model")
     self._client.log_dict(self.id, dict(summary), "summary.json")
 
   def close(self, finished: bool) -> None:
@@ -72,12 +73,13 @@ class WandB:
     import wandb
 
     self._image, self._artifact = wandb.Image, wandb.Artifact
+    is_remote = folder.is_remote(session.workdir)  # to W&B all are local
     self._run = wandb.init(
       project=os.environ.get("WANDB_PROJECT", PROJECT),
       name=session.workdir.name,
       id=run_id,
       resume="allow",
-      dir=os.fspath(session.workdir),
+      dir=None if is_remote else os.fspath(session.workdir),
       config=session.config.to_dict(),
       settings=wandb.Settings(console="off", silent=True),
     )
@@ -95,7 +97,8 @@ class WandB:
 
   def model(self, checkpoint: epath.Path, summary: Mapping) -> None:
     artifact = self._artifact(f"model-{self.id}", "model")
-    artifact.add_dir(os.fspath(checkpoint))
+    with folder.local(checkpoint) as path:
+      artifact.add_dir(path)  # copies it
     self._run.log_artifact(artifact)
     self._run.summary.update(dict(summary))
 

@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -20,6 +22,18 @@ QUICK = (
   "--config.checkpoint.every_steps=5",
 )
 WHEN = ("seconds", "sequences_per_second")  # what a clock decides
+
+
+def start(environment, workdir, *flags):
+  return subprocess.Popen(
+    [sys.executable, "-m", "seqsum.main", *QUICK, f"--workdir={workdir}"]
+    + list(flags),
+    cwd=ROOT,
+    env=environment,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
 
 
 def lines(workdir):
@@ -52,3 +66,13 @@ def assert_same_run(one, other):
   assert step == other_step
   for a, b in zip(arrays, other_arrays, strict=True):
     np.testing.assert_array_equal(a, b)
+
+
+def assert_same_summary(one, other):
+  ours, theirs = summary(one), summary(other)
+  for key in ("test", "validation"):
+    for clock in WHEN:
+      ours[key].pop(clock), theirs[key].pop(clock)
+  for clock in ("train_seconds", "wall_seconds", *WHEN):
+    ours.pop(clock, None), theirs.pop(clock, None)
+  assert ours == theirs

@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import sys
 
 import pytest
 from etils import epath
@@ -80,6 +81,21 @@ def test_object_storage_stays_where_it_is(monkeypatch, tmp_path):
   with pytest.raises(InputError, match="s3://bucket/run: checkpoints can be"):
     folder.make_folder("s3://bucket/run")
   assert not list(tmp_path.iterdir())
+
+
+def test_a_bucket_that_fails_is_a_disk_that_fails(monkeypatch):
+  class Broken:
+    def __fspath__(self):
+      return "gs://bucket/run/metrics.jsonl"
+
+    def write_bytes(self, content):
+      raise RuntimeError("of the bucket's client")
+
+  with pytest.raises(OSError, match="RuntimeError: of the bucket's client"):
+    folder.write_whole(Broken(), "")
+  monkeypatch.setitem(sys.modules, "gcsfs", None)
+  with pytest.raises(InputError, match=r"install gcsfs.*\.\[gcs\]"):
+    folder.make_folder("gs://bucket/run")
 
 
 def test_object_storage_gets_the_whole_file_each_time(monkeypatch, tmp_path):

@@ -4,13 +4,19 @@ import json
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
-from runs import QUICK, ROOT, WHEN, assert_same_run, lines, state, summary
+from runs import (
+  QUICK,
+  assert_same_run,
+  assert_same_summary,
+  lines,
+  start,
+  state,
+  summary,
+)
 
 
 def test_a_run_leaves_what_it_promises(finished):
@@ -74,18 +80,6 @@ def test_another_config_is_refused_with_what_differs(finished, run):
   assert "config.seed (0 there, 3 here)" in done.stderr
 
 
-def start(environment, workdir, *flags):
-  return subprocess.Popen(
-    [sys.executable, "-m", "seqsum.main", *QUICK, f"--workdir={workdir}"]
-    + list(flags),
-    cwd=ROOT,
-    env=environment,
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
-  )
-
-
 def wait_for_step(process, workdir, step):
   """Until the run has written a line of that step."""
   path = workdir / "metrics.jsonl"
@@ -110,14 +104,7 @@ def test_killed_thrice_ends_as_if_never_killed(
   assert done.returncode == 0, done.stderr
   assert "goes on from step" in done.stdout
   assert_same_run(workdir, finished[0])
-  clocks = ("train_seconds", "wall_seconds", *WHEN)
-  ours, theirs = summary(workdir), summary(finished[0])
-  for key in ("test", "validation"):
-    for clock in WHEN:
-      ours[key].pop(clock), theirs[key].pop(clock)
-  for clock in clocks:
-    ours.pop(clock, None), theirs.pop(clock, None)
-  assert ours == theirs
+  assert_same_summary(workdir, finished[0])
 
 
 @pytest.mark.slow
