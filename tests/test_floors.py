@@ -59,7 +59,7 @@ FLOORS = (
     "study_charts",
     "summary_chart",
   },
-  {"clip_folder", "flow", "model", "question_tables", "recorded"},
+  {"clip_folder", "flow", "model", "question_tables", "recorded", "videos"},
   {"divergence_study", "reading_chart", "recipe", "recordings", "report"},
   {"question_charts"},
   {"step"},
