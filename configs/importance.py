@@ -28,6 +28,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.video = ml_collections.ConfigDict()
   config.video.windows = 4  # parts of a video; in each a digit may appear
   config.video.side = 40  # pixels of a frame; the digits have 28
+  config.video.importance = True  # False: only the sum is ever asked for
   config.task.per_step = True  # both values at every frame
   config.task.target = "standard"  # they are of different size
   config.model.conv.strides = (2, 2, 2)

@@ -148,6 +148,7 @@ def _build_sampler(config: ConfigDict, recorded: Recorded | None) -> AnySampler:
       time=sequence.max_len,
       windows=config.video.windows,
       side=config.video.side,
+      with_importance=config.video.importance,
     )
   return Sampler(
     task=build_task(config.task.name, tuple(sequence.digits)),

@@ -151,7 +151,7 @@ def check(config: ConfigDict) -> tuple[Recipe, Schedule, Mesh]:
   """
   recorded = None
   if recordings.is_recorded(config.data.name):
-    recorded = recordings.load(**config.data).facts
+    recorded = load_data(config).facts
   recipe = build_recipe(config, recorded)
   schedule = build_schedule(config)
   if recorded:  # a batch has to come from outside for every step
@@ -168,6 +168,18 @@ def check(config: ConfigDict) -> tuple[Recipe, Schedule, Mesh]:
   return recipe, schedule, devices
 
 
+def load_data(config: ConfigDict) -> Digits | Recordings:
+  """What `config.data` names.
+
+  Raises:
+    InputError: It cannot be had.
+  """
+  named = dict(config.data) | {"size": tuple(config.data.size)}
+  if recordings.is_recorded(config.data.name):
+    return recordings.load(**named)
+  return load_once(**named).only(tuple(config.sequence.digits))
+
+
 def open_session(config: ConfigDict, workdir: epath.PathLike) -> Session:
   """Checks a config, loads its data and takes the folder.
 
@@ -178,11 +190,8 @@ def open_session(config: ConfigDict, workdir: epath.PathLike) -> Session:
   recipe, schedule, devices = check(config)
   workdir = folder.make_folder(workdir)
   with lock.take(workdir) as held:
-    if recordings.is_recorded(config.data.name):
-      data = recordings.load(**config.data)
-    else:
-      with cluster.lead_first("data"):
-        data = load_once(**config.data).only(tuple(config.sequence.digits))
+    with cluster.lead_first("data"):
+      data = load_data(config)
     recipe.model.encoder().check(recipe.sampler.shape)
     session = Session(config, workdir, recipe, schedule, devices, data, held)
     with cluster.lead_first("claim"):

@@ -35,17 +35,30 @@ class DistinctSum:
 
   Attributes:
     windows, window: As the sampler has them.
+    with_importance: Whether a value is the sum so far and the importance of
+      the frame, or the sum so far alone.
   """
 
   name: ClassVar[str] = "sum of distinct digits"
-  size: ClassVar[int] = 2  # the sum so far, and the frame's importance
   tolerance: ClassVar[float] = 0.5
   least: ClassVar[float] = 0.0
   windows: int
   window: int
+  with_importance: bool = True
+
+  @property
+  def size(self) -> int:
+    return 2 if self.with_importance else 0
+
+  def targets(self, digits: jax.Array) -> Values:
+    """[B, T] digits, or `NOTHING` -> [B, T, 2] or [B, T] float32."""
+    values = distinct_sum(digits)
+    if not self.with_importance:
+      return values
+    return jnp.stack([values, importance(digits)], axis=-1)
 
   def moments(self, **_) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation [2] of the targets of all frames."""
+    """Mean and standard deviation [2] or [] of all frames' targets."""
     return _moments(self)
 
   def reachable(self, max_len: int, min_len: int = 1) -> np.ndarray:
@@ -64,7 +77,7 @@ def _moments(task: DistinctSum) -> tuple[np.ndarray, np.ndarray]:
   @jax.jit
   def draw(key):
     scenes = draw_scenes(key, SAMPLE, task.windows, task.window, CLASSES)
-    return scenes.targets(scenes.digits(jnp.arange(CLASSES)))
+    return task.targets(scenes.digits(jnp.arange(CLASSES)))
 
   targets = np.asarray(draw(jax.random.key(0)), np.float64)
   return targets.mean(axis=(0, 1)), targets.std(axis=(0, 1))
@@ -118,10 +131,6 @@ class Scenes(struct.PyTreeNode):
     """[B, T] int32, what each frame shows, or `NOTHING`."""
     shown = self._over_time(jnp.asarray(labels)[self.index])
     return jnp.where(self.visible, shown, NOTHING)
-
-  def targets(self, digits: jax.Array) -> Values:
-    """[B, T] digits -> [B, T, 2] float32, see `distinct_sum`, `importance`."""
-    return jnp.stack([distinct_sum(digits), importance(digits)], axis=-1)
 
   def draw(self, images: Images, side: int) -> Images:
     """[B, T, side, side, 1] uint8."""
@@ -189,7 +198,7 @@ def distinct_sum(digits: jax.Array) -> Values:
   """
   shown = jax.nn.one_hot(digits, CLASSES, dtype=jnp.float32)
   seen = jax.lax.cummax(shown, axis=1)
-  return (seen * jnp.arange(CLASSES, dtype=jnp.float32)).sum(axis=-1)
+  return seen @ jnp.arange(CLASSES, dtype=jnp.float32)
 
 
 def importance(digits: jax.Array) -> Values:
@@ -202,9 +211,9 @@ def importance(digits: jax.Array) -> Values:
     [B, T] float32.
   """
   shown = jax.nn.one_hot(digits, CLASSES, dtype=jnp.float32)
-  often = shown.sum(axis=1, keepdims=True)
-  worth = jnp.arange(CLASSES) / jnp.maximum(often, 1)  # [B, 1, 10]
-  return (shown * worth).sum(axis=-1)
+  often = shown.sum(axis=1)  # [B, 10]
+  worth = jnp.arange(CLASSES)[None, :] / jnp.maximum(often, 1)
+  return jnp.einsum("btd,bd->bt", shown, worth)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,6 +225,7 @@ class VideoSampler:
     time: T, frames of every video.
     windows: Into how many parts T is cut, in each of which a digit may appear.
     side: Pixels; the digits have 28.
+    with_importance: Whether the targets say how important each frame is.
   """
 
   packed: ClassVar[bool] = False
@@ -223,6 +233,7 @@ class VideoSampler:
   time: int = 24
   windows: int = 4
   side: int = 40
+  with_importance: bool = True
 
   def __post_init__(self):
     positive = "must be at least 1"
@@ -245,7 +256,8 @@ class VideoSampler:
 
   @property
   def task(self) -> DistinctSum:
-    return DistinctSum(self.windows, self.time // self.windows)
+    window = self.time // self.windows
+    return DistinctSum(self.windows, window, self.with_importance)
 
   @property
   def shape(self) -> tuple[int, int, int]:
@@ -298,5 +310,5 @@ class VideoSampler:
       frames=scenes.draw(images, self.side),
       lengths=jnp.full(len(digits), self.time, jnp.int32),
       labels=None,
-      targets=scenes.targets(digits),
+      targets=self.task.targets(digits),
     )
