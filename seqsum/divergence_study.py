@@ -9,19 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from seqsum.figures import BLUE, GREY, PALE, VERMILION, WIDTH, picture
+from seqsum.figures import BLUE, GREY, VERMILION, WIDTH, picture
 from seqsum.metrics import number
 from seqsum.question_tables import markdown
-from seqsum.study_charts import SMALL, Line, Lines, finished, scale
-
-HIGHEST = 1e9  # mse that is drawn
+from seqsum.study_charts import SMALL, Line, Lines, finished
 
 
 def _activation(line: Line) -> str:
   cell = line["overrides"].get("model.cell_activation", "tanh")
-  return line["overrides"]["model.activation"] + (
-    " and in the GRU" if cell == "relu" else ""
-  )
+  convolutions = line["overrides"]["model.activation"]
+  if convolutions == cell:
+    return f"{cell} everywhere"
+  return f"{convolutions} in the convolutions"
 
 
 def _pixels(line: Line) -> str:
@@ -55,9 +54,10 @@ def courses(figure: Any, lines: Lines) -> None:
   )
   cells = _group(lines, _activation, _pixels)
   for row, activation in zip(panels, activations, strict=True):
-    row[0].set_ylabel(f"{activation}\n\nmse", fontsize=SMALL)
+    row[0].set_ylabel("training mse")
     for axes, pixel in zip(row, pixels, strict=True):
-      axes.axhline(1, color=PALE, lw=0.8, zorder=0)
+      words = {"ha": "right", "va": "top", "fontsize": SMALL}
+      axes.text(0.98, 0.97, activation, transform=axes.transAxes, **words)
       for line in cells.get((activation, pixel), ()):
         name, _, clipped = _optimizer(line).partition(",")
         look = {"color": colors.get(name, GREY)}
@@ -72,8 +72,11 @@ def courses(figure: Any, lines: Lines) -> None:
     axes.set_title(f"pixels in {pixel}")
   for axes in panels[-1]:
     axes.set_xlabel("training step")
-  scale(panels[0, 0].yaxis, "log")
-  panels[0, 0].set_ylim(1, HIGHEST)
+  panels[0, 0].set(yscale="log", ylim=(1, 1e9))
+  panels[0, 0].set_yticks(
+    (1, 1e3, 1e6, 1e9), ("1", "1 thousand", "1 million", "1 billion")
+  )
+  panels[0, 0].minorticks_off()
   from matplotlib.lines import Line2D
 
   keys = [Line2D([], [], color=c, label=name) for name, c in colors.items()]
@@ -81,7 +84,7 @@ def courses(figure: Any, lines: Lines) -> None:
     Line2D([], [], color=GREY, ls=(0, (2, 1.2)), label="clipped to norm 1"),
     Line2D([], [], color=GREY, marker="x", ls="", label="inf or nan"),
   ]
-  figure.legend(handles=keys, loc="outside lower center", ncols=4)
+  figure.legend(handles=keys, loc="outside lower center", ncols=2)
 
 
 def table(lines: Lines) -> str:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from seqsum import hdf5, keyshots
-from seqsum.errors import InputError
+from seqsum.errors import InputError, require
 from seqsum.images import natural
 from seqsum.rank_correlation import kendall, spearman
 
@@ -71,6 +71,42 @@ def read(path: str | os.PathLike) -> Iterator[Video]:
       with hdf5.named(f"{path}: {name!r}"):
         video = _read_video(hdf5.open_group(file, name), name)
       yield video
+
+
+class Features:
+  """A `recordings.Source` of a file: features as frames, gtscore as targets.
+
+  Args:
+    path: The file.
+    size: Must be ().
+
+  Attributes:
+    videos: In the order of their numbers.
+  """
+
+  splits = None
+
+  def __init__(self, path: str | os.PathLike, size: tuple[int, ...] = ()):
+    require(not size, "data.size", size, "features are no pictures")
+    self.videos = list(read(path))
+    widths = {video.features.shape[1] for video in self.videos}
+    if len(widths) > 1:
+      raise InputError(
+        f"{path}: features of {min(widths)} to {max(widths)} numbers a frame, "
+        "expected the same everywhere"
+      )
+    self.shape = (1, 1, *widths)
+    self.lengths = np.array([len(v.picks) for v in self.videos], np.int32)
+    self.targets = np.zeros((len(self.videos), self.lengths.max()), np.float32)
+    for row, video in zip(self.targets, self.videos, strict=True):
+      row[: len(video.picks)] = video.gtscore
+      row[len(video.picks) :] = video.gtscore[-1]
+    self.fingerprint = b"".join(
+      x.tobytes() for v in self.videos for x in (v.features, v.gtscore)
+    )
+
+  def read(self, n: int) -> np.ndarray:
+    return self.videos[n].features[:, None, None, :]
 
 
 def _read_video(group, name: str) -> Video:

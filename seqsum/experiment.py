@@ -21,14 +21,17 @@ from seqsum.losses import (
 )
 from seqsum.model import DTYPES, RECURRENCES, SequenceModel
 from seqsum.optimizers import build_optimizer
-from seqsum.recipe import Recipe
+from seqsum.recipe import AnySampler, Recipe
 from seqsum.recorded import Recorded, RecordedSampler
 from seqsum.schedule import build_schedule
 from seqsum.sequences import Sampler
 from seqsum.tasks import Task, build_task
+from seqsum.videos import DistinctSum, VideoSampler
 
 
-def build_given(config: ConfigDict, task: Task | Recorded) -> Given | None:
+def build_given(
+  config: ConfigDict, task: Task | Recorded | DistinctSum
+) -> Given | None:
   """The given fold that `config.model.core` names, if it is one."""
   make = choose("config.model.core", config.model.core, CORES | GIVEN)
   return make(task) if config.model.core in GIVEN else None
@@ -112,9 +115,7 @@ def build_model(
   )
 
 
-def _build_sampler(
-  config: ConfigDict, recorded: Recorded | None
-) -> Sampler | RecordedSampler:
+def _build_sampler(config: ConfigDict, recorded: Recorded | None) -> AnySampler:
   sequence = config.sequence
   moves = Moves(sequence.shift, sequence.turn, sequence.scale)
   grow = sequence.grow
@@ -133,6 +134,22 @@ def _build_sampler(
         f"is for digits; set it to 0 for {config.data.name!r}",
       )
     return RecordedSampler(recorded, config.batch_size, moves)
+  if "video" in config:
+    still = {"grow": grow, "fixed": sequence.fixed, **vars(moves)}
+    for field, value in still.items():
+      require(
+        not value,
+        f"config.sequence.{field}",
+        value,
+        "is for sequences of digits; set it to 0 for videos",
+      )
+    return VideoSampler(
+      batch_size=config.batch_size,
+      time=sequence.max_len,
+      windows=config.video.windows,
+      side=config.video.side,
+      with_importance=config.video.importance,
+    )
   return Sampler(
     task=build_task(config.task.name, tuple(sequence.digits)),
     batch_size=config.batch_size,
@@ -147,7 +164,7 @@ def _build_sampler(
 
 def _build_objective(
   config: ConfigDict,
-  sampler: Sampler | RecordedSampler,
+  sampler: AnySampler,
   given: Given | None,
 ) -> Objective | FoldObjective:
   shared = {

@@ -177,7 +177,7 @@ def draw_filters(figure: Any, kernels: Mapping[str, np.ndarray]) -> None:
   rows = math.ceil(count / across) * (channels * kh + 1)
   inch = (across * (kw + 1) - 1) / (WIDTH - 0.75)
   figure.set_size_inches(WIDTH, len(kernels) * rows / inch + 0.75)
-  axes = figure.subplots(len(kernels), 1)
+  axes = figure.subplots(len(kernels), 1, squeeze=False)[:, 0]
   for ax, (name, kernel) in zip(axes, kernels.items(), strict=True):
     sheet = np.full((rows - 1, across * (kw + 1) - 1), np.nan)
     for i in range(count):

@@ -138,7 +138,7 @@ def _fold(task: Task) -> FoldCore:
     isinstance(task, Task),
     "config.model.core",
     "fold",
-    "folds digits, and these sequences are recorded; take 'additive' or 'gru'",
+    "folds digits, one a frame; take 'additive' or 'gru'",
   )
   return FoldCore(task)
 

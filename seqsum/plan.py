@@ -28,7 +28,6 @@ from ml_collections import ConfigDict
 
 from seqsum import folder
 from seqsum.errors import InputError, choose, require
-from seqsum.idx import SHAPE
 from seqsum.question_charts import FIGURES
 from seqsum.session import Session, check
 from seqsum.study_charts import Lines
@@ -216,7 +215,7 @@ def _run(config, variant, changes, seed, sequences, workdir) -> Run:
     "must be 'stop' in a study, which writes down when a run diverged",
   )
   recipe, schedule, _ = check(config)
-  recipe.model.encoder().check(SHAPE)
+  recipe.model.encoder().check(recipe.sampler.shape)
   home = epath.Path(workdir) / "runs" / variant / str(seed)
   folder.is_claimed(home, {"config": config.to_dict()})
   return Run(

@@ -16,10 +16,13 @@ from seqsum.model import SequenceModel
 from seqsum.recorded import RecordedSampler
 from seqsum.sequences import Sampler
 from seqsum.shapes import Key, Scalar
+from seqsum.videos import VideoSampler
 
 # Streams of random numbers. Batch n of a stream is a function of
 # fold_in(fold_in(key, stream), n) and of nothing else.
 INIT, TRAIN, VALIDATION, TEST, FIXED = range(5)
+
+AnySampler = Sampler | RecordedSampler | VideoSampler
 
 
 class TrainState(struct.PyTreeNode):
@@ -65,7 +68,7 @@ class Recipe:
   model: SequenceModel
   objective: Objective | FoldObjective
   optimizer: optax.GradientTransformation
-  sampler: Sampler | RecordedSampler
+  sampler: AnySampler
   per_step: bool = False
   accumulate: int = 1
   norms: bool = False

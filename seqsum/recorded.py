@@ -141,6 +141,11 @@ class RecordedSampler:
     check_moves(self.moves, min(self.task.shape[:2]))
 
   @property
+  def shape(self) -> tuple[int, int, int]:
+    """(H, W, C) of a frame."""
+    return self.task.shape
+
+  @property
   def min_len(self) -> int:
     return self.task.shortest
 

@@ -1,6 +1,7 @@
 """Sequences of one's own, from files: batches without end, read as they go.
 
-`config.data.name` is 'npz:FILE' or 'frames:FOLDER'. Frames stay on disk; Grain
+`config.data.name` is 'npz:FILE', 'frames:FOLDER' or 'eccv16:FILE', features of
+SumMe's or TVSum's frames. The first two stay on disk; Grain
 reads the batches that are next in the background. Batch n is a function of
 (seed, n), as everywhere, so there is no iterator to save.
 """
@@ -15,11 +16,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from seqsum import clip_folder, npz
+from seqsum import clip_folder, eccv16, npz
 from seqsum.errors import InputError, choose, require
 from seqsum.recorded import Recorded, describe
 
-READERS = {"npz": npz.NpzSource, "frames": clip_folder.ClipFolder}
+READERS = {
+  "npz": npz.NpzSource,
+  "frames": clip_folder.ClipFolder,
+  "eccv16": eccv16.Features,
+}
 SPLITS = ("train", "validation", "test")
 HELD_OUT = 0.1  # share of sequences in each of the last two, if no file says
 AHEAD = 4  # batches that are read before they are asked for
@@ -83,7 +88,7 @@ def load(
   """Opens sequences in files and looks at all but their frames.
 
   Args:
-    name: 'npz:FILE' or 'frames:FOLDER'.
+    name: 'npz:FILE', 'frames:FOLDER' or 'eccv16:FILE'.
     data_dir: What the path is relative to, if anything.
     size: (H, W) that frames are brought to; () leaves them as they are.
 

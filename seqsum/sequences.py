@@ -121,6 +121,11 @@ class Sampler:
       )
       self.fixed_sequences.check()
 
+  @property
+  def shape(self) -> tuple[int, int, int]:
+    """(H, W, C) of a frame."""
+    return SHAPE
+
   def held_out(self, batch_size: int) -> "Sampler":
     """As validation and test draw: frames as they are, fresh ones."""
     return dataclasses.replace(

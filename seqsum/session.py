@@ -17,7 +17,6 @@ from seqsum.digits import Digits, Split, load
 from seqsum.errors import InputError, require
 from seqsum.evaluate import Evaluator, make_evaluator
 from seqsum.experiment import build_recipe
-from seqsum.idx import SHAPE
 from seqsum.metrics import Totals
 from seqsum.parallel import compile_init
 from seqsum.recipe import TEST, TRAIN, VALIDATION, Recipe, TrainState
@@ -42,7 +41,6 @@ class Session:
     devices: All of them.
     data: Images, or sequences of one's own; None for a program that reads none
       of them.
-    image_shape: (H, W, C) of a frame.
     lock: Held while the session is open, see `lock.take`.
   """
 
@@ -52,7 +50,6 @@ class Session:
   schedule: Schedule
   devices: Mesh
   data: Digits | Recordings | None
-  image_shape: tuple[int, int, int]
   lock: contextlib.ExitStack
 
   def __enter__(self) -> Self:
@@ -71,7 +68,8 @@ class Session:
   @functools.cached_property
   def init(self):
     """`seed -> TrainState`, compiled."""
-    return compile_init(self.recipe, self.devices, self.image_shape)
+    shape = self.recipe.sampler.shape
+    return compile_init(self.recipe, self.devices, shape)
 
   def like(self) -> tuple[TrainState, Totals]:
     """The shapes of what a checkpoint holds, for every device."""
@@ -153,7 +151,7 @@ def check(config: ConfigDict) -> tuple[Recipe, Schedule, Mesh]:
   """
   recorded = None
   if recordings.is_recorded(config.data.name):
-    recorded = recordings.load(**config.data).facts
+    recorded = load_data(config).facts
   recipe = build_recipe(config, recorded)
   schedule = build_schedule(config)
   if recorded:  # a batch has to come from outside for every step
@@ -170,6 +168,18 @@ def check(config: ConfigDict) -> tuple[Recipe, Schedule, Mesh]:
   return recipe, schedule, devices
 
 
+def load_data(config: ConfigDict) -> Digits | Recordings:
+  """What `config.data` names.
+
+  Raises:
+    InputError: It cannot be had.
+  """
+  named = dict(config.data) | {"size": tuple(config.data.size)}
+  if recordings.is_recorded(config.data.name):
+    return recordings.load(**named)
+  return load_once(**named).only(tuple(config.sequence.digits))
+
+
 def open_session(config: ConfigDict, workdir: epath.PathLike) -> Session:
   """Checks a config, loads its data and takes the folder.
 
@@ -180,17 +190,10 @@ def open_session(config: ConfigDict, workdir: epath.PathLike) -> Session:
   recipe, schedule, devices = check(config)
   workdir = folder.make_folder(workdir)
   with lock.take(workdir) as held:
-    if recordings.is_recorded(config.data.name):
-      data = recordings.load(**config.data)
-      shape = data.facts.shape
-    else:
-      with cluster.lead_first("data"):
-        data = load_once(**config.data).only(tuple(config.sequence.digits))
-      shape = data.train.images.shape[1:]
-    recipe.model.encoder().check(shape)
-    session = Session(
-      config, workdir, recipe, schedule, devices, data, shape, held
-    )
+    with cluster.lead_first("data"):
+      data = load_data(config)
+    recipe.model.encoder().check(recipe.sampler.shape)
+    session = Session(config, workdir, recipe, schedule, devices, data, held)
     with cluster.lead_first("claim"):
       folder.claim(workdir, config.to_dict(), session.facts())
     return dataclasses.replace(session, lock=held.pop_all())
@@ -226,8 +229,7 @@ def open_trained(workdir: epath.PathLike) -> Session:
     ) from error
   one = mesh.make_mesh(jax.devices()[:1])
   unlocked = contextlib.ExitStack()  # a run may go on while it is read
-  shape = recorded.shape if recorded else SHAPE
-  return Session(config, workdir, recipe, schedule, one, None, shape, unlocked)
+  return Session(config, workdir, recipe, schedule, one, None, unlocked)
 
 
 def restore_best(

@@ -29,9 +29,15 @@ LOG = Transform(jnp.log1p, jnp.expm1)  # log(1 + y): a product may be 0
 def standard(
   mean: jax.typing.ArrayLike, deviation: jax.typing.ArrayLike
 ) -> Transform:
-  """Targets of that mean and standard deviation get 0 and 1."""
+  """Targets of that mean and standard deviation get 0 and 1.
+
+  Args:
+    mean, deviation: [], or [D] for the parts of vectors [..., D].
+  """
+  over = lambda moment, y: jnp.broadcast_to(moment, y.shape)
   return Transform(
-    lambda y: (y - mean) / deviation, lambda p: p * deviation + mean
+    lambda y: (y - over(mean, y)) / over(deviation, y),
+    lambda p: p * over(deviation, p) + over(mean, p),
   )
 
 

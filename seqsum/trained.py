@@ -141,5 +141,5 @@ def load(workdir: epath.PathLike) -> Trained:
     step=step,
     recipe=session.recipe,
     params=state.evaluated,
-    shape=session.image_shape,
+    shape=session.recipe.sampler.shape,
   )

@@ -27,7 +27,7 @@ def test_a_config_runs_one_step(name, bundled):
   assert recipe.sampler.batch_size == 8
   step = jax.jit(functools.partial(train_steps, recipe=recipe))
   init = jax.jit(
-    functools.partial(init_state, recipe, image_shape=(28, 28, 1)),
+    functools.partial(init_state, recipe, image_shape=recipe.sampler.shape),
     compiler_options={"xla_backend_optimization_level": 1},
   )
   state, totals = step(init(0), Totals.zero(), None, 0, *bundled.train)

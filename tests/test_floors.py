@@ -9,6 +9,7 @@ FLOORS = (
   {"allocator", "errors", "shapes", "stopping"},
   {
     "array_cache",
+    "attribution",
     "augment",
     "normalize",
     "npz",
@@ -59,7 +60,7 @@ FLOORS = (
     "study_charts",
     "summary_chart",
   },
-  {"clip_folder", "flow", "model", "question_tables", "recorded"},
+  {"clip_folder", "flow", "model", "question_tables", "recorded", "videos"},
   {"divergence_study", "reading_chart", "recipe", "recordings", "report"},
   {"question_charts"},
   {"step"},
@@ -69,7 +70,7 @@ FLOORS = (
   {"plan", "results", "trackers", "trained"},
   {"comparison", "divergence", "drawing", "probes", "rates", "sharing"},
   {"train"},
-  {"demo", "export", "main", "predict", "study"},
+  {"demo", "export", "importance", "main", "predict", "study"},
 )
 FILES = sorted(pathlib.Path(seqsum.__file__).parent.glob("*.py"))
 

@@ -73,7 +73,7 @@ def test_divergence_by_hand():
   ]
   first, second = rows(divergence_study.table(lines))
   assert first == [
-    *("relu and in the GRU", "0..255", "sgd, clipped", "1 of 3", "12"),
+    *("relu everywhere", "0..255", "sgd, clipped", "1 of 3", "12"),
     *("1 of 2", "3 to 45", "80", "9", "70"),
   ]
   assert second[2:4] == ["sgd", "0 of 1"]

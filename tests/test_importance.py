@@ -1,0 +1,198 @@
+"""How well runs know which frames matter."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from runs import QUICK
+
+import seqsum
+from seqsum import clips, importance
+from seqsum.errors import InputError
+from seqsum.importance import Example
+from seqsum.session import open_trained
+from seqsum.videos import distinct_sum
+
+h5py = pytest.importorskip("h5py", reason="pip install -e '.[video]'")
+
+
+def test_orders_are_judged_by_hand():
+  truth = np.array([0.0, 1.0, 3.0, 2.0])
+  frames = np.zeros((4, 2, 2, 1), np.uint8)
+  found = [
+    Example(frames, truth),
+    Example(frames, -truth),
+    Example(frames, 0 * truth),  # has no order, and does not count
+  ]
+  results = importance.judge(found, {"truth": lambda frames, n: truth})
+  assert results["truth"] == {
+    "kendall": 0.0,
+    "kendall_deviation": 1.0,
+    "spearman": 0.0,
+    "spearman_deviation": pytest.approx(1.0),
+  }
+  assert set(results) == {"truth", "the middle frames", "chance"}
+  head, row, *_ = importance.table(results).splitlines()
+  assert head.split() == ["kendall", "spearman"]
+  assert row.split() == ["truth", *("0.000 ± 1.00 " * 2).split()]
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["told", "untold"])
+def trained(run, tmp_path_factory, request):
+  workdir = tmp_path_factory.mktemp("importance") / "run"
+  done = run(
+    "--config=configs/importance.py",
+    *QUICK[1:],
+    "--config.data.name=digits",
+    "--config.model.conv.features=(4,4,4)",
+    "--config.model.gru=(8,)",
+    "--config.sequence.max_len=6",
+    "--config.sequence.min_len=6",
+    "--config.video.windows=2",
+    "--config.video.side=32",
+    f"--config.video.importance={request.param}",
+    f"--config.task.per_step={request.param}",
+    f"--workdir={workdir}",
+  )
+  assert done.returncode == 0, done.stderr
+  return workdir
+
+
+@pytest.mark.slow
+def test_a_run_is_judged_and_a_summary_written(run, trained):
+  done = run(
+    *(f"--workdir={trained}", "--videos=3", "--share=0.5"),
+    program="seqsum.importance",
+  )
+  assert done.returncode == 0, done.stderr
+  results = json.loads((trained / "report" / "importance.json").read_text())
+  told = json.loads((trained / "config.json").read_text())["config"]["video"]
+  assert ("said at each frame" in results) == told["importance"]
+  assert {"Shapley values", "integrated gradients", "chance"} < set(results)
+  for name, means in results.items():
+    assert name in done.stdout
+    assert -1 <= means["kendall"] <= 1
+  assert len(clips.read(trained / "report" / "summary.mp4")) == 3
+  assert (trained / "report" / "summary.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_attributions_add_up_to_the_answer(trained):
+  """To the answer less that to a blank video; the truth, to the label."""
+  model = seqsum.load(trained)
+  session = open_trained(trained)
+  ways = importance.ways(model)
+  for n, example in zip(
+    range(2), importance.examples(session, 2), strict=False
+  ):
+    assert example.frames.shape == (6, 32, 32, 1)
+    last = lambda frames: model.predict(frames)[-1].ravel()[0]
+    answer = last(example.frames) - last(np.zeros_like(example.frames))
+    for name in ("Shapley values", "integrated gradients"):
+      found = ways[name](example.frames, n).sum()
+      np.testing.assert_allclose(found, answer, atol=0.02)
+  again = next(importance.examples(session, 1))
+  first = next(importance.examples(session, 20))
+  np.testing.assert_array_equal(again.frames, first.frames)
+
+
+def test_a_model_that_knows_the_fold_has_the_true_shapley_values():
+  """A frame [1, 1, 1] of brightness d / 10 shows d; blank shows nothing."""
+  from seqsum.attribution import shapley
+
+  def answer(frames):
+    digits = (frames[..., 0, 0, 0] * 10).round().astype(int) - 1
+    return distinct_sum(digits)[:, -1]
+
+  digits = np.array([3, 3, -1, 5, 9, 5, 5])
+  frames = ((digits + 1) / 10).astype(np.float32).reshape(-1, 1, 1, 1)
+  found = shapley(answer, frames, jax.random.key(0), 300)
+  expected = np.where(digits < 0, 0, [1.5, 1.5, 0, 5 / 3, 9, 5 / 3, 5 / 3])
+  np.testing.assert_allclose(found, expected, atol=0.25)
+
+
+def test_a_run_on_digits_is_refused_in_one_line(run, finished):
+  done = run(f"--workdir={finished[0]}", program="seqsum.importance")
+  assert done.returncode == 1
+  (line,) = done.stderr.strip().splitlines()
+  assert "train configs/importance.py" in line
+
+
+@pytest.mark.parametrize(
+  ("flags", "words"),
+  [
+    ((), "--workdir is missing"),
+    (("--workdir=nowhere",), "no run is there"),
+    (("--workdir=x", "--videos=0"), "--videos=0: must be at least 1"),
+    (("--workdir=x", "--share=1.5"), "share=1.5: must be above 0"),
+  ],
+)
+def test_mistakes_are_one_line(run, flags, words):
+  done = run(*flags, program="seqsum.importance")
+  assert done.returncode == 1
+  (line,) = done.stderr.strip().splitlines()
+  assert words in line
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory):
+  """A file in the field's layout: what is bright in feature 0 matters."""
+  path = tmp_path_factory.mktemp("eccv16") / "set.h5"
+  rng = np.random.default_rng(0)
+  with h5py.File(path, "w") as file:
+    for n in range(12):
+      steps = int(rng.integers(6, 10))
+      frames = 15 * steps
+      features = rng.uniform(size=(steps, 16)).astype(np.float32)
+      kept = rng.uniform(size=(3, frames)) < 0.2
+      for name, value in {
+        "features": features,
+        "gtscore": features[:, 0],
+        "user_summary": kept.astype(np.float32),
+        "change_points": [[0, 29], [30, frames - 1]],
+        "n_frame_per_seg": [30, frames - 30],
+        "n_frames": frames,
+        "n_steps": steps,
+        "picks": 15 * np.arange(steps),
+      }.items():
+        file[f"video_{n + 1}/{name}"] = value
+  return path
+
+
+@pytest.mark.slow
+def test_the_fields_files_are_learned_and_judged(run, layout, tmp_path):
+  workdir = tmp_path / "run"
+  done = run(
+    "--config=configs/summarize.py",
+    f"--config.data.name=eccv16:{layout}",
+    "--config.epochs=4",
+    "--config.optimizer.learning_rate=5e-3",
+    f"--workdir={workdir}",
+  )
+  assert done.returncode == 0, done.stderr
+  said = json.loads((workdir / "config.json").read_text())["dataset"]
+  assert said["recorded"]["shape"] == [1, 1, 16]
+  assert not (workdir / "report" / "sequences.png").exists()
+  done = run(f"--workdir={workdir}", program="seqsum.importance")
+  assert done.returncode == 0, done.stderr
+  results = json.loads((workdir / "report" / "importance.json").read_text())
+  said = results["said at each frame"]
+  assert said["kendall"] > results["chance"]["kendall"] + 0.3
+  assert 0 <= said["f_score_mean"] <= said["f_score_max"] <= 1
+  assert not (workdir / "report" / "summary.png").exists()
+
+
+def test_features_of_unlike_sizes_are_refused(layout, tmp_path):
+  import shutil
+
+  from seqsum.eccv16 import Features
+
+  other = tmp_path / "other.h5"
+  shutil.copy(layout, other)
+  with h5py.File(other, "a") as file:
+    steps = len(file["video_2/features"])
+    del file["video_2/features"]
+    file["video_2/features"] = np.ones((steps, 3), np.float32)
+  with pytest.raises(InputError, match="features of 3 to 16 numbers"):
+    Features(other)
