@@ -57,7 +57,7 @@ class NpzSource:
       frames = frames[..., None]
     _check_frames(path, frames)
     self._frames = frames
-    self.shape = frames.shape[2:]
+    self.shape, self.floats = frames.shape[2:], frames.dtype != np.uint8
     self.lengths = _lengths(path, arrays.get("lengths"), *frames.shape[:2])
     self.targets = spread(
       f"{path}: targets", arrays["targets"], self.lengths, frames.shape[1]
