@@ -11,17 +11,21 @@ column `split` says which sequences are train, validation and test.
 """
 
 import csv
+import hashlib
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from seqsum import clips
+from seqsum import clips, images
 from seqsum.errors import InputError
 from seqsum.npz import spread
 
 FILE = "targets.csv"
+MORE = object()  # where cells go that no column is for
+LARGEST = float(np.finfo(np.float32).max)
 Table = dict[str, list[tuple[int, dict[str, str]]]]  # sequence -> line, cells
 
 
@@ -31,7 +35,11 @@ class ClipFolder:
   Args:
     path: The folder.
     size: (H, W) that frames are brought to; () for that of the first frame.
+
+  Frames have one channel if no sequence has colours, see `clips.Survey`.
   """
+
+  floats = False
 
   def __init__(self, path: Path, size: tuple[int, ...] = ()):
     self._path = path
@@ -44,20 +52,16 @@ class ClipFolder:
           f"{path / FILE}, line {table[name][0][0]}: there is no sequence "
           f"{name!r} in the folder"
         )
-    first = clips.read(path / self._names[0])[0]
-    grey = bool((first == first[..., :1]).all())
-    self.shape = (*(size or first.shape[:2]), 1 if grey else 3)
-    counts = [clips.count(path / name) for name in self._names]
-    self.lengths = np.array(counts, np.int32)
+    surveys = [clips.survey(path / name) for name in self._names]
+    channels = 3 if any(survey.coloured for survey in surveys) else 1
+    self.shape = (*(size or surveys[0].size), channels)
+    self.lengths = np.array([survey.count for survey in surveys], np.int32)
     self.targets = _targets(path / FILE, table, columns, self.lengths)
     self.splits = _splits(path / FILE, table)
-    self.fingerprint = (
-      repr(
-        [self.shape, _sizes(path / FILE)]
-        + [_sizes(path / name) for name in self._names]
-      ).encode()
-      + (path / FILE).read_bytes()
-    )
+    self.fingerprint = repr(
+      [self.shape, _digests(path / FILE)]
+      + [_digests(path / name) for name in self._names]
+    ).encode()
 
   def read(self, n: int) -> np.ndarray:
     frames = clips.read(self._path / self._names[n], self.shape)
@@ -73,15 +77,24 @@ def _read_table(path: Path) -> tuple[Table, list[str]]:
   """Its lines by sequence, in the order of the file; the target columns."""
   table = {}
   with path.open(newline="", encoding="utf-8-sig") as stream:
-    reader = csv.DictReader(stream, strict=True, restkey="", restval="")
+    reader = csv.DictReader(stream, strict=True, restkey=MORE, restval="")
     try:
       columns = [x for x in reader.fieldnames or () if x.startswith("target")]
-      if "sequence" not in (reader.fieldnames or ()) or not columns:
+      names = reader.fieldnames or []
+      if "sequence" not in names or not columns:
         raise InputError(
           f"{path}: needs the columns sequence and target, has "
-          + (", ".join(reader.fieldnames or ()) or "none")
+          + (", ".join(names) or "none")
         )
+      for name in names:
+        if names.count(name) > 1:
+          raise InputError(f"{path}: has the column {name!r} twice")
       for cells in reader:
+        if cells.pop(MORE, None) is not None:
+          raise InputError(
+            f"{path}, line {reader.line_num}: has more cells than the "
+            f"{len(names)} columns; a decimal comma?"
+          )
         table.setdefault(cells["sequence"], []).append((reader.line_num, cells))
     except (csv.Error, UnicodeDecodeError) as error:
       raise InputError(f"{path}: not a sound CSV file ({error})") from error
@@ -126,9 +139,12 @@ def _targets(
 
 def _number(where: str, column: str, cell: str) -> float:
   try:
-    return float(cell)
+    number = float(cell)
   except ValueError:
-    raise InputError(f"{where}: {column} is {cell!r}, not a number") from None
+    number = math.nan
+  if not abs(number) <= LARGEST:
+    raise InputError(f"{where}: {column} is {cell!r}, not a number")
+  return number
 
 
 def _splits(path: Path, table: Table) -> list[str] | None:
@@ -147,7 +163,11 @@ def _splits(path: Path, table: Table) -> list[str] | None:
   return [min(splits) for splits in said.values()]
 
 
-def _sizes(path: Path) -> list[tuple[str, int]]:
-  """Names and bytes of a file, or of what is in a folder."""
-  inside = sorted(path.iterdir()) if path.is_dir() else [path]
-  return [(file.name, file.stat().st_size) for file in inside]
+def _digests(path: Path) -> list[tuple[str, str]]:
+  """Names and sha256 of a file, or of the pictures in a folder."""
+  found = []
+  for name in images.find([path]):
+    with open(name, "rb") as file:
+      digest = hashlib.file_digest(file, "sha256").hexdigest()
+    found.append((os.path.basename(name), digest))
+  return found

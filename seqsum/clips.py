@@ -9,7 +9,7 @@ import fractions
 import io
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from etils import epath
@@ -21,6 +21,7 @@ from seqsum.errors import InputError, brief
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,ogg,flv,gif"
 MOST_PIXELS = 8192 * 4320  # of one picture of a video
 MOST_BYTES = 1 << 30  # of all frames that are returned
+NO_FRAME = "there is no frame in it"
 RATE = 2.0  # frames a second: a digit can be read
 SEEN = 280  # pixels; smaller frames are written larger, a whole number of times
 
@@ -32,7 +33,7 @@ def read(
 
   Args:
     path: A video, of which sound is left out, or a folder, whose pictures are
-      taken in natural order, 2.png before 10.png.
+      taken in natural order, 2.png before 10.png; or one picture.
     shape: H, W, C to bring the frames to, C 1 (luminance) or 3 (red, green,
       blue): each pixel is the mean of what it covers, and what has other
       proportions is stretched. By default the size that they have, in colour.
@@ -49,15 +50,74 @@ def read(
   ):
     raise ValueError(f"shape {shape}, expected (H, W, C) with C of 1 or 3")
   channels = 3 if shape is None else shape[2]
-  if os.path.isdir(path):
-    return _collect(path, _pictures(path, channels), shape)
+  return _collect(path, _frames(path, channels), shape)
+
+
+class Survey(NamedTuple):
+  """What is known of frames that are not kept.
+
+  Attributes:
+    count: How many there are.
+    size: (H, W) of the first.
+    coloured: Whether a frame is more than grey. Of a folder only the first
+      picture is looked at, of a video all that is decoded to count.
+  """
+
+  count: int
+  size: tuple[int, int]
+  coloured: bool
+
+
+def survey(path: str | os.PathLike) -> Survey:
+  """Counts the frames that `read` would return, one in memory at a time.
+
+  Raises:
+    InputError: As `read` does, but for the sizes.
+  """
+  frames = (frame for _, frame in _frames(path, 3))
+  first = next(frames, None)
+  if first is None:
+    raise InputError(f"{path}: {NO_FRAME}")
+  count, coloured = 1, _is_coloured(first)
+  if is_pictures(path):
+    count = len(images.find([path]))
+  else:
+    for frame in frames:
+      count, coloured = count + 1, coloured or _is_coloured(frame)
+  return Survey(count, first.shape[:2], coloured)
+
+
+def _is_coloured(frame: np.ndarray) -> bool:
+  return bool((frame != frame[..., :1]).any())
+
+
+def names(path: str | os.PathLike, count: int) -> list[str]:
+  """What to call each of the `count` frames that `read` returned."""
+  if is_pictures(path):
+    return images.find([path])
+  return [f"{path}:{i + 1}" for i in range(count)]
+
+
+def is_pictures(path: str | os.PathLike) -> bool:
+  """Whether it is a folder or a picture, by its name; else it is a video."""
+  is_gif = str(path).lower().endswith(".gif")  # which may be animated
+  return os.path.isdir(path) or (images.is_named_so(path) and not is_gif)
+
+
+def _frames(
+  path: str | os.PathLike, channels: int
+) -> Iterator[tuple[str, np.ndarray]]:
+  """Names and [h, w, channels] uint8; raises `InputError` as `read` does."""
+  if is_pictures(path):
+    yield from _pictures(path, channels)
+    return
   if not os.path.isfile(path):  # of a pipe there is no end
     raise InputError(f"{path}: there is no such file")
   if not os.path.getsize(path):
     raise InputError(f"{path}: empty, zero bytes")
   av = _require_av(path)
   try:
-    return _collect(path, _decode(av, path, channels), shape)
+    yield from _decode(av, path, channels)
   except InputError:
     raise
   except Exception as error:  # PyAV has a class for each error of FFmpeg's
@@ -65,17 +125,6 @@ def read(
       f"{path}: not a video that can be read, damaged or cut off "
       f"({_reason(error)}); give MP4, MOV, MKV, WebM, AVI, MPEG, OGG or GIF"
     ) from error
-
-
-def count(path: str | os.PathLike) -> int:
-  """How many frames `read` would return; a video is decoded for it.
-
-  Raises:
-    InputError: As `read` does.
-  """
-  if os.path.isdir(path):
-    return len(images.find([path]))
-  return len(read(path, (1, 1, 1)))
 
 
 def _require_av(path: str | os.PathLike) -> Any:
@@ -115,7 +164,7 @@ def _collect(
       )
     found.append(frame)
   if not found:
-    raise InputError(f"{path}: there is no frame in it")
+    raise InputError(f"{path}: {NO_FRAME}")
   return np.stack(found)
 
 

@@ -12,7 +12,6 @@ from absl import flags
 
 from seqsum import command, drawing, trained
 from seqsum.errors import InputError
-from seqsum.idx import SHAPE
 
 flags.adopt_module_key_flags(command)
 WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a run.")
@@ -34,9 +33,10 @@ def main() -> int:
     raise InputError(f"--port={PORT.value}: must be in 0..65535")
   command.keep_programs()
   model = trained.load(WORKDIR.value)
-  if model.shape != SHAPE:
+  if not model.reads_digits:
     raise InputError(
-      f"--workdir={WORKDIR.value}: reads no digits, but frames of {model.shape}"
+      f"--workdir={WORKDIR.value}: the page draws digits, {model.name} was "
+      f"trained on other frames {model.shape}; take seqsum.predict"
     )
   with socket.socket() as listener:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

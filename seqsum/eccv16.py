@@ -84,7 +84,7 @@ class Features:
     videos: In the order of their numbers.
   """
 
-  splits = None
+  floats, splits = True, None
 
   def __init__(self, path: str | os.PathLike, size: tuple[int, ...] = ()):
     require(not size, "data.size", size, "features are no pictures")

@@ -195,11 +195,13 @@ def break_down(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
 
   `by_step` compares the prediction at each real step with the target there,
   whether the loss asked for it or not; steps of which nothing was said, as by
-  the fold of a long sum, are left out.
+  the fold of a long sum, are left out. `by_target` is empty unless targets are
+  whole numbers.
   """
   prediction = evaluation.final(evaluation.predictions)
   target = evaluation.final(evaluation.targets)
   near = evaluation.tolerance
+  by_target = target.ndim == 1 and near == WHOLE  # else all differ
 
   def group(by: np.ndarray) -> dict[str, Any]:
     return {
@@ -219,7 +221,7 @@ def break_down(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
       ) | {"count": int(real.sum())}
   return {
     "by_length": group(evaluation.lengths),
-    "by_target": group(target) if target.ndim == 1 else {},
+    "by_target": group(target) if by_target else {},
     "by_step": by_step,
   }
 

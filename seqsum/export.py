@@ -20,7 +20,6 @@ from etils import epath
 
 from seqsum import command, drawing, folder, sharing, trained
 from seqsum.errors import InputError
-from seqsum.idx import SHAPE
 from seqsum.losses import FoldObjective
 
 flags.adopt_module_key_flags(command)
@@ -57,10 +56,10 @@ def main(*arguments: str) -> int:
       f"--workdir={WORKDIR.value}: what a fold says has as many values as its "
       "sequence is long, and only sequences of any length are exported"
     )
-  if runtime is not None and model.shape != SHAPE:
+  if runtime is not None and not model.reads_digits:
     raise InputError(
-      f"--onnxruntime_web: the page draws frames of {SHAPE}, the run "
-      f"{model.name} reads {model.shape}"
+      f"--onnxruntime_web: the page draws digits, {model.name} was trained on "
+      f"other frames {model.shape}; leave it out"
     )
   files = {"model.stablehlo": sharing.stablehlo(model)}
   run = {"model.stablehlo": sharing.run_stablehlo}

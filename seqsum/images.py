@@ -95,13 +95,15 @@ def _formats() -> list[str]:
   return [name for name in FORMATS if name in Image.OPEN]
 
 
-def _is_image(entry: os.DirEntry) -> bool:
+def is_named_so(path: str | os.PathLike) -> bool:
+  """Whether a file is an image by the ending of its name."""
   known = Image.registered_extensions()
-  return (
-    entry.is_file()
-    and not entry.name.startswith(".")
-    and known.get(Path(entry.name).suffix.lower()) in FORMATS
-  )
+  return known.get(Path(path).suffix.lower()) in FORMATS
+
+
+def _is_image(entry: os.DirEntry) -> bool:
+  hidden = entry.name.startswith(".")
+  return entry.is_file() and not hidden and is_named_so(entry.name)
 
 
 def read_picture(path: str | os.PathLike) -> np.ndarray:

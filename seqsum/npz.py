@@ -10,10 +10,11 @@ import struct
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from seqsum.errors import InputError, require
+from seqsum.errors import InputError, brief, require
 
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # of a member: signature, two lengths
 LARGE = 1 << 32  # bytes; a compressed member is read into memory
@@ -29,6 +30,7 @@ class NpzSource:
 
   def __init__(self, path: Path, size: tuple[int, ...] = ()):
     require(not size, "data.size", size, "frames of an .npz file stay as large")
+    self._path, self._stamp = path, _stamp(path)
     try:
       with zipfile.ZipFile(path) as file:
         members = {
@@ -40,8 +42,10 @@ class NpzSource:
           for name in fields
           if name in members
         }
-    except (zipfile.BadZipFile, EOFError, ValueError, struct.error) as error:
-      words = " ".join(str(error).split())
+    except (InputError, MemoryError, OSError):
+      raise
+    except Exception as error:  # what zipfile comes upon in a damaged file
+      words = brief(error)
       raise InputError(f"{path}: not a sound .npz file ({words})") from error
     for name in ("frames", "targets"):
       found = ", ".join(members) or "nothing"
@@ -53,7 +57,7 @@ class NpzSource:
       frames = frames[..., None]
     _check_frames(path, frames)
     self._frames = frames
-    self.shape = frames.shape[2:]
+    self.shape, self.floats = frames.shape[2:], frames.dtype != np.uint8
     self.lengths = _lengths(path, arrays.get("lengths"), *frames.shape[:2])
     self.targets = spread(
       f"{path}: targets", arrays["targets"], self.lengths, frames.shape[1]
@@ -65,7 +69,7 @@ class NpzSource:
         f"{self.lengths.shape}"
       )
     self.splits: Sequence[str] | None = (
-      None if split is None else [str(name) for name in split]
+      None if split is None else list(map(_word, split.tolist()))
     )
     # The zip file has a checksum of every member.
     self.fingerprint = repr(
@@ -73,12 +77,38 @@ class NpzSource:
     ).encode()
 
   def read(self, n: int) -> np.ndarray:
+    # What is mapped of a file that was cut off would end the process.
+    if isinstance(self._frames, np.memmap) and self._stamp != _stamp(
+      self._path
+    ):
+      raise InputError(
+        f"{self._path}: was changed while it was read; start again"
+      )
     frames = np.asarray(self._frames[n, : self.lengths[n]])
     if frames.dtype == np.uint8:
       return frames
+    frames = _float32(frames)
     if not np.isfinite(frames).all():
-      raise InputError(f"frames of sequence {n} hold inf or nan: mend them")
-    return frames.astype(np.float32)
+      raise InputError(
+        f"{self._path}: frames of sequence {n} hold inf or nan: mend them"
+      )
+    return frames
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+  """What changes when a file does: its size, and when it was written."""
+  found = path.stat()
+  return found.st_size, found.st_mtime_ns
+
+
+def _word(name: Any) -> str:
+  return name.decode(errors="replace") if type(name) is bytes else str(name)
+
+
+def _float32(numbers: np.ndarray) -> np.ndarray:
+  """What is too large for it becomes inf."""
+  with np.errstate(over="ignore"):
+    return numbers.astype(np.float32)
 
 
 def _read(
@@ -184,7 +214,7 @@ def spread(
       f"{what} have the shape {targets.shape}, expected ({count},), "
       f"({count}, {time}) or ({count}, {time}, D)"
     )
-  targets = np.asarray(targets, np.float32)
+  targets = _float32(targets)
   if targets.ndim == 1:
     targets = np.repeat(targets[:, None], time, axis=1)
   last = np.minimum(np.arange(time), lengths[:, None] - 1)  # [N, T]

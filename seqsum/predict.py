@@ -5,6 +5,11 @@ r"""Reads your own images with a trained network: the value after each, the sum.
 Each image shows one digit, drawn or photographed, dark on light or light on
 dark. A folder stands for the images in it, in natural order; so does a quoted
 glob. What cannot be read is told in one line, and then nothing else is.
+
+A run on sequences of one's own reads images as they are, brought to the size of
+its frames, and videos:
+
+    python -m seqsum.predict --workdir=runs/speed film.mp4
 """
 
 import json
@@ -15,7 +20,7 @@ import shutil
 import numpy as np
 from absl import flags
 
-from seqsum import command, folder, images, reading_chart, trained
+from seqsum import command, folder, reading_chart, trained
 from seqsum.errors import InputError
 
 flags.adopt_module_key_flags(command)
@@ -34,18 +39,25 @@ def main(*paths: str) -> int:
     raise InputError("--workdir is missing: name the folder of a run")
   if PLOT.value is not None and not PLOT.value.endswith(".png"):
     raise InputError(f"--plot={PLOT.value}: must end in .png")
-  files = images.find(paths)
+  if not paths:
+    raise InputError("no images: name files, folders or globs")
   command.keep_programs()
   model = trained.load(WORKDIR.value)
-  frames = images.read_images(files)
+  files, frames = model.read_files(paths)
   reading = model.read(frames)
   if PLOT.value is not None:
+    if reading.predictions.ndim > 1:
+      raise InputError(
+        f"--plot={PLOT.value}: draws one number a frame, {model.name} says "
+        f"{reading.predictions.shape[-1]}; take --json"
+      )
     png = reading_chart.draw(
       frames,
       reading.predictions,
       model.values,
       reading.probabilities,
       model.task,
+      model.says_whole,
     )
     try:
       pathlib.Path(PLOT.value).write_bytes(png)
@@ -68,26 +80,38 @@ def main(*paths: str) -> int:
 def lines(
   model: trained.Trained, files: list[str], reading: trained.Reading
 ) -> list[str]:
-  """A line for each image, and what the last ones say.
+  """A line for each image, and what the last one says.
 
-  A network that says how likely each value is has the share of the likeliest
-  and the standard deviation behind it.
+  Vectors are said part by part. A network that says how likely each value is
+  has the share of the likeliest and the standard deviation behind it.
   """
   wide = max(map(len, files))
   said = []
   for t, file in enumerate(files):
-    line = f"{file:{wide}}  {reading.predictions[t]:8.2f}"
+    values = np.atleast_1d(reading.predictions[t])
+    # Units of one's own may be of any size.
+    form = "8.2f" if model.says_whole else "10.4g"
+    line = f"{file:{wide}}  " + "  ".join(f"{x:{form}}" for x in values)
     if reading.probabilities is not None:
       share, deviation = spread(model.values, reading.probabilities[t])
       line += f"  {share:6.1%}  ± {deviation:.2f}"
     said.append(line)
-  answer = f"{model.task}: {reading.predictions[-1]:.0f}"
+  form = ".0f" if model.says_whole else ".4g"
+  parts = [f"{x:{form}}" for x in np.atleast_1d(answer_of(model, reading))]
+  answer = f"{model.task}: " + ", ".join(parts)
   if len(files) > model.longest:
+    things = "images" if model.reads_digits else "frames"
     answer += (
-      f"  ({model.name} was trained on at most {model.longest} images, these "
+      f"  ({model.name} was trained on at most {model.longest} {things}, these "
       f"are {len(files)})"
     )
   return [*said, answer]
+
+
+def answer_of(model: trained.Trained, reading: trained.Reading) -> np.ndarray:
+  """[] or [D], the last word; whole if what was to be learned is."""
+  last = reading.predictions[-1]
+  return np.rint(last) + 0.0 if model.says_whole else last  # no -0
 
 
 def spread(values: np.ndarray, shares: np.ndarray) -> tuple[float, float]:
@@ -103,12 +127,12 @@ def as_json(
   """What --json prints."""
   rows = []
   for t, file in enumerate(files):
-    row = {"file": file, "prediction": float(reading.predictions[t])}
+    row = {"file": file, "prediction": reading.predictions[t].tolist()}
     if reading.probabilities is not None:
       shares = reading.probabilities[t]
       row["deviation"] = spread(model.values, shares)[1]
       row["probabilities"] = {
-        f"{value:g}": float(share)
+        np.format_float_positional(value, trim="-"): float(share)
         for value, share in zip(model.values, shares, strict=True)
         if share >= MOST_LIKELY
       }
@@ -119,7 +143,7 @@ def as_json(
     "task": model.task,
     "longest_trained": model.longest,
     "images": rows,
-    "answer": float(np.rint(reading.predictions[-1])),
+    "answer": answer_of(model, reading).tolist(),
   }
 
 

@@ -17,17 +17,19 @@ def draw(
   values: np.ndarray,
   probabilities: np.ndarray | None,
   task: str,
+  whole: bool = True,
 ) -> None:
   """The frames, and above each the running value with its distribution.
 
   Args:
-    frames: [T, H, W, C] uint8.
+    frames: [T, H, W, C] uint8; three channels are colours, else white is ink.
     predictions: [T] float, digit units.
     values: [V] float, ascending, what the probabilities are of.
     probabilities: [T, V] float, or None if there are none.
     task: What the fold is called, "sum".
+    whole: Whether values are whole numbers.
   """
-  from matplotlib.colors import LinearSegmentedColormap, Normalize
+  from matplotlib.colors import LinearSegmentedColormap
   from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
   start = max(0, len(frames) - MOST_FRAMES)
@@ -40,13 +42,15 @@ def draw(
   if probabilities is not None:
     shares = probabilities[start:]
     shown = (shares > 0.005).any(axis=0)
+    tall = np.diff(values).min(initial=np.inf)
+    tall = tall if np.isfinite(tall) else 1.0
     ink = LinearSegmentedColormap.from_list("ink", ["#FFFFFF", "#7FB7D8"])
     for x, column in zip(place, shares, strict=True):
       chart.bar(
         np.full(shown.sum(), x),
-        1.0,
+        tall,
         0.84,
-        values[shown] - 0.5,
+        values[shown] - tall / 2,
         color=ink(column[shown]),
         zorder=1,
       )
@@ -64,12 +68,13 @@ def draw(
   chart.margins(y=0.2)
   chart.set_ylabel(f"{task} so far", color=GREY)
   chart.tick_params(axis="x", bottom=False, labelbottom=False)
-  chart.yaxis.get_major_locator().set_params(integer=True)
+  if whole:
+    chart.yaxis.get_major_locator().set_params(integer=True)
   for x, frame in zip(place, frames, strict=True):
-    ink = 255 - frame.mean(axis=-1)
-    box = OffsetImage(
-      ink, zoom=72 * side / len(ink), cmap="gray", norm=Normalize(0, 255)
-    )
+    if frame.shape[-1] != 3:
+      paper = np.uint8(255 - frame.mean(axis=-1, keepdims=True))
+      frame = np.repeat(paper, 3, axis=-1)
+    box = OffsetImage(frame, zoom=72 * side / max(frame.shape[:2]))
     strip.add_artist(AnnotationBbox(box, (x, 0.5), frameon=False))
   strip.set(xlim=(place[0] - 0.6, place[-1] + 0.6), yticks=[])
   strip.set_xticks(place, [str(x) for x in place])

@@ -30,6 +30,7 @@ class Recorded:
 
   Attributes:
     shape: (H, W, C) of a frame.
+    floats: Whether frames are floats, of any range, and not uint8.
     longest, shortest: Frames in a sequence.
     size: D, parts of a target that is a vector; 0 of plain numbers.
     tolerance: A prediction that is nearer to its target counts as exact: 0.5
@@ -42,6 +43,7 @@ class Recorded:
 
   name: ClassVar[str] = "value"  # in words and on axes, as "sum" is
   shape: tuple[int, int, int]
+  floats: bool
   longest: int
   shortest: int
   size: int
@@ -88,6 +90,7 @@ class Recorded:
 
 def describe(
   shape: tuple[int, int, int],
+  floats: bool,
   lengths: np.ndarray,
   targets: np.ndarray,
   train: np.ndarray,
@@ -96,6 +99,7 @@ def describe(
 
   Args:
     shape: (H, W, C) of a frame.
+    floats: Whether frames are no uint8.
     lengths: [N] int32.
     targets: [N, T] or [N, T, D] float32.
     train: [M] int, which of the sequences are trained on.
@@ -108,6 +112,7 @@ def describe(
   values = np.unique(of_train) if scalar else np.zeros(0)
   return Recorded(
     shape=shape,
+    floats=floats,
     longest=int(lengths.max()),
     shortest=int(lengths.min()),
     size=0 if scalar else targets.shape[-1],

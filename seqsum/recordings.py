@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +27,7 @@ READERS = {
 }
 SPLITS = ("train", "validation", "test")
 HELD_OUT = 0.1  # share of sequences in each of the last two, if no file says
+PLENTY = 1 << 48  # sequences; no run reads as many
 AHEAD = 4  # batches that are read before they are asked for
 
 
@@ -35,6 +36,7 @@ class Source(Protocol):
 
   Attributes:
     shape: (H, W, C) of every frame.
+    floats: Whether frames are float32, and not uint8.
     lengths: [N] int32, at least 1.
     targets: [N, T] or [N, T, D] float32; from a sequence's last frame on, the
       final one.
@@ -43,6 +45,7 @@ class Source(Protocol):
   """
 
   shape: tuple[int, int, int]
+  floats: bool
   lengths: np.ndarray
   targets: np.ndarray
   splits: Sequence[str] | None
@@ -78,7 +81,6 @@ def is_recorded(name: str) -> bool:
   return name.partition(":")[0] in READERS and ":" in name
 
 
-@functools.lru_cache(maxsize=1)
 def load(
   name: str,
   data_dir: str | os.PathLike | None = None,
@@ -106,17 +108,39 @@ def load(
   )
   where = Path(data_dir or "").expanduser() / Path(path).expanduser()
   try:
-    source = open_source(where, size)
-    splits = _split(source.splits, len(source.lengths))
+    return _load(name, open_source, where, size, _stamp(where))
   except InputError as error:
     raise InputError(f"data.name={name!r}: {error}") from error
   except OSError as error:
     reason = error.strerror or str(error)
     raise InputError(f"data.name={name!r}: {where}: {reason}") from error
+
+
+def _stamp(path: Path) -> tuple:
+  """What changes when a file does, or one in a folder."""
+  files = [path]
+  if path.is_dir():
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+  stats = [(file, file.stat()) for file in files]
+  return tuple((file, x.st_size, x.st_mtime_ns) for file, x in stats)
+
+
+@functools.lru_cache(maxsize=1)  # a run's start asks twice, a study often
+def _load(
+  name: str,
+  open_source: Callable[[Path, tuple[int, ...]], Source],
+  where: Path,
+  size: tuple[int, ...],
+  stamp: tuple,
+) -> Recordings:
+  source = open_source(where, size)
+  splits = _split(source.splits, len(source.lengths))
   sha256 = hashlib.sha256(source.fingerprint)
   for which in splits:
     sha256.update(np.int64(len(which)).tobytes() + which.tobytes())
-  facts = describe(source.shape, source.lengths, source.targets, splits[0])
+  facts = describe(
+    source.shape, source.floats, source.lengths, source.targets, splits[0]
+  )
   return Recordings(name, source, facts, *splits, sha256.hexdigest())
 
 
@@ -177,6 +201,8 @@ class Batches:
     batch_size: B.
     seed: Of the order, another one each time that all have been read; None:
       they come as they stand, and begin again at the end.
+    count: How many batches there are, so that none is read ahead for nothing;
+      None: without end.
   """
 
   def __init__(
@@ -185,6 +211,7 @@ class Batches:
     which: np.ndarray,
     batch_size: int,
     seed: int | None,
+    count: int | None = None,
   ):
     import grain  # a second, that other data does not need
 
@@ -192,7 +219,11 @@ class Batches:
     rows = grain.MapDataset.source(_Rows(recordings, which))
     if seed is not None:
       rows = rows.shuffle(seed=seed % 2**32)
-    self._batches = rows.repeat().batch(batch_size)
+    # Not without end: of batches of one there are more than Grain can count.
+    passes = PLENTY // max(1, len(which))
+    self._batches = rows.repeat(passes).batch(batch_size)
+    if count is not None:
+      self._batches = self._batches.slice(slice(count))
     self._next, self._reader, self._last = -1, iter(()), None
 
   def __call__(self, n: int) -> tuple[np.ndarray, ...]:
@@ -201,6 +232,10 @@ class Batches:
       if n != self._next:
         ahead = self._batches.slice(slice(n, None))
         self._reader = iter(ahead.to_iter_dataset(self._options))
-      self._last = next(self._reader)
+      try:
+        self._last = next(self._reader)
+      except InputError as error:  # Grain appends lines of its own
+        self._next = -1  # this reader is at its end
+        raise InputError(str(error).partition("\n")[0]) from error
       self._next = n + 1
     return self._last

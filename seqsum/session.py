@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import math
 from typing import Any, Self
 
 import jax
@@ -82,14 +83,17 @@ class Session:
 
   def feed(self, stream: int) -> Feed:
     """Batch number -> what the batches of a split are drawn from."""
-    split, size = self._split(stream), self.config.eval_batch_size
+    split = self._split(stream)
     if isinstance(self.data, Digits):  # each batch from all images
       arrays = self.put(split)
       return lambda n: arrays
-    seed = None
     if stream == TRAIN:
-      size, seed = self.config.batch_size, self.config.seed
-    batches = Batches(self.data, split, size, seed)
+      batch_size, seed = self.config.batch_size, self.config.seed
+      batches = Batches(self.data, split, batch_size, seed)
+    else:
+      sequences, batch_size = self._held_out(stream)
+      count = math.ceil(sequences / batch_size)
+      batches = Batches(self.data, split, batch_size, None, count)
     everywhere = mesh.replicated(self.devices)
 
     def feed(n: int) -> tuple[jax.Array, ...]:
@@ -109,17 +113,26 @@ class Session:
 
   def evaluator(self, stream: int) -> Evaluator:
     """Reads the fixed sequences of the validation or the test split."""
-    sequences = self.config.eval_sequences
-    if isinstance(self.data, Recordings):  # each is read once
-      sequences = min(sequences, len(self._split(stream)))
+    sequences, batch_size = self._held_out(stream)
     return make_evaluator(
       self.recipe,
       self.devices,
       stream,
       self.feed(stream),
       sequences=sequences,
-      batch_size=self.config.eval_batch_size,
+      batch_size=batch_size,
     )
+
+  def _held_out(self, stream: int) -> tuple[int, int]:
+    """How many sequences of a split are read, and how many at a time."""
+    sequences, most = self.config.eval_sequences, self.config.eval_batch_size
+    if isinstance(self.data, Digits):
+      return sequences, most
+    # Each at most once, in parts as equal as the devices allow: what fills up
+    # the last batch is read for nothing.
+    sequences = min(sequences, len(self._split(stream)))
+    part = math.ceil(sequences / math.ceil(sequences / most))
+    return sequences, math.ceil(part / self.devices.size) * self.devices.size
 
   def checkpoints(self, best=lambda: None) -> Checkpoints:
     keep = self.config.checkpoint.keep

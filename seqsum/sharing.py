@@ -1,7 +1,8 @@
 """A trained model in the formats that other programs read.
 
-All read frames [b, t, H, W, C] float32 in 0..1, any b and t, and give
-predictions [b, t] and, of a model that has them, probabilities [b, t, V]. They
+All read frames [b, t, H, W, C] float32, any b and t, and give predictions
+[b, t], or [b, t, D], and, of a model that has them, probabilities [b, t, V].
+Frames are in 0..1, unless the model was trained on floats of any range. They
 are made from the plain recurrence, whose length may stay unknown.
 """
 
@@ -203,11 +204,17 @@ def readme(model: Trained, files: Collection[str]) -> str:
   shape = ", ".join(map(str, model.shape))
   out = io.StringIO()
   say = lambda *lines: print(*lines, sep="\n", file=out)
+  if model.reads_digits:
+    units = "ink 1, paper 0, each as MNIST has them"
+  else:
+    units = "as it was trained on" if model.floats else "bytes divided by 255"
+  size = model.recipe.sampler.task.size
+  parts = f", {size}" if size else ""
   say(
     f"The network of run {model.name}, step {model.step:,}: the {model.task} "
     "so far after each frame.",
-    f"frames [b, t, {shape}] float32, ink 1, paper 0, each as MNIST has them;",
-    "predictions [b, t] float32, the last of a sequence is the answer.",
+    f"frames [b, t, {shape}] float32, {units};",
+    f"predictions [b, t{parts}] float32, the last of a sequence is the answer.",
     f"Trained on up to {model.longest} frames.",
   )
   if len(model.values):

@@ -1,20 +1,28 @@
 """A trained model, for programs and notebooks that only read with it.
 
 model = seqsum.load("runs/sum")
-model.predict(seqsum.read_images(["3.png", "4.jpg"]))  # [3.02, 7.11]
+_, frames = model.read_files(["3.png", "4.jpg"])
+model.predict(frames)  # [3.02, 7.11]
 """
 
 import dataclasses
 import functools
+import os
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
 import numpy as np
 from etils import epath
 
+from seqsum import clips, images
 from seqsum.errors import InputError
+from seqsum.metrics import WHOLE
 from seqsum.recipe import Recipe
+from seqsum.recorded import Recorded
+from seqsum.sequences import Sampler
 from seqsum.session import open_trained, restore_best
+from seqsum.videos import DistinctSum
 from seqsum.writer import read_lines
 
 
@@ -22,7 +30,8 @@ class Reading(NamedTuple):
   """What a model says of sequences [..., T, H, W, C], after each frame.
 
   Attributes:
-    predictions: [..., T] float32 in digit units.
+    predictions: [..., T] float32 in digit units; of a model that says vectors
+      [..., T, D].
     probabilities: [..., T, V] float32 of each of the model's `values`; None of
       a model that says one number.
   """
@@ -60,6 +69,25 @@ class Trained:
     return self.recipe.sampler.max_len
 
   @property
+  def reads_digits(self) -> bool:
+    """Whether each frame is one digit, drawn as MNIST has them."""
+    return isinstance(self.recipe.sampler, Sampler)
+
+  @property
+  def floats(self) -> bool:
+    """Whether it was trained on floats of any range, and not on uint8."""
+    task = self.recipe.sampler.task
+    return isinstance(task, Recorded) and task.floats
+
+  @property
+  def says_whole(self) -> bool:
+    """Whether the targets that it was trained on are whole numbers."""
+    task = self.recipe.sampler.task
+    if isinstance(task, DistinctSum) and task.with_importance:
+      return False  # of two parts the second is none
+    return task.tolerance == WHOLE
+
+  @property
   def values(self) -> np.ndarray:
     """[V] what `Reading.probabilities` are of, ascending; V may be 0."""
     return np.array(self.recipe.objective.values, np.float32)
@@ -69,10 +97,11 @@ class Trained:
 
     Args:
       frames: [..., T, H, W, C] or, of one channel, [..., T, H, W]: uint8 0..255
-        or floating 0..1, ink is high, as MNIST has it.
+        or floating 0..1, ink is high, as MNIST has it. If it was trained on
+        `floats`, floats in the same units.
 
     Returns:
-      [..., T] float32 in digit units; the last is the answer.
+      [..., T] float32 in digit units, or [..., T, D]; the last is the answer.
 
     Raises:
       InputError: Frames of another shape or kind.
@@ -91,6 +120,43 @@ class Trained:
     return jax.tree.map(
       lambda x: x[:, :time].reshape(*batch, time, *x.shape[2:]), said
     )
+
+  def read_files(
+    self, paths: Iterable[str | os.PathLike]
+  ) -> tuple[list[str], np.ndarray]:
+    """Frames as it was trained on, of images, folders, globs and videos.
+
+    A digit is brought to MNIST's form (`normalize.py`). Other frames are
+    brought to the size and the channels of a frame as they are, as data of
+    one's own is (`clips.read`).
+
+    Args:
+      paths: All of them are one sequence.
+
+    Returns:
+      What to call each frame; [T, H, W, C] uint8.
+
+    Raises:
+      InputError: A file cannot be read, or no file makes such frames.
+    """
+    if self.reads_digits:
+      files = images.find(paths)
+      return files, images.read_images(files)
+    if self.floats or self.shape[-1] not in (1, 3):
+      kind = "floats" if self.floats else "uint8"
+      raise InputError(
+        f"{self.name} was trained on frames of {self.shape} {kind}, which no "
+        "picture or video has: in Python, seqsum.load(workdir).predict(frames)"
+      )
+    names, frames = [], []
+    for path in paths:
+      # A folder as a whole; of a glob each.
+      for file in [path] if os.path.isdir(path) else images.find([path]):
+        frames.append(clips.read(file, self.shape))
+        names += clips.names(file, len(frames[-1]))
+    if not frames:
+      raise InputError("no frames: name images, a folder or a video")
+    return names, np.concatenate(frames)
 
   @functools.cached_property
   def _read(self):
@@ -112,6 +178,8 @@ class Trained:
         f"frames of shape {frames.shape}: give [..., T, "
         f"{', '.join(map(str, self.shape))}] with T of at least 1"
       )
+    if self.floats:
+      return self._check_floats(frames)
     if frames.dtype == np.uint8:
       return frames
     if not np.issubdtype(frames.dtype, np.floating):
@@ -124,6 +192,18 @@ class Trained:
         "0..1; divide by 255, or give uint8"
       )
     return frames.astype(np.float32)
+
+  def _check_floats(self, frames: np.ndarray) -> np.ndarray:
+    if not np.issubdtype(frames.dtype, np.floating):
+      raise InputError(
+        f"frames of {frames.dtype}: {self.name} was trained on floats; give "
+        "floats in the same units"
+      )
+    with np.errstate(over="ignore"):
+      frames = frames.astype(np.float32)
+    if not np.isfinite(frames).all():
+      raise InputError("frames hold inf or nan: mend them")
+    return frames
 
 
 def load(workdir: epath.PathLike) -> Trained:

@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 import pytest
+from moving import dots, travelled
 from runs import QUICK, ROOT, lines, state, summary
 
 from seqsum.cluster import is_launched
@@ -112,6 +113,29 @@ def test_two_processes_learn_what_one_does(start, finished, tmp_path):
     summary(finished[0])["test"]["mse"], rel=0.05
   )
   assert (tmp_path / "report" / "index.html").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_read_the_same_recordings(start, run, tmp_path):
+  frames, lengths, speeds = dots(24)
+  data = tmp_path / "dots.npz"
+  np.savez(data, frames=frames, lengths=lengths, targets=travelled(speeds))
+  flags = (
+    *QUICK,
+    f"--config.data.name=npz:{data}",
+    "--config.sequence.shift=0",
+    "--config.model.conv.strides=(1,1)",
+    "--config.model.gru=(8,)",
+  )
+  (code, _, err), (other_code, *_) = ends(
+    start(*flags, f"--workdir={tmp_path / 'two'}")
+  )
+  assert (code, other_code) == (0, 0), err
+  done = run(*flags, f"--workdir={tmp_path / 'one'}")
+  assert done.returncode == 0, done.stderr
+  pairs = zip(lines(tmp_path / "two"), lines(tmp_path / "one"), strict=True)
+  for ours, theirs in list(pairs)[:3]:
+    np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=1e-5)
 
 
 @pytest.mark.slow
