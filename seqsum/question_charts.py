@@ -218,7 +218,7 @@ def filters(figure: Any, lines: Lines) -> None:
   A study with another number of variants shows its first two.
   """
   kernels = {
-    name: np.array(group[0]["measured"])
+    name: np.array(group[0]["measured"]["after"])
     for name, group in by_variant(finished(lines)).items()
   }
   names = list(kernels)[:2]
