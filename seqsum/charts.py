@@ -21,6 +21,7 @@ def learning_curves(
   history: Sequence[Mapping[str, Any]],
   references: Mapping[str, float],
   best_step: int | None = None,
+  tolerance: float = WHOLE,
 ) -> None:
   """Error and exact accuracy while training, over epochs and wall clock.
 
@@ -28,6 +29,7 @@ def learning_curves(
     history: Lines of metrics.jsonl.
     references: Name -> mse, drawn as level lines.
     best_step: The validation to mark, if any.
+    tolerance: How near is right.
   """
   lines = [line for line in history if line["split"] != "test"]
   # A validation ends an epoch; before the first there is no epoch to count in.
@@ -67,7 +69,9 @@ def learning_curves(
   error.margins(y=0.12)
   _name_levels(error, levels)
   error.set_ylabel("mean squared error")
-  exact.set_ylabel("exactly right (%)")
+  whole = tolerance == WHOLE
+  right = "exactly right" if whole else f"within {tolerance:.2g}"
+  exact.set_ylabel(f"{right} (%)")
   exact.set_ylim(0, 100)
   exact.set_xlabel("epoch" if ends else "training step")
   exact.legend(loc="best", labelcolor="linecolor", handlelength=1.2)

@@ -118,6 +118,9 @@ def sequences(
       extent=(left, right, top + height, top),
       interpolation="nearest",
     )
+    if frames.shape[-1] == 3:  # digits have paper between them
+      edges = left + width * np.arange(1, length - first)
+      axes.vlines(edges, top, top + height, color="white", lw=2)
     if first:
       word(left, top + height / 2, "…", ha="right", fontsize=7)
     for t in range(first, length):

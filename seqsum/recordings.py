@@ -232,10 +232,7 @@ class Batches:
       if n != self._next:
         ahead = self._batches.slice(slice(n, None))
         self._reader = iter(ahead.to_iter_dataset(self._options))
-      try:
-        self._last = next(self._reader)
-      except InputError as error:  # Grain appends lines of its own
-        self._next = -1  # this reader is at its end
-        raise InputError(str(error).partition("\n")[0]) from error
+      self._next = -1  # a reader that fails is at its end
+      self._last = next(self._reader)
       self._next = n + 1
     return self._last

@@ -59,6 +59,8 @@ def write_report(
   near = evaluation.tolerance
   exact = is_exact(prediction, target, near)
   whole = near == WHOLE
+  own = evaluation.labels is None
+  things = "sequences" if own else "digits"
   right = "exactly right" if whole else f"within {near:.2g}"
   rounds = "rounds to" if whole else f"is within {near:.2g} of"
   with np.errstate(all="ignore"):  # a run that diverged has a report too
@@ -89,11 +91,12 @@ def write_report(
   pictures = [
     Picture(
       "learning",
-      charts.learning_curves(history, references, best_step),
+      charts.learning_curves(history, references, best_step, near),
       "Line charts of mean squared error and exact accuracy over epochs.",
       "Learning.",
-      "The error of the training sequences and of sequences of validation "
-      "digits, on a logarithmic scale, and the share that is exactly right.",
+      "The error of the training sequences and of "
+      f"{'' if own else 'sequences of '}validation {things}, on a "
+      f"logarithmic scale, and the share that is {right}.",
     ),
     Picture(
       "agreement",
@@ -162,7 +165,6 @@ def write_report(
       ),
     )
   split = "validation" if best_step is None else "test"
-  things = "sequences" if evaluation.labels is None else "digits"
   notes = []
   if references:
     others = [f"{number(x)} ({who})" for who, x in references.items()]
@@ -174,8 +176,8 @@ def write_report(
     )
   html = page(
     name,
-    f"{_when(history)} the mean squared error on {len(exact):,} sequences of "
-    f"unseen {split} {things} is {numbers['mean squared error']}; "
+    f"{_when(history)} the mean squared error on {len(exact):,} "
+    f"{'' if own else 'sequences of '}unseen {split} {things} is {numbers['mean squared error']}; "
     f"{numbers[right]} of the {task}s are {right}.",
     notes,
     numbers,

@@ -272,6 +272,15 @@ def test_headers_that_lie_take_no_memory(tmp_path, shape, how, lies):
   assert grown() - before < 50e6
 
 
+@pytest.mark.parametrize("how", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_headers_that_leave_something_over_are_refused(tmp_path, how):
+  path = tmp_path / "x.npz"
+  with zipfile.ZipFile(path, "w", how) as file:
+    file.writestr("frames.npy", member("(4, 1, 1, 1)") + bytes(4))
+    file.writestr("targets.npy", member("(4,)") + bytes(5))
+  refuse(path, "targets.npy has 5 bytes, its header says 4")
+
+
 @pytest.mark.parametrize(
   "change", [{"compress_type": 99}, {"flag_bits": 1}, {"compress_type": 14}]
 )
