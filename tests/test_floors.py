@@ -7,11 +7,11 @@ import seqsum
 
 FLOORS = (
   {"allocator", "errors", "shapes", "stopping"},
+  {"bucket"},
   {
     "array_cache",
     "attribution",
     "augment",
-    "bucket",
     "cluster",
     "folder",
     "hdf5",
