@@ -177,8 +177,9 @@ def write_report(
   html = page(
     name,
     f"{_when(history)} the mean squared error on {len(exact):,} "
-    f"{'' if own else 'sequences of '}unseen {split} {things} is {numbers['mean squared error']}; "
-    f"{numbers[right]} of the {task}s are {right}.",
+    f"{'' if own else 'sequences of '}unseen {split} {things} is "
+    f"{numbers['mean squared error']}; {numbers[right]} of the {task}s are "
+    f"{right}.",
     notes,
     numbers,
     pictures,
