@@ -18,14 +18,48 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import Summary, image, scalar
 
+from seqsum import bucket
+from seqsum.folder import is_remote, write_whole
+
 EVERY = 10  # seconds from one flush to the next
+
+
+class _Object:
+  """A file in a bucket, kept whole in memory, as tensorboardX wants it.
+
+  Its own holds up a run for minutes when the bucket does not answer, and once
+  more, with a traceback, when it is let go.
+  """
+
+  def __init__(self, path: str):
+    self._path, self._bytes = epath.Path(path), bytearray()
+
+  def write(self, data: bytes) -> None:
+    self._bytes += data
+
+  def flush(self) -> None:
+    write_whole(self._path, bytes(self._bytes))
+
+  def close(self) -> None:
+    pass  # EventsWriter has flushed
+
+
+class _Objects:
+  open = _Object
+
+  def directory_check(self, path: str) -> None:
+    """There are no folders to make."""
+
+
+record_writer.register_writer_factory("gs", _Objects())
 
 
 class Board:
   """The folder `tensorboard/`.
 
   It is a copy: where it cannot be written that is said once, what should have
-  been written is left out, and the next line tries a new file.
+  been written is left out, and the next line tries a new file. In a bucket
+  nothing is left out: the whole file is sent each time.
 
   Args:
     folder: Made if it is not there.
@@ -36,7 +70,7 @@ class Board:
     self._folder, self._step = os.fspath(folder), step
     self._events: EventsWriter | None = None
     self._files = 0  # opened so far
-    self._flushed = 0.0  # when
+    self._next_flush = 0.0  # when
     self._is_said = False
 
   def scalars(self, values: Mapping[str, float], step: int) -> None:
@@ -58,14 +92,14 @@ class Board:
       for summary in summaries:
         event = Event(wall_time=now, step=step, summary=summary)
         self._events.write_event(event)
-      if now > self._flushed + EVERY:
+      if now >= self._next_flush:
         self._events.flush()
-        self._flushed = now
+        self._next_flush = now + EVERY
     except Exception as error:  # a disk's, or a bucket's client's
       self._fail(error)
 
   def _open(self) -> EventsWriter:
-    record_writer.directory_check(self._folder)  # knows object storage
+    record_writer.directory_check(self._folder)
     self._files += 1
     prefix = os.path.join(self._folder, "events")
     # The file's name has the second in it: two may be opened in one.
@@ -75,7 +109,10 @@ class Board:
     return events
 
   def _fail(self, error: Exception) -> None:
-    self._events, self._flushed = None, 0.0
+    if is_remote(self._folder):
+      self._next_flush = time.time() + bucket.PAUSE
+    else:
+      self._events, self._next_flush = None, 0.0
     if not self._is_said:
       logging.error("%s cannot be written: %s", self._folder, error)
     self._is_said = True

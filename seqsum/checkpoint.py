@@ -16,8 +16,8 @@ from absl import logging
 from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
-from seqsum import cluster, contents
-from seqsum.errors import InputError, NotSaved, brief
+from seqsum import bucket, cluster, contents
+from seqsum.errors import InputError, NotSaved, Unreachable, brief
 from seqsum.folder import is_remote, resolve
 
 COMMITTED = "commit_success.txt"
@@ -45,7 +45,8 @@ class Checkpoints:
 
   Saving is asynchronous: the state is copied to the host at once and written
   behind the next steps. A save that did not end leaves no step behind. One that
-  failed, on a full disk say, is a warning; the next one tries again.
+  failed, on a full disk say or because a bucket does not answer, is a warning;
+  the next one tries again.
 
   All processes of a run must make the same calls.
 
@@ -68,11 +69,20 @@ class Checkpoints:
     )
     self._pending: int | None = None  # the step that is being written
     self._problem: NotSaved | None = None  # of the last save
-    self._manager = self._open()
+    self._failed: set[int] = set()
+    self._latest: int | None = None  # known, while there is no manager
+    bucket.limit_retries()
+    with bucket.reached(self._folder):
+      self._manager: ocp.CheckpointManager | None = self._open()
 
   def _open(self, cleanup: bool = False) -> ocp.CheckpointManager:
+    together = is_remote(self._folder) and jax.process_count() > 1
     options = ocp.CheckpointManagerOptions(
-      preservation_policy=self._policy, cleanup_tmp_directories=cleanup
+      preservation_policy=self._policy,
+      cleanup_tmp_directories=cleanup,
+      async_options=ocp.options.AsyncOptions(timeout_secs=bucket.TOGETHER)
+      if together
+      else None,
     )
     return ocp.CheckpointManager(self._folder, options=options)
 
@@ -80,14 +90,17 @@ class Checkpoints:
   def steps(self) -> list[int]:
     """All that the folder has, damaged or not, the newest first."""
     self.wait()
-    if not self._folder.exists():  # object storage has no empty folders
-      return []
-    paths = [p for p in self._folder.iterdir() if p.name.isdecimal()]
-    return sorted([int(p.name) for p in paths if _has_ended(p)], reverse=True)
+    with bucket.reached(self._folder):
+      if not self._folder.exists():  # object storage has no empty folders
+        return []
+      paths = [p for p in self._folder.iterdir() if p.name.isdecimal()]
+      return sorted([int(p.name) for p in paths if _has_ended(p)], reverse=True)
 
   @property
   def latest_step(self) -> int | None:
     """The newest that was saved, or is being saved."""
+    if self._manager is None:
+      return self._latest
     return self._manager.latest_step()
 
   def save(self, step: int, tree: Any) -> None:
@@ -100,11 +113,27 @@ class Checkpoints:
       contents=ocp.args.JsonSave(contents.describe(tree)),
     )
     self._pending = step
-    self._settle(lambda: self._manager.save(step, args=args, force=True))
+    if is_remote(self._folder):
+      # Within Orbax processes wait for each other: none begins unless all can.
+      self._settle(self._folder.exists)
+    if self._pending is not None:
+      self._settle(lambda: self._ready().save(step, args=args, force=True))
+
+  def _ready(self) -> ocp.CheckpointManager:
+    """The manager; after a failed save a new one.
+
+    That one knows only what is there, and clears away what of the failed save
+    was written.
+    """
+    if self._manager is None:
+      self._manager = self._open(cleanup=True)
+    return self._manager
 
   def poll(self) -> None:
     """Warns at once if the save that was begun has failed meanwhile."""
-    if jax.process_count() == 1 and not self._manager.is_saving_in_progress():
+    if self._pending is None or jax.process_count() > 1:
+      return
+    if not self._manager.is_saving_in_progress():
       self.wait()
 
   def wait(self) -> None:
@@ -113,7 +142,7 @@ class Checkpoints:
       self._settle(self._manager.wait_until_finished, is_end=True)
 
   def finish(self) -> None:
-    """Waits.
+    """Waits, and clears away what failed saves have left in a bucket.
 
     Raises:
       NotSaved: The last of all saves has failed.
@@ -121,6 +150,12 @@ class Checkpoints:
     self.wait()
     if self._problem is not None:
       raise self._problem
+    if is_remote(self._folder) and cluster.is_lead():
+      # TensorStore goes on trying for a save that was given up.
+      with contextlib.suppress(Exception):  # no checkpoint, and so no harm
+        for path in self._folder.iterdir():
+          if path.name in map(str, self._failed) and not _has_ended(path):
+            path.rmtree()
 
   def _settle(self, call: Callable[[], Any], is_end: bool = False) -> None:
     """Makes a call that may fail; if it does on any process, on all."""
@@ -142,14 +177,19 @@ class Checkpoints:
       f"THE CHECKPOINT OF STEP {step:,} COULD NOT BE SAVED: {reason}"
     )
     logging.error("%s; the next save tries again", self._problem)
+    self._failed.add(step)
     # Of the rest of the save, which Orbax had begun and lets go.
     warnings.filterwarnings("ignore", r"coroutine .* was never awaited")
     _release_threads()
-    with contextlib.suppress(Exception):  # it says the same once more
-      self._manager.close()
-    # Knows only what is on disk, and clears away what of the step was written:
-    # a full disk needs the room.
-    self._manager = self._open(cleanup=True)
+    if self._manager is not None:
+      saved = [x for x in self._manager.all_steps() if x != step]
+      self._latest = max(saved, default=None)
+      with contextlib.suppress(Exception):  # it says the same once more
+        self._manager.close()
+    self._manager = None
+    if not is_remote(self._folder):  # a full disk needs the room at once
+      with contextlib.suppress(Exception):  # else the next save says it
+        self._ready()
 
   def restore(self, step: int, like: Any) -> Any:
     """Loads what was saved at `step`.
@@ -161,16 +201,21 @@ class Checkpoints:
 
     Raises:
       InputError: It is damaged, or holds something else.
+      Unreachable: The bucket does not answer, so that nobody knows.
     """
     self.wait()
     arrays, reason = None, "another process cannot read it"
+    problem = 0
     try:
       arrays = self._read(step, like)
     except InputError as error:
-      reason = str(error)
+      problem, reason = 1, str(error)
     except Exception as error:  # whatever damage does to Orbax
-      reason = brief(error)
-    if cluster.highest(arrays is None):
+      problem, reason = 1 + self._is_outage(error), brief(error)
+    problem = cluster.highest(problem)
+    if problem == 2:
+      raise Unreachable(f"{self._folder} cannot be reached: {reason}")
+    if problem == 1:
       raise InputError(f"{self._folder / str(step)} cannot be used: {reason}")
     place = lambda array, x: jax.make_array_from_callback(
       array.shape, x.sharding, lambda index: array[index]
@@ -211,15 +256,17 @@ class Checkpoints:
 
     Raises:
       InputError: There are checkpoints, but none can be used.
+      Unreachable: The bucket does not answer.
     """
     steps = self.steps
     found = self.restore_first(steps, like)
     if found is not None and found[0] < steps[0]:
-      if cluster.is_lead():
-        for step in steps[: steps.index(found[0])]:
-          self._move_aside(step)
-      cluster.barrier("aside")
-      self._manager.reload()
+      with bucket.reached(self._folder):
+        if cluster.is_lead():
+          for step in steps[: steps.index(found[0])]:
+            self._move_aside(step)
+        cluster.barrier("aside")
+        self._manager.reload()
     return found
 
   def _move_aside(self, step: int) -> None:
@@ -230,6 +277,12 @@ class Checkpoints:
       name = f"{step}{ASIDE}-{n}"
     (self._folder / str(step)).rename(self._folder / name)
     logging.warning("%s is kept as %s", self._folder / str(step), name)
+
+  def _is_outage(self, error: Exception) -> bool:
+    """Whether reading failed for the way to the file, not for the file."""
+    if not is_remote(self._folder) or isinstance(error, FileNotFoundError):
+      return False
+    return isinstance(error, OSError) or bucket.is_outage(error)
 
   def _read(self, step: int, like: Any) -> Any:
     return contents.read(self._folder / str(step), like)
@@ -242,7 +295,8 @@ class Checkpoints:
 
   def close(self) -> None:
     self.wait()
-    self._manager.close()
+    if self._manager is not None:
+      self._manager.close()
 
 
 def _has_ended(step: epath.Path) -> bool:

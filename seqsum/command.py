@@ -12,6 +12,7 @@ from importlib import metadata
 import jax
 from absl import app, flags, logging
 
+from seqsum.bucket import is_outage
 from seqsum.errors import Diverged, InputError, Lost, brief
 
 CACHE = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
@@ -96,8 +97,10 @@ def run(
   def start(argv: list[str]) -> int:
     logging.get_absl_logger().addFilter(_is_not_orbax)
     sys.unraisablehook = _say_unless_closed
-    # It logs as errors the failed writes that Orbax did not wait for.
-    stdlib_logging.getLogger("asyncio").setLevel(stdlib_logging.CRITICAL)
+    # asyncio logs as errors the failed writes that Orbax did not wait for, and
+    # these two, with a traceback, whatever they raise as well.
+    for name in ("asyncio", "fsspec", "gcsfs"):
+      stdlib_logging.getLogger(name).setLevel(stdlib_logging.CRITICAL)
     _, *rest = argv
     if len(rest) > arguments:
       raise InputError(
@@ -120,5 +123,9 @@ def run(
         f"config.accumulate, or take a smaller model ({brief(error)})"
       )
     raise
+  except Exception as error:
+    if not is_outage(error):
+      raise
+    sys.exit(f"seqsum: object storage cannot be reached: {brief(error)}")
   except KeyboardInterrupt:  # a second Ctrl-C: at once
     sys.exit(128 + signal.SIGINT)

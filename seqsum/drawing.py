@@ -78,6 +78,7 @@ def make_app(model: Trained):
       {
         "predictions": reading.predictions.tolist(),
         "probabilities": None if shares is None else shares.tolist(),
+        "values": reading.values.tolist(),
       }
     )
 

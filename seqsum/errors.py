@@ -24,6 +24,10 @@ class NotSaved(OSError):
   """The last state of a run, or a line of its metrics, is not on the disk."""
 
 
+class Unreachable(OSError):
+  """Object storage does not answer; what is there is as good as it was."""
+
+
 class Diverged(RuntimeError):
   """The loss became inf or nan and `config.on_nonfinite` is 'stop'."""
 
@@ -54,6 +58,8 @@ def brief(error: Exception) -> str:
   words = " ".join(f"{type(error).__name__}: {error}".split())
   # TensorStore adds all that it knows, in brackets.
   words = re.sub(
-    r" \[(tensorstore_spec|source locations|os_error_code)\b.*", "", words
+    r" \[(tensorstore_spec|source locations|os_error_code|http_|curl_).*",
+    "",
+    words,
   )
   return words if len(words) <= 240 else f"{words[:100]} ... {words[-135:]}"

@@ -21,7 +21,8 @@ from typing import Any
 
 from etils import epath
 
-from seqsum.errors import InputError, brief
+from seqsum.bucket import reached
+from seqsum.errors import InputError, Unreachable, brief
 
 PACKAGES = (
   "seqsum",
@@ -88,10 +89,10 @@ def write_whole(path: epath.Path, content: str | bytes) -> None:
   if is_remote(path):
     try:
       path.write_bytes(content)  # an object is there once it is whole
-    except OSError:
-      raise
     except Exception as error:  # clients of object storage have their own
-      raise OSError(brief(error)) from error
+      raise Unreachable(
+        f"{os.fspath(path)} cannot be written: {brief(error)}"
+      ) from error
     return
   partial = path.with_name(path.name + ".partial")
   try:
@@ -105,7 +106,8 @@ def write_whole(path: epath.Path, content: str | bytes) -> None:
 
 def read_json(path: epath.Path) -> Any | None:
   """What a file holds, or None if it is not there."""
-  return json.loads(path.read_text()) if path.exists() else None
+  with reached(path):
+    return json.loads(path.read_text()) if path.exists() else None
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ a model's recurrences run the same step: `nn.RNN` over `GivenCell`, and
 """
 
 import dataclasses
+import functools
 from typing import Any, Protocol
 
 import flax.linen as nn
@@ -76,6 +77,22 @@ class FoldCore:
 
   def start(self, rows: int, time: int) -> jax.Array:
     return build_support(self.task, time).delta(rows)
+
+  def running(self, inputs: jax.Array) -> jax.Array:
+    """The fold after every frame, whatever the length.
+
+    Args:
+      inputs: [B, T, D] what `read` gives.
+
+    Returns:
+      [B, T, K] float32, logarithms of the probabilities of the K values of
+      `distribution.build_support(task, T)`.
+    """
+    batch, time = inputs.shape[:2]
+    step = functools.partial(self.step, time)
+    over_time = inputs.swapaxes(0, 1)
+    _, said = jax.lax.scan(step, self.start(batch, time), over_time)
+    return said.swapaxes(0, 1)
 
   def step(self, time, carry, inputs):
     carry = build_support(self.task, time).move(carry, inputs)

@@ -86,20 +86,13 @@ class FoldObjective:
   """
 
   core: FoldCore
-  # The values depend on how many frames there are, so none are named here.
+  # They depend on how many frames there are, so none are named here.
   values: ClassVar[tuple[float, ...]] = ()
-  probabilities: ClassVar[None] = None
 
   @property
   def outputs(self) -> int:
     """How many numbers the head must give at each step: the core's."""
     return self.core.inputs
-
-  def predict(self, outputs: Outputs) -> Values:
-    """Predictions [B, T] of sequences without padding."""
-    batch, time = outputs.shape[:2]
-    nothing = jnp.zeros((batch, time))
-    return self.read(outputs, nothing, jnp.full(batch, time)).predictions
 
   def read(
     self, outputs: Outputs, targets: Values, lengths: Lengths

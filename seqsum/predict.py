@@ -54,7 +54,7 @@ def main(*paths: str) -> int:
     png = reading_chart.draw(
       frames,
       reading.predictions,
-      model.values,
+      reading.values,
       reading.probabilities,
       model.task,
       model.says_whole,
@@ -93,7 +93,7 @@ def lines(
     form = "8.2f" if model.says_whole else "10.4g"
     line = f"{file:{wide}}  " + "  ".join(f"{x:{form}}" for x in values)
     if reading.probabilities is not None:
-      share, deviation = spread(model.values, reading.probabilities[t])
+      share, deviation = spread(reading.values, reading.probabilities[t])
       line += f"  {share:6.1%}  ± {deviation:.2f}"
     said.append(line)
   form = ".0f" if model.says_whole else ".4g"
@@ -130,10 +130,10 @@ def as_json(
     row = {"file": file, "prediction": reading.predictions[t].tolist()}
     if reading.probabilities is not None:
       shares = reading.probabilities[t]
-      row["deviation"] = spread(model.values, shares)[1]
+      row["deviation"] = spread(reading.values, shares)[1]
       row["probabilities"] = {
         np.format_float_positional(value, trim="-"): float(share)
-        for value, share in zip(model.values, shares, strict=True)
+        for value, share in zip(reading.values, shares, strict=True)
         if share >= MOST_LIKELY
       }
     rows.append(row)

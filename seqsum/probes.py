@@ -62,6 +62,10 @@ def by_pair(session: Session, params: optax.Params) -> dict[str, Any]:
   return {"seen": seen.tolist(), "right": hits.tolist()}
 
 
-def filters(session: Session, params: optax.Params) -> list:
-  """[kh][kw][C][F], the kernel of the first convolution."""
-  return first_filters(params).tolist()
+def filters(session: Session, params: optax.Params) -> dict[str, list]:
+  """[kh][kw][C][F], the first convolution "before" training and "after"."""
+  initial = session.init(session.config.seed).params
+  return {
+    "before": first_filters(initial).tolist(),
+    "after": first_filters(params).tolist(),
+  }

@@ -89,7 +89,7 @@ def _name_points(
   points = axes.transData.transform(np.stack([x, y], axis=1))
   taken = [Bbox.from_extents(*(p - 4), *(p + 4)) for p in points * 1.0]
   for i in np.argsort(~front, kind="stable"):
-    for ring, angle in itertools.product((1, 2, 3, 5), range(0, 360, 45)):
+    for ring, angle in itertools.product((1, 2, 3, 5, 8), range(0, 360, 45)):
       dx, dy = math.cos(math.radians(angle)), math.sin(math.radians(angle))
       word = axes.annotate(
         names[i],
@@ -100,6 +100,7 @@ def _name_points(
         va="center" if abs(dy) < 0.5 else "bottom" if dy > 0 else "top",
         fontsize=SMALL,
         color=BLUE if front[i] else GREY,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4},
         arrowprops={"arrowstyle": "-", "lw": 0.5, "color": GREY}
         if ring > 1
         else None,
@@ -107,7 +108,12 @@ def _name_points(
       word.set_in_layout(False)
       box = word.get_window_extent()
       inside = axes.bbox.containsx(box.x0) and axes.bbox.containsx(box.x1)
-      if inside and not any(box.overlaps(other) for other in taken):
+      # Without a line, a name belongs to the nearest point.
+      away = np.hypot(
+        *(np.clip(points, (box.x0, box.y0), (box.x1, box.y1)) - points).T
+      )
+      clear = ring > 1 or away.argmin() == i
+      if inside and clear and not any(box.overlaps(x) for x in taken):
         taken.append(box)
         break
       word.remove()
@@ -212,7 +218,7 @@ def filters(figure: Any, lines: Lines) -> None:
   A study with another number of variants shows its first two.
   """
   kernels = {
-    name: np.array(group[0]["measured"])
+    name: np.array(group[0]["measured"]["after"])
     for name, group in by_variant(finished(lines)).items()
   }
   names = list(kernels)[:2]

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from seqsum.metrics import number
-from seqsum.study_charts import Lines, by_variant, finished
+from seqsum.study_charts import Line, Lines, by_variant, finished
 
 SHOWN = (1, 4, 5, 8, 10, 12, 20, 50, 100)  # lengths with a column
 
@@ -86,23 +86,35 @@ def steps(lines: Lines) -> str:
 
 
 def filters(lines: Lines) -> str:
-  """How alike first layers are, within variants, between them and by chance."""
-  kernels = {
-    name: [np.array(x["measured"]) for x in group]
-    for name, group in by_variant(finished(lines)).items()
-  }
-  rows = [
-    [f"{name}, two seeds", *_mean(itertools.combinations(found, 2))]
-    for name, found in kernels.items()
-  ]
-  rows += [
-    [f"{a} and {b}", *_mean(itertools.product(kernels[a], kernels[b]))]
-    for a, b in itertools.combinations(kernels, 2)
-  ]
-  shape = next(iter(kernels.values()))[0].shape
+  """How alike first layers are, within variants, between them and by chance.
+
+  Two runs of the same seed began with the same filters.
+  """
+  groups = by_variant(finished(lines))
+  pairs = {}
+  for name, group in groups.items():
+    pairs[f"{name}, before and after training"] = [
+      (_kernel(x, "before"), _kernel(x)) for x in group
+    ]
+    pairs[f"{name}, two seeds"] = [
+      (_kernel(x), _kernel(y)) for x, y in itertools.combinations(group, 2)
+    ]
+  for a, b in itertools.combinations(groups, 2):
+    for same in (True, False):
+      pairs[f"{a} and {b}, {'the same seed' if same else 'two seeds'}"] = [
+        (_kernel(x), _kernel(y))
+        for x, y in itertools.product(groups[a], groups[b])
+        if (x["seed"] == y["seed"]) == same
+      ]
+  rows = [[name, *_mean(some)] for name, some in pairs.items()]
+  shape = _kernel(next(iter(groups.values()))[0]).shape
   rows.append(["normal random filters", number(chance(shape)), "200"])
   titles = ("first layers", "mean absolute cosine of the best match", "pairs")
   return markdown(titles, rows) + "\n"
+
+
+def _kernel(line: Line, when: str = "after") -> np.ndarray:
+  return np.array(line["measured"][when])
 
 
 def _mean(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[str, str]:

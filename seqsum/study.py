@@ -34,6 +34,7 @@ from seqsum.metrics import number
 from seqsum.plan import Run, Study
 from seqsum.session import open_session, restore_best
 from seqsum.stopping import StopRequest
+from seqsum.study_charts import Line
 from seqsum.writer import read_lines
 
 flags.adopt_module_key_flags(command)  # they belong into --help
@@ -142,7 +143,11 @@ def run_study(
   workdir = folder.make_folder(workdir)
   held = lock.take(workdir)
   progress = Progress(sum(run.sequences for run in runs))
-  collect = lambda: [x for run in runs if (x := comparison.collect(run))]
+  collect = lambda: [
+    line
+    for run in runs
+    if (line := comparison.collect(run)) and _is_measured(study, line)
+  ]
   try:
     for n, run in enumerate(runs, start=1):
       if comparison.collect(run):
@@ -180,6 +185,12 @@ def _rates(runs: Sequence[Run]) -> dict[str, float]:
   """Sequences a second of each variant that did not diverge."""
   good = [x for x in runs if comparison.collect(x)["status"] == "finished"]
   return rates.measure(good)
+
+
+def _is_measured(study: Study, line: Line) -> bool:
+  """False of a run that ended, and was cut off before it was measured."""
+  diverged = line["status"] == "diverged"
+  return diverged or study.measure is None or line["measured"] is not None
 
 
 def _measure(study: Study, run: Run) -> None:

@@ -166,8 +166,9 @@ def _run(
     if schedule.is_checkpoint(step):
       save()
 
+  checkpoints.wait()  # as in `save`
+  writer.finish()  # else `save` would leave out the last of all
   save()
-  writer.finish()
   checkpoints.finish()
   if stop:
     if stop.signal == signal.SIGINT:  # a scheduler leaves no time for pictures
@@ -181,6 +182,7 @@ def _run(
   rate = len(reading.lengths) / (time.perf_counter() - start)
   metrics = evaluate.measure(reading, recipe.per_step)
   write("test", metrics | evaluate.break_down(reading), rate)
+  writer.finish()  # summary.json says that all lines are there
   summary = results.summarize(
     session, best, state.evaluated, reading, writer.history
   )

@@ -12,11 +12,14 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
 from seqsum import clips, images
+from seqsum.distribution import build_support
 from seqsum.errors import InputError
+from seqsum.given import FoldCore
 from seqsum.metrics import WHOLE
 from seqsum.recipe import Recipe
 from seqsum.recorded import Recorded
@@ -32,12 +35,14 @@ class Reading(NamedTuple):
   Attributes:
     predictions: [..., T] float32 in digit units; of a model that says vectors
       [..., T, D].
-    probabilities: [..., T, V] float32 of each of the model's `values`; None of
-      a model that says one number.
+    probabilities: [..., T, V] float32 of each of `values`; None of a model that
+      says one number.
+    values: [V] float32, ascending; V is 0 if there are no probabilities.
   """
 
   predictions: np.ndarray
   probabilities: np.ndarray | None
+  values: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +94,10 @@ class Trained:
 
   @property
   def values(self) -> np.ndarray:
-    """[V] what `Reading.probabilities` are of, ascending; V may be 0."""
+    """[V] `Reading.values`, if they do not depend on the length; V may be 0.
+
+    Of a fold that is given they do.
+    """
     return np.array(self.recipe.objective.values, np.float32)
 
   def predict(self, frames: np.ndarray) -> np.ndarray:
@@ -117,9 +125,13 @@ class Trained:
     blank = (1 << (time - 1).bit_length()) - time
     frames = np.pad(frames, [(0, 0), (0, blank)] + [(0, 0)] * 3)
     said = jax.device_get(self._read(self.params, frames))
-    return jax.tree.map(
+    predictions, probabilities = jax.tree.map(
       lambda x: x[:, :time].reshape(*batch, time, *x.shape[2:]), said
     )
+    values = self.values
+    if self._fold:
+      values = build_support(self._fold.task, time + blank).values
+    return Reading(predictions, probabilities, values)
 
   def read_files(
     self, paths: Iterable[str | os.PathLike]
@@ -158,6 +170,11 @@ class Trained:
       raise InputError("no frames: name images, a folder or a video")
     return names, np.concatenate(frames)
 
+  @property
+  def _fold(self) -> FoldCore | None:
+    given = self.recipe.model.given
+    return given if isinstance(given, FoldCore) else None
+
   @functools.cached_property
   def _read(self):
     model, objective = self.recipe.model, self.recipe.objective
@@ -166,9 +183,19 @@ class Trained:
     def read(params, frames):
       outputs = model.apply(params, frames)
       of = objective.probabilities
-      return Reading(objective.predict(outputs), of and of(outputs))
+      return objective.predict(outputs), of and of(outputs)
 
-    return read
+    @jax.jit
+    def read_fold(params, frames):
+      batch, time = frames.shape[:2]
+      _, aside = model.read(params, frames, (batch,) * time, True)
+      said = self._fold.running(aside["inputs"])
+      values = jnp.asarray(build_support(self._fold.task, time).values)
+      likeliest = values[said.argmax(axis=-1)]
+      lost = jnp.isnan(said).any(axis=-1)
+      return jnp.where(lost, jnp.nan, likeliest), jnp.exp(said)
+
+    return read_fold if self._fold else read
 
   def _check(self, frames: np.ndarray) -> np.ndarray:
     if self.shape[-1] == 1 and frames.shape[-2:] == self.shape[:2]:

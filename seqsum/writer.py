@@ -2,13 +2,15 @@
 
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from absl import logging
 from etils import epath
 
-from seqsum import cluster
+from seqsum import bucket, cluster
+from seqsum.bucket import reached
 from seqsum.errors import NotSaved
 from seqsum.folder import is_remote, plain, write_whole
 
@@ -17,9 +19,10 @@ History = Sequence[dict[str, Any]]  # lines of a metrics.jsonl
 
 def read_lines(path: epath.Path) -> list[dict[str, Any]]:
   """The whole lines of a metrics.jsonl; a torn last line is not one."""
-  if not path.exists():
-    return []
-  *lines, _ = path.read_text().split("\n")
+  with reached(path):
+    if not path.exists():
+      return []
+    *lines, _ = path.read_text().split("\n")
   return [json.loads(line) for line in lines]
 
 
@@ -50,7 +53,9 @@ class MetricsWriter:
 
   Lines that cannot be written, because a disk is full or gone, are kept and
   tried again with the next one; the file has whole lines at all times. Of
-  several processes only the lead writes; the others remember.
+  several processes only the lead writes; the others remember. A bucket that did
+  not answer is left alone for a while, since each try takes half a minute in
+  which no step is taken; `flush` and `finish` try at any time.
 
   Args:
     folder: The run's.
@@ -71,6 +76,7 @@ class MetricsWriter:
     ]
     cluster.barrier("history")  # all have read it
     self._unwritten = b""
+    self._rests_until = 0.0
     self._writes = cluster.is_lead()
     self._tracker = tracker
     if not self._writes:
@@ -89,7 +95,8 @@ class MetricsWriter:
     if not self._writes:
       return
     self._unwritten += _line(metrics).encode()
-    self._try()
+    if time.monotonic() >= self._rests_until:
+      self._try()
     scalars = {
       f"{metrics['split']}/{name}": value
       for name, value in metrics.items()
@@ -118,8 +125,10 @@ class MetricsWriter:
         "no checkpoint is saved before",
         error,
       )
+      if is_remote(self._path):
+        self._rests_until = time.monotonic() + bucket.PAUSE
       return False
-    self._unwritten = b""
+    self._unwritten, self._rests_until = b"", 0.0
     return True
 
   def _append(self, data: bytes) -> None:

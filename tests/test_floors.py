@@ -68,7 +68,15 @@ FLOORS = (
   {"evaluate", "experiment"},
   {"session"},
   {"plan", "results", "trackers", "trained"},
-  {"comparison", "divergence", "drawing", "probes", "rates", "sharing"},
+  {
+    "comparison",
+    "divergence",
+    "drawing",
+    "judging",
+    "probes",
+    "rates",
+    "sharing",
+  },
   {"train"},
   {"demo", "export", "importance", "main", "predict", "study"},
 )

@@ -8,9 +8,9 @@ import pytest
 from runs import QUICK
 
 import seqsum
-from seqsum import clips, importance
+from seqsum import clips, judging
 from seqsum.errors import InputError
-from seqsum.importance import Example
+from seqsum.judging import Example
 from seqsum.session import open_trained
 from seqsum.videos import distinct_sum
 
@@ -25,7 +25,7 @@ def test_orders_are_judged_by_hand():
     Example(frames, -truth),
     Example(frames, 0 * truth),  # has no order, and does not count
   ]
-  results = importance.judge(found, {"truth": lambda frames, n: truth})
+  results = judging.judge(found, {"truth": lambda frames, n: truth})
   assert results["truth"] == {
     "kendall": 0.0,
     "kendall_deviation": 1.0,
@@ -33,7 +33,7 @@ def test_orders_are_judged_by_hand():
     "spearman_deviation": pytest.approx(1.0),
   }
   assert set(results) == {"truth", "the middle frames", "chance"}
-  head, row, *_ = importance.table(results).splitlines()
+  head, row, *_ = judging.table(results).splitlines()
   assert head.split() == ["kendall", "spearman"]
   assert row.split() == ["truth", *("0.000 ± 1.00 " * 2).split()]
 
@@ -82,18 +82,16 @@ def test_attributions_add_up_to_the_answer(trained):
   """To the answer less that to a blank video; the truth, to the label."""
   model = seqsum.load(trained)
   session = open_trained(trained)
-  ways = importance.ways(model)
-  for n, example in zip(
-    range(2), importance.examples(session, 2), strict=False
-  ):
+  ways = judging.ways(model)
+  for n, example in zip(range(2), judging.examples(session, 2), strict=False):
     assert example.frames.shape == (6, 32, 32, 1)
     last = lambda frames: model.predict(frames)[-1].ravel()[0]
     answer = last(example.frames) - last(np.zeros_like(example.frames))
     for name in ("Shapley values", "integrated gradients"):
       found = ways[name](example.frames, n).sum()
       np.testing.assert_allclose(found, answer, atol=0.02)
-  again = next(importance.examples(session, 1))
-  first = next(importance.examples(session, 20))
+  again = next(judging.examples(session, 1))
+  first = next(judging.examples(session, 20))
   np.testing.assert_array_equal(again.frames, first.frames)
 
 

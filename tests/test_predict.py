@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from paper import photo
 from PIL import Image
-from runs import ROOT
+from runs import QUICK, ROOT
 
 import seqsum
 from seqsum.errors import InputError
@@ -146,3 +146,53 @@ def test_a_mistake_gets_one_line_and_nothing_is_printed(
   assert not done.stdout
   (line,) = done.stderr.strip().splitlines()
   assert re.search(words, line), line
+
+
+@pytest.fixture(scope="module")
+def fold(run, tmp_path_factory):
+  """A run whose core is given the fold; how well it reads does not matter."""
+  workdir = tmp_path_factory.mktemp("fold") / "run"
+  done = run(
+    *QUICK,
+    "--config.model.core=fold",
+    "--config.loss=cross_entropy",
+    f"--workdir={workdir}",
+  )
+  assert done.returncode == 0, done.stderr
+  return workdir
+
+
+@pytest.mark.slow
+def test_a_fold_says_its_distribution_after_every_image(fold, bundled, run):
+  model = seqsum.load(fold)
+  frames = bundled.test.images[:40]
+  reading = model.read(frames)
+  assert reading.probabilities.shape == (40, len(reading.values))
+  np.testing.assert_allclose(reading.probabilities.sum(-1), 1, atol=1e-4)
+  # One digit's distribution, and by hand those of 40 of them.
+  one = lambda frame: model.read(frame[None]).probabilities[0, :10]
+  sums = np.ones(1)
+  for frame in frames:
+    sums = np.convolve(sums, one(frame).astype(np.float64))
+  last = reading.probabilities[-1]
+  np.testing.assert_allclose(last[: len(sums)], sums, atol=1e-5)
+  assert not last[len(sums) :].any()
+  assert reading.predictions[-1] == reading.values[last.argmax()]
+  # What follows a frame does not reach it.
+  short = model.read(frames[:3])
+  np.testing.assert_array_equal(short.predictions, reading.predictions[:3])
+  both = model.read(np.stack([frames[:3], frames[3:6]]))
+  assert both.probabilities.shape == (2, 3, len(both.values))
+
+
+@pytest.mark.slow
+def test_a_folds_spread_is_printed(fold, sheets, run):
+  done = run(f"--workdir={fold}", str(sheets), program="seqsum.predict")
+  assert done.returncode == 0, done.stderr
+  assert len(re.findall(r"%  ± \d", done.stdout)) == 3
+  done = run(
+    *(f"--workdir={fold}", str(sheets), "--json"), program="seqsum.predict"
+  )
+  *_, last = json.loads(done.stdout)["images"]
+  assert 0 <= last["deviation"] < 20
+  assert last["probabilities"]

@@ -110,11 +110,14 @@ def test_steps_and_lengths_by_hand():
 def test_filters_within_and_between_variants():
   one, other = kernels((1, 0)).tolist(), kernels((0, 1)).tolist()
   lines = [
-    run("a", measured=one),
-    run("a", measured=one),
-    run("b", measured=other),
+    run("a", seed=0, measured={"before": one, "after": one}),
+    run("a", seed=1, measured={"before": other, "after": one}),
+    run("b", seed=0, measured={"before": one, "after": other}),
   ]
   found = rows(question_tables.filters(lines))
-  assert found[0] == ["a, two seeds", "1", "1"]
-  assert found[1] == ["b, two seeds", "-", "0"]
-  assert found[2] == ["a and b", "0", "2"]
+  assert found[0] == ["a, before and after training", "0.5", "2"]
+  assert found[1] == ["a, two seeds", "1", "1"]
+  assert found[2] == ["b, before and after training", "0", "1"]
+  assert found[3] == ["b, two seeds", "-", "0"]
+  assert found[4] == ["a and b, the same seed", "0", "1"]
+  assert found[5] == ["a and b, two seeds", "0", "1"]
