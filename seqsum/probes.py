@@ -15,7 +15,7 @@ from seqsum.recipe import TEST
 from seqsum.results import first_filters
 from seqsum.session import Session
 
-LENGTHS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 50, 100)
+LENGTHS = (*range(1, 21), 50, 100)
 
 
 def by_length(

@@ -3,8 +3,7 @@
     python -m seqsum.study --study=configs/studies/length.py
 
 The network of sum_small.py, trained on 300,000 sequences of 1..4 frames and of
-1..10; tested at 1..10, 12, 15, 20, 50 and 100 frames, 1,000 sequences each,
-three seeds.
+1..10; tested at 1..20, 50 and 100 frames, 1,000 sequences each, three seeds.
 """
 
 import ml_collections

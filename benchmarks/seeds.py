@@ -1,0 +1,92 @@
+"""Are three seeds trained faster in one call, by vmap, or one after the other?
+
+    python -m benchmarks.seeds
+
+A convolution that is vmapped over its kernels becomes a grouped one, and a
+product with the same matrix for all becomes one with a matrix each. Networks of
+the studies take turns at both ways; what is printed is the median of the ratios
+of neighbours in time. `seqsum.study` does what this says for a CPU.
+"""
+
+import argparse
+import functools
+import importlib
+import statistics
+import time
+
+import jax
+import jax.numpy as jnp
+
+from seqsum.experiment import build_recipe
+from seqsum.parallel import compiler_options
+from seqsum.recipe import init_state
+from seqsum.step import train_step
+
+CONFIGS = ("sum", "sum_small", "sum_tiny", "fold")
+
+
+class Turns:
+  """Steps of several seeds, both ways; called, the seconds of either.
+
+  Args:
+    name: Of the config.
+    seeds: How many.
+    steps: In a turn.
+  """
+
+  def __init__(self, name: str, seeds: int, steps: int):
+    config = importlib.import_module(f"configs.{name}").get_config()
+    recipe = build_recipe(config)
+    shape = recipe.sampler.shape
+    step = functools.partial(train_step, recipe=recipe)
+    compiled = functools.partial(jax.jit, compiler_options=compiler_options())
+    init = compiled(functools.partial(init_state, recipe, image_shape=shape))
+    self._one = compiled(step, donate_argnums=0)
+    self._all = compiled(
+      jax.vmap(step, in_axes=(0, 0, None, None)), donate_argnums=0
+    )
+    self._data = (
+      jnp.zeros((1_000, *shape), jnp.uint8),
+      jnp.zeros(1_000, jnp.int32),
+    )
+    self._seeds, self._steps = jnp.arange(seeds), steps
+    self._single = [init(seed) for seed in range(seeds)]
+    self._stacked = jax.tree.map(lambda *x: jnp.stack(x), *self._single)
+    self()  # compiles
+
+  def __call__(self) -> tuple[float, float]:
+    """Seconds of the steps one after the other, and of those by vmap."""
+    start = time.perf_counter()
+    for seed in range(len(self._single)):
+      state = self._single[seed]
+      for _ in range(self._steps):
+        state, totals = self._one(state, seed, *self._data)
+      jax.block_until_ready(totals)
+      self._single[seed] = state
+    middle = time.perf_counter()
+    for _ in range(self._steps):
+      self._stacked, totals = self._all(self._stacked, self._seeds, *self._data)
+    jax.block_until_ready(totals)
+    return middle - start, time.perf_counter() - middle
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+  parser.add_argument("--seeds", type=int, default=3)
+  parser.add_argument("--steps", type=int, default=20)
+  parser.add_argument("--rounds", type=int, default=5)
+  options = parser.parse_args()
+  print(f"{'config':10}  one by one    by vmap  vmap takes")
+  for name in CONFIGS:
+    turns = Turns(name, options.seeds, options.steps)
+    seconds = [turns() for _ in range(options.rounds)]
+    unit = 1e3 / options.steps / options.seeds
+    one, many = (
+      statistics.median(s[i] for s in seconds) * unit for i in (0, 1)
+    )
+    ratio = statistics.median(b / a for a, b in seconds)
+    print(f"{name:10}  {one:7.2f} ms  {many:7.2f} ms  {ratio:.2f} times")
+
+
+if __name__ == "__main__":
+  main()
