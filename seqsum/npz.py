@@ -10,13 +10,14 @@ import struct
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from seqsum.errors import InputError, brief, require
 
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # of a member: signature, two lengths
+FIELDS = {"frames", "lengths", "targets", "split"}
 LARGE = 1 << 32  # bytes; a compressed member is read into memory
 
 
@@ -31,22 +32,15 @@ class NpzSource:
   def __init__(self, path: Path, size: tuple[int, ...] = ()):
     require(not size, "data.size", size, "frames of an .npz file stay as large")
     self._path, self._stamp = path, _stamp(path)
-    try:
-      with zipfile.ZipFile(path) as file:
-        members = {
-          info.filename.removesuffix(".npy"): info for info in file.infolist()
-        }
-        fields = ("frames", "lengths", "targets", "split")
-        arrays = {
-          name: _read(path, file, members[name])
-          for name in fields
-          if name in members
-        }
-    except (InputError, MemoryError, OSError):
-      raise
-    except Exception as error:  # what zipfile comes upon in a damaged file
-      words = brief(error)
-      raise InputError(f"{path}: not a sound .npz file ({words})") from error
+    with path.open("rb") as stream:
+      try:
+        members, arrays = _read_members(path, stream)
+      except MemoryError:
+        raise
+      # What zipfile comes upon in a damaged file; it may lead it anywhere.
+      except Exception as error:
+        words = brief(error)
+        raise InputError(f"{path}: not a sound .npz file ({words})") from error
     for name in ("frames", "targets"):
       found = ", ".join(members) or "nothing"
       require(
@@ -93,6 +87,20 @@ class NpzSource:
         f"{self._path}: frames of sequence {n} hold inf or nan: mend them"
       )
     return frames
+
+
+def _read_members(
+  path: Path, stream: BinaryIO
+) -> tuple[dict[str, zipfile.ZipInfo], dict[str, np.ndarray]]:
+  """All members of the file by name, and the arrays that are asked for."""
+  with zipfile.ZipFile(stream) as file:
+    members = {
+      info.filename.removesuffix(".npy"): info for info in file.infolist()
+    }
+    arrays = {
+      name: _read(path, file, members[name]) for name in FIELDS & members.keys()
+    }
+  return members, arrays
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -89,6 +89,8 @@ def test_break_down_by_hand(reading):
     "exact_accuracy": 0.5,
     "count": 2,
   }
+  # Targets that are no whole numbers all differ.
+  assert not evaluate.break_down(reading._replace(tolerance=0.3))["by_target"]
 
 
 def test_guess_the_mean_is_the_variance_of_the_targets(reading):

@@ -212,6 +212,17 @@ def content(write):
   return CONTENT[write]
 
 
+def test_a_start_that_lies_before_the_file_is_damage(tmp_path):
+  path = save(tmp_path / "x.npz")
+  raw = bytearray(path.read_bytes())
+  for mark in (b"PK\x01\x02", b"PK\x05\x06"):  # where members, their list are
+    start = raw.index(mark)
+    place = 42 if mark[2] == 1 else 16
+    struct.pack_into("<I", raw, start + place, 2**31)
+  path.write_bytes(raw)
+  refuse(path, "not a sound .npz file")
+
+
 @settings(max_examples=300, deadline=None)
 @given(
   st.sampled_from([np.savez, np.savez_compressed]),
@@ -230,6 +241,10 @@ def test_no_damage_makes_it_crash(tmp_path_factory, write, damage):
     data[place % len(data)] = ord(letter)
   path = tmp_path_factory.getbasetemp() / "damaged.npz"
   path.write_bytes(data)
+  read_or_refuse(path)
+
+
+def read_or_refuse(path):
   said = f"{path}: in one line"
   try:
     assert {frames.ndim for frames in read_all(path)} == {4}
@@ -237,6 +252,30 @@ def test_no_damage_makes_it_crash(tmp_path_factory, write, damage):
     said = str(error)
   assert str(path) in said
   assert "\n" not in said
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+  st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]),
+  st.sampled_from(["frames", "lengths", "targets", "split"]),
+  st.lists(
+    st.tuples(st.integers(0, 130), st.characters(max_codepoint=255)),
+    min_size=1,
+    max_size=3,
+  ),
+)
+def test_no_header_makes_it_crash(tmp_path_factory, how, name, damage):
+  """Damage that was there before the checksum was made."""
+  path = tmp_path_factory.getbasetemp() / "damaged.npz"
+  with zipfile.ZipFile(path, "w", how) as file:
+    for key, array in arrays(split=np.array(["train"] * N)).items():
+      stream = io.BytesIO()
+      np.save(stream, array)
+      data = bytearray(stream.getvalue())
+      for place, letter in damage if key == name else ():
+        data[place] = ord(letter)
+      file.writestr(f"{key}.npy", data)
+  read_or_refuse(path)
 
 
 def member(shape, descr="|u1"):
