@@ -38,7 +38,7 @@ def draw(
       colours, the mean of any other number as ink.
     scores: [T] float, finite.
     kept: [T] bool.
-    truth: [T] float on the scale of the scores, what people say; or None.
+    truth: [T] float on the scale of the scores, what is true; or None.
   """
   shown = np.append(scores, [] if truth is None else truth)
   low, high = min(0.0, shown.min()), max(0.0, shown.max())  # bars start at 0
@@ -61,7 +61,7 @@ def _legend(axes: Any, with_truth: bool) -> None:
   x, y = MARGIN, MARGIN + 0.11
   entries = [("kept", BLUE, 0.1), ("left out", PALE, 0.1)]
   if with_truth:
-    entries.append(("what people say", INK, 0.02))
+    entries.append(("the truth", INK, 0.02))
   for word, colour, thick in entries:
     axes.bar(x, thick, 0.12, y - 0.045 - thick / 2, align="edge", color=colour)
     axes.text(x + 0.17, y, word, color=GREY, fontsize=9)
