@@ -9,8 +9,8 @@ At every frame the network says the sum so far, and how important the frame is.
 The second command sets that order of frames, and the order in which the answer
 is attributed to them, beside the truth, and writes a summary.
 
-Two cores take eight minutes; Kendall's tau 0.68 with the true order, for what is
-said and for what is attributed (docs/use.md).
+Two cores take eight minutes; Kendall's tau 0.68 with the true order, for what
+is said and for what is attributed (docs/use.md).
 """
 
 import ml_collections
