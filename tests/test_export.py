@@ -103,7 +103,7 @@ def test_every_core_becomes_onnx(finished, core, loss):
   content = sharing.onnx(trained)
   for shape in ((1, 1), (3, 6)):
     x = np.random.default_rng(1).random((*shape, 28, 28, 1), "float32")
-    expected, shares = trained.read(x)
+    expected, shares, _ = trained.read(x)
     got = sharing.run_onnx(content, x)
     np.testing.assert_allclose(got[0], expected, rtol=1e-5, atol=1e-5)
     if shares is not None:
