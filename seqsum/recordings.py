@@ -224,15 +224,14 @@ class Batches:
     self._batches = rows.repeat(passes).batch(batch_size)
     if count is not None:
       self._batches = self._batches.slice(slice(count))
-    self._next, self._reader, self._last = -1, iter(()), None
+    self._at, self._reader, self._last = None, iter(()), ()
 
   def __call__(self, n: int) -> tuple[np.ndarray, ...]:
     """Batch n; that which was last and the one after it come at once."""
-    if n != self._next - 1 or self._last is None:
-      if n != self._next:
+    if n != self._at:
+      if self._at is None or n != self._at + 1:
         ahead = self._batches.slice(slice(n, None))
         self._reader = iter(ahead.to_iter_dataset(self._options))
-      self._next = -1  # a reader that fails is at its end
-      self._last = next(self._reader)
-      self._next = n + 1
+      self._at = None  # a reader that fails is at its end
+      self._last, self._at = next(self._reader), n
     return self._last
