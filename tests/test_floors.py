@@ -34,6 +34,7 @@ FLOORS = (
     "lock",
     "mnist",
     "optdigits",
+    "scenes",
     "targets",
   },
   {"digits", "fixed", "given", "long_sum"},

@@ -11,8 +11,8 @@ import seqsum
 from seqsum import clips, judging
 from seqsum.errors import InputError
 from seqsum.judging import Example
+from seqsum.scenes import distinct_sum
 from seqsum.session import open_trained
-from seqsum.videos import distinct_sum
 
 h5py = pytest.importorskip("h5py", reason="pip install -e '.[video]'")
 

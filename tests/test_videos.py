@@ -3,9 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqsum import videos
+from seqsum import scenes as scene
 from seqsum.errors import InputError
-from seqsum.videos import NOTHING, VideoSampler, distinct_sum, importance
+from seqsum.scenes import NOTHING, distinct_sum, importance
+from seqsum.videos import VideoSampler
 
 SHOWN = np.array([[4, 4, NOTHING, 2, 4, NOTHING, 0, 2]])
 
@@ -90,7 +91,7 @@ def test_shares_are_the_rows_of_the_whole(white):
 
 def test_moments_are_those_of_targets(white):
   sampler = VideoSampler(2_000, time=24, windows=4, side=28)
-  scenes = videos.draw_scenes(jax.random.key(7), 2_000, 4, 6, 10)
+  scenes = scene.draw_scenes(jax.random.key(7), 2_000, 4, 6, 10)
   targets = sampler.task.targets(scenes.digits(white[1]))
   mean, deviation = sampler.task.moments()
   np.testing.assert_allclose(targets.mean(axis=(0, 1)), mean, rtol=0.05)
