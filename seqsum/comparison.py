@@ -25,10 +25,12 @@ RATES = "rates.json"  # sequences a second of each variant, measured by turns
 def collect(run: Run) -> dict[str, Any] | None:
   """A run's line of results.jsonl, read from its folder.
 
-  `curve` is [[sequences seen, validation mse], ...]; `seconds` are all that the
-  run took; `sequences` of a run that diverged end with the step at which it
-  did. `course` is [[step, training mse, rms of what enters the recurrence, norm
-  of the gradient], ...], if the config has the last two measured.
+  `curve` is [[sequences seen, validation mse], ...], and `clock` [[seconds
+  since the run began, share of the validation that is exact], ...]; `seconds`
+  are all that the run took; `sequences` of a run that diverged end with the
+  step at which it did. `course` is [[step, training mse, rms of what enters the
+  recurrence, norm of the gradient], ...], if the config has the last two
+  measured.
 
   Returns:
     None if the run has not come to its end.
@@ -39,11 +41,9 @@ def collect(run: Run) -> dict[str, Any] | None:
     return None
   batch_size = run.config.batch_size
   history = read_lines(run.folder / "metrics.jsonl")
-  curve = [
-    [line["step"] * batch_size, line["mse"]]
-    for line in history
-    if line["split"] == "validation"
-  ]
+  validations = [line for line in history if line["split"] == "validation"]
+  curve = [[line["step"] * batch_size, line["mse"]] for line in validations]
+  clock = [[line["seconds"], line["exact_accuracy"]] for line in validations]
   course = [
     [line["step"], *(line[name] for name in COURSE)]
     for line in history
@@ -85,6 +85,7 @@ def collect(run: Run) -> dict[str, Any] | None:
     "seconds": last["wall_seconds"],
     "dataset": last["dataset"],
     "curve": curve,
+    "clock": clock,
     "course": course,
     **{name: parts.get(name) for name in PARTS},
     "measured": folder.read_json(run.folder / "measured.json"),

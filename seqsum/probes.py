@@ -50,6 +50,21 @@ def by_length(
   return found
 
 
+def by_target(
+  session: Session, params: optax.Params, sequences: int = 100_000
+) -> dict[str, dict[str, Any]]:
+  """The test metrics of every target, and its `count`, of many sequences."""
+  read = make_evaluator(
+    session.recipe,
+    session.devices,
+    TEST,
+    session.feed(TEST),
+    sequences=sequences,
+    batch_size=session.config.eval_batch_size,
+  )
+  return evaluate.break_down(read(params))["by_target"]
+
+
 def by_pair(session: Session, params: optax.Params) -> dict[str, Any]:
   """Of test sequences of two digits: [10][10] `seen`, and exactly `right`."""
   reading = session.evaluator(TEST)(params)

@@ -3,17 +3,17 @@
 They stand below the table that every study has, see `plan.Study.conclude`.
 """
 
-import functools
 import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
+from seqsum.filter_similarity import chance, similarity
 from seqsum.metrics import number
 from seqsum.study_charts import Line, Lines, by_variant, finished
 
-SHOWN = (1, 4, 5, 8, 10, 12, 20, 50, 100)  # lengths with a column
+# Lengths with a column, if they were measured.
+SHOWN = (1, 4, 5, 8, 10, 12, 20, 50, 100, 200, 500, 1000)
 
 
 def markdown(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -52,19 +52,121 @@ def _worst(share: np.ndarray) -> str:
   return f"{first}, {second}: {100 * share.min():.1f}%"
 
 
-def lengths(lines: Lines) -> str:
-  """Exact accuracy and mean absolute error at some lengths, means of runs."""
+def lengths(lines: Lines, digits: int = 0) -> str:
+  """Exact accuracy and mean absolute error at some lengths, means of runs.
+
+  Args:
+    lines: Runs measured by `probes.by_length`.
+    digits: Decimals of the percentages.
+  """
+  groups = by_variant(finished(lines))
+  measured = {m["length"] for x in finished(lines) for m in x["measured"]}
+  shown = [length for length in SHOWN if length in measured]
   rows = []
-  for name, group in by_variant(finished(lines)).items():
+  for name, group in groups.items():
     cells = []
-    for length in SHOWN:
+    for length in shown:
       found = [m for x in group for m in x["measured"] if m["length"] == length]
       exact, mae = (
         np.mean([m[key] for m in found]) for key in ("exact_accuracy", "mae")
       )
-      cells.append(f"{100 * exact:.0f}%, {number(mae, 2)}")
+      cells.append(f"{100 * exact:.{digits}f}%, {number(mae, 2)}")
     rows.append([name, *cells])
-  titles = ("exact, mae at length", *map(str, SHOWN))
+  titles = ("exact, mae at length", *map(str, shown))
+  return markdown(titles, rows) + "\n"
+
+
+def seeds(lines: Lines) -> str:
+  """Exact accuracy and mean squared error of every run in the test."""
+  groups = by_variant(lines)
+  most = max(x["seed"] for x in lines) + 1
+  rows = []
+  for name, group in groups.items():
+    cells = [""] * most
+    for x in group:
+      cells[x["seed"]] = "diverged"
+      if x["status"] == "finished":
+        exact, mse = x["test"]["exact_accuracy"], x["test"]["mse"]
+        cells[x["seed"]] = f"{100 * exact:.2f}%, {number(mse)}"
+    rows.append([name, *cells])
+  titles = ("exact, mse of seed", *map(str, range(most)))
+  return markdown(titles, rows) + "\n"
+
+
+def soonest(lines: Lines, share: float) -> str:
+  """After how many seconds a share of the validation's answers was exact.
+
+  Seconds are all that the run took until that validation ended, compiling and
+  earlier validations among them.
+
+  Args:
+    lines: Of any study.
+    share: In 0..1.
+  """
+  rows = []
+  for name, group in by_variant(finished(lines)).items():
+    reached = [
+      next((second for second, exact in x["clock"] if exact >= share), None)
+      for x in group
+    ]
+    cells = [f"{x:.0f} s" if x is not None else "never" for x in reached]
+    rows.append([name, ", ".join(cells)])
+  return markdown(("", f"seconds to {share:.1%}, each seed"), rows) + "\n"
+
+
+def solved(lines: Lines, length: int, share: float) -> str:
+  """In how many runs a share of the answers at a length is exact.
+
+  Args:
+    lines: Runs measured by `probes.by_length`.
+    length: In frames.
+    share: In 0..1.
+  """
+  rows = []
+  for name, group in by_variant(lines).items():
+    exact = [
+      m["exact_accuracy"]
+      for x in finished(group)
+      for m in x["measured"]
+      if m["length"] == length
+    ]
+    good = sum(x >= share for x in exact)
+    each = ", ".join(f"{x:.1%}" for x in exact)
+    rows.append([name, f"{good} of {len(group)}", each])
+  titles = (f"{length} digits", f"seeds of {share:.1%}", "exact, each seed")
+  return markdown(titles, rows) + "\n"
+
+
+def targets(lines: Lines, borders: Sequence[int], single: int = 0) -> str:
+  """How much is exact among answers of a size, the runs' together.
+
+  Args:
+    lines: Runs measured by `probes.by_target`.
+    borders: Ascending; a row has those from one to below the next.
+    single: So many answers have a row each, the worst of them.
+  """
+  seen, right = {}, {}
+  for x in finished(lines):
+    for target, found in x["measured"].items():
+      value = float(target)
+      count = found["count"]
+      seen[value] = seen.get(value, 0) + count
+      right[value] = right.get(value, 0) + found["exact_accuracy"] * count
+  rows = []
+
+  def row(name, values):
+    count = sum(seen[value] for value in values)
+    share = sum(right[value] for value in values) / max(count, 1)
+    rows.append([name, str(len(values)), f"{count:,}", f"{share:.2%}"])
+
+  for low, high in itertools.pairwise(borders):
+    inside = [value for value in seen if low <= value < high]
+    if inside:
+      row(f"{low:,}" + (f" to {high - 1:,}" if high > low + 1 else ""), inside)
+  worst = sorted(seen, key=lambda value: right[value] / seen[value])[:single]
+  for n, value in enumerate(worst):
+    row(f"{value:,g}" + (", the worst" if n == 0 else ""), [value])
+  titles = ("answers", "of them", "sequences", "exact")
   return markdown(titles, rows) + "\n"
 
 
@@ -120,25 +222,3 @@ def _kernel(line: Line, when: str = "after") -> np.ndarray:
 def _mean(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[str, str]:
   found = [similarity(*pair) for pair in pairs]
   return number(float(np.mean(found))) if found else "-", str(len(found))
-
-
-def similarity(first: np.ndarray, second: np.ndarray) -> float:
-  """How alike two sets of filters are, in 0..1.
-
-  The mean absolute cosine similarity of the best one-to-one matching (Kuhn
-  1955). The sign does not count: an odd activation and the layer after it can
-  undo it.
-
-  Args:
-    first, second: [kh, kw, C, F] float.
-  """
-  columns = (x.reshape(-1, x.shape[-1]) for x in (first, second))
-  first, second = (x / np.linalg.norm(x, axis=0) for x in columns)
-  cosines = np.abs(first.T @ second)
-  return float(cosines[linear_sum_assignment(-cosines)].mean())
-
-
-def chance(shape: tuple[int, ...], pairs: int = 200) -> float:
-  """The mean similarity of random normal filters of a shape."""
-  normal = functools.partial(np.random.default_rng(0).normal, size=shape)
-  return float(np.mean([similarity(normal(), normal()) for _ in range(pairs)]))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from seqsum import divergence_study, question_tables
+from seqsum import divergence_study, filter_similarity, question_tables
 
 
 def kernels(*filters):
@@ -11,23 +11,23 @@ def kernels(*filters):
 
 def test_similar_filters_by_hand():
   one = kernels((1, 0), (0, 2))
-  assert question_tables.similarity(one, one) == pytest.approx(1)
+  assert filter_similarity.similarity(one, one) == pytest.approx(1)
   # Order, length and sign do not count.
-  assert question_tables.similarity(
+  assert filter_similarity.similarity(
     one, kernels((0, -3), (5, 0))
   ) == pytest.approx(1)
   # Each alone would choose (1, 0); only one can: (1 + cos 45°) / 2.
   both = kernels((1, 0), (1, 1))
-  assert question_tables.similarity(one, both) == pytest.approx(
+  assert filter_similarity.similarity(one, both) == pytest.approx(
     (1 + 0.5**0.5) / 2
   )
-  assert question_tables.similarity(kernels((1, 0)), kernels((0, 1))) == 0
+  assert filter_similarity.similarity(kernels((1, 0)), kernels((0, 1))) == 0
 
 
 def test_chance_lies_between_nothing_and_all():
-  alone = question_tables.chance((1, 2, 1, 1))
+  alone = filter_similarity.chance((1, 2, 1, 1))
   assert alone == pytest.approx(2 / np.pi, abs=0.05)  # mean |cos| in the plane
-  assert question_tables.chance((4, 4, 1, 8)) < 0.6
+  assert filter_similarity.chance((4, 4, 1, 8)) < 0.6
 
 
 def test_a_table_is_markdown():
@@ -105,6 +105,66 @@ def test_steps_and_lengths_by_hand():
   ]
   (row,) = rows(question_tables.lengths([run("a", measured=measured)]))
   assert row[:3] == ["a", "100%, 0.1", "25%, 0.4"]
+
+
+def test_lengths_that_were_measured_have_a_column():
+  measured = [{"length": 20, "exact_accuracy": 0.9876, "mae": 0.05}]
+  table = question_tables.lengths([run("a", measured=measured)], digits=1)
+  assert "| exact, mae at length | 20 |" in table
+  assert rows(table) == [["a", "98.8%, 0.05"]]
+
+
+def test_seeds_by_hand():
+  test = {"exact_accuracy": 0.9912, "mse": 0.1}
+  lines = [
+    run("a", seed=1, test=test),
+    run("a", "diverged", seed=0),
+    run("b", seed=0, test=test),
+  ]
+  assert rows(question_tables.seeds(lines)) == [
+    ["a", "diverged", "99.12%, 0.1"],
+    ["b", "99.12%, 0.1", ""],
+  ]
+
+
+def test_soonest_by_hand():
+  lines = [
+    run("a", clock=[[9.6, 0.9], [20.2, 0.981], [31.0, 0.99]]),
+    run("a", clock=[[10.0, 0.98]]),
+    run("b", "diverged", clock=[]),
+  ]
+  table = question_tables.soonest(lines, 0.981)
+  assert "seconds to 98.1%, each seed" in table
+  assert rows(table) == [["a", "20 s, never"]]
+
+
+def test_solved_by_hand():
+  at = lambda share: [
+    {"length": 2, "exact_accuracy": 1.0},
+    {"length": 20, "exact_accuracy": share},
+  ]
+  lines = [
+    run("a", measured=at(0.9)),
+    run("a", measured=at(0.5)),
+    run("a", "diverged", measured=None),
+  ]
+  assert rows(question_tables.solved(lines, 20, 0.818)) == [
+    ["a", "1 of 3", "90.0%, 50.0%"]
+  ]
+
+
+def test_targets_by_hand():
+  found = lambda count, share: {"count": count, "exact_accuracy": share}
+  lines = [
+    run("a", measured={"0": found(10, 0.9), "6561": found(1, 0.0)}),
+    run("a", measured={"0": found(30, 1.0), "12": found(4, 0.5)}),
+  ]
+  table = question_tables.targets(lines, (0, 1, 10, 7000), single=1)
+  assert rows(table) == [
+    ["0", "1", "40", "97.50%"],
+    ["10 to 6,999", "2", "5", "40.00%"],
+    ["6,561, the worst", "1", "1", "0.00%"],
+  ]
 
 
 def test_filters_within_and_between_variants():
