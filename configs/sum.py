@@ -44,6 +44,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.sequence.shift = 1  # pixels that training frames move at most; post: 0
   config.sequence.turn = 0.0  # degrees that they turn at most
   config.sequence.scale = 0.0  # share that they grow or shrink at most
+  config.sequence.elastic = 0.0  # pixels that their parts move at most
   config.sequence.grow = 0.0  # share of training in which they grow from 1
   config.sequence.fixed = 0  # sequences to train on; 0: fresh ones without end
   config.sequence.digits = tuple(range(10))  # that frames show

@@ -1,11 +1,17 @@
 """Training digits made new: moved a little, on the device, inside jit."""
 
 import dataclasses
+import functools
+import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from seqsum.shapes import Images, Key
+
+KNOTS = 5  # a side, of the grid of an elastic distortion; they are 6.75 pixels
+# apart in a frame of 28, about as coarse as Simard's Gaussian of 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,18 +23,26 @@ class Moves:
       turned or scaled too.
     turn: Degrees to either side.
     scale: Share by which an image grows or shrinks, each axis by itself.
+    elastic: Pixels by which parts of an image move against each other, up or
+      down and left or right (Simard et al. 2003).
   """
 
   shift: int = 0
   turn: float = 0.0
   scale: float = 0.0
+  elastic: float = 0.0
+
+  @property
+  def _is_warp(self) -> bool:
+    return bool(self.turn or self.scale or self.elastic)
 
   def draw(self, key: Key, shape: tuple[int, ...]) -> jax.Array:
     """`shape` moves: [*shape, 2] int, pixels down and to the right.
 
-    If images are turned or scaled, [*shape, 6] float32 for `warp`.
+    If images are turned, scaled or distorted, [*shape, 6] or
+    [*shape, 6 + 2 KNOTS KNOTS] float32 for `warp`.
     """
-    if not (self.turn or self.scale):
+    if not self._is_warp:
       return jax.random.randint(
         key, (*shape, 2), -self.shift, self.shift + 1, jnp.int32
       )
@@ -37,11 +51,20 @@ class Moves:
     down, right = 1 / (1 + self.scale * share[1:3])
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     linear = [cos * down, -sin * down, sin * right, cos * right]
-    return jnp.stack([*linear, *(self.shift * share[3:])], axis=-1)
+    moves = jnp.stack([*linear, *(self.shift * share[3:])], axis=-1)
+    if not self.elastic:
+      return moves
+    knots = jax.random.uniform(
+      jax.random.fold_in(key, 1),
+      (*shape, 2 * KNOTS**2),
+      minval=-self.elastic,
+      maxval=self.elastic,
+    )
+    return jnp.concatenate([moves, knots], axis=-1)
 
   def __call__(self, images: Images, moves: jax.Array) -> Images:
     """Moves [N, H, W, C] images as `draw` said, N moves."""
-    if self.turn or self.scale:
+    if self._is_warp:
       return warp(images, moves)
     return shift(images, moves, self.shift) if self.shift else images
 
@@ -68,7 +91,7 @@ def shift(images: Images, moves: jax.Array, most: int) -> Images:
 
 
 def warp(images: Images, moves: jax.Array) -> Images:
-  """Moves each image by an affine map, in two passes (Catmull & Smith 1980).
+  """Moves each image by a smooth map, in two passes (Catmull & Smith 1980).
 
   The first moves pixels along their rows, the second along their columns, each
   with linear interpolation. A pass is a sum over all pixels of a line, weighted
@@ -78,7 +101,9 @@ def warp(images: Images, moves: jax.Array) -> Images:
     images: [N, H, W, C]; what lies outside is blank.
     moves: [N, 6] float (a, b, c, d, e, f): the pixel (y, x), counted from the
       middle, shows what was at (a y + b x + e, c y + d x + f). a and d are not
-      0.
+      0. Or [N, 6 + 2 KNOTS KNOTS]: then by how much further down the second
+      pass looks at each knot of a grid over the image, row by row, and how much
+      further right the first one. `_spread` has what lies between.
 
   Returns:
     [N, H, W, C] of the same dtype.
@@ -93,6 +118,12 @@ def warp(images: Images, moves: jax.Array) -> Images:
   # row that it comes from: v = a y + b x + e.
   column = c * (y - b * x - e) / a + d * x + f + (width - 1) / 2
   row = a * y + b * x + e + (height - 1) / 2
+  if moves.shape[1] > 6:
+    knots = moves[:, 6:].reshape(-1, 2, KNOTS, KNOTS)
+    down, right = (
+      _spread(height) @ knots[:, axis] @ _spread(width).T for axis in (0, 1)
+    )
+    column, row = column + right, row + down
 
   def near(place, pixel):  # [N, H, W, 1]
     return jnp.maximum(0, 1 - jnp.abs(place - pixel))[..., None]
@@ -105,3 +136,15 @@ def warp(images: Images, moves: jax.Array) -> Images:
   if jnp.issubdtype(images.dtype, jnp.integer):
     moved = jnp.round(moved)
   return moved.astype(images.dtype)
+
+
+@functools.cache
+def _spread(pixels: int) -> np.ndarray:
+  """[pixels, KNOTS] float32, how near each pixel is to each knot of a line.
+
+  Half a cosine from one knot to the next: smooth, and every row adds up to 1,
+  so no pixel is moved further than a knot.
+  """
+  place = np.linspace(0, KNOTS - 1, pixels)[:, None] - np.arange(KNOTS)
+  near = (1 + np.cos(math.pi * np.clip(place, -1, 1))) / 2
+  return near.astype(np.float32)

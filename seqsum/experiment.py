@@ -117,7 +117,7 @@ def build_model(
 
 def _build_sampler(config: ConfigDict, recorded: Recorded | None) -> AnySampler:
   sequence = config.sequence
-  moves = Moves(sequence.shift, sequence.turn, sequence.scale)
+  moves = Moves(sequence.shift, sequence.turn, sequence.scale, sequence.elastic)
   grow = sequence.grow
   require(
     0 <= grow <= 1,

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqsum.augment import Moves, shift, warp
+from seqsum.augment import KNOTS, Moves, shift, warp
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,62 @@ def test_turns_and_scales_are_those_of_scipy(bundled, turn):
   found = np.asarray(found, np.float32)
   assert abs(found - expected).mean() < 5
   assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
+
+
+def test_knots_that_all_move_alike_are_a_shift(bundled):
+  """What lies between is a mean of the knots around it."""
+  images = jnp.asarray(bundled.train.images[:5])
+  down, right = (np.full((5, KNOTS**2), x, np.float32) for x in (2.0, -1.0))
+  still = np.tile(np.array([1.0, 0, 0, 1, 0, 0], np.float32), (5, 1))
+  found = warp(images, jnp.concatenate([still, down, right], axis=1))
+  moves = jnp.tile(jnp.array([-2, 1]), (5, 1))
+  np.testing.assert_array_equal(found, shift(images, moves, 3))
+
+
+def test_one_knot_moves_what_is_around_it():
+  """A knot is looked at in full, and nothing beyond the next ones."""
+  pixels = 4 * (KNOTS - 1) + 1  # knots are 4 pixels apart
+  ramp = jnp.tile(10.0 * jnp.arange(pixels), (pixels, 1))
+  knots = np.zeros((2, KNOTS, KNOTS), np.float32)
+  knots[1, 2, 2] = 1.0
+  moves = jnp.array([[1.0, 0, 0, 1, 0, 0, *knots.ravel()]])
+  moved = warp(ramp[None, ..., None], moves)[0, ..., 0] - ramp
+  assert moved[8, 8] == pytest.approx(10, abs=1e-4)
+  assert moved[8, 6] == pytest.approx(5, abs=1e-4)  # half a cosine, half way
+  assert moved[6, 6] == pytest.approx(2.5, abs=1e-4)
+  outside = np.array(moved).copy()
+  outside[5:12, 5:12] = 0
+  np.testing.assert_allclose(outside, 0, atol=1e-4)
+
+
+def test_distortions_are_those_of_scipy(bundled):
+  from scipy.ndimage import map_coordinates
+
+  image = bundled.train.images[3].astype(np.float32)
+  moves = Moves(elastic=2.0).draw(jax.random.key(5), (1,))
+  found = warp(jnp.asarray(image)[None], moves)[0, ..., 0]
+  down, right = np.asarray(moves[0, 6:]).reshape(2, KNOTS, KNOTS)
+  place = np.linspace(0, KNOTS - 1, 28)[:, None] - np.arange(KNOTS)
+  near = np.where(abs(place) < 1, (1 + np.cos(np.pi * place)) / 2, 0)
+  down, right = near @ down @ near.T, near @ right @ near.T
+  y, x = np.mgrid[:28, :28].astype(float)
+  y += down
+  # The first pass has moved the row that is looked at.
+  x += map_coordinates(right, [y, x], order=1, mode="nearest")
+  expected = map_coordinates(image[..., 0], [y, x], order=1)
+  assert abs(found - expected).mean() < 5
+  assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
+
+
+def test_distortions_are_drawn_besides():
+  """The same key turns and scales the same way with and without."""
+  draw = lambda **more: Moves(shift=2, turn=9.0, **more).draw(
+    jax.random.key(0), (300,)
+  )
+  moves = draw(elastic=1.5)
+  assert moves.shape == (300, 6 + 2 * KNOTS**2)
+  np.testing.assert_array_equal(moves[:, :6], draw())
+  assert abs(moves[:, 6:]).max() == pytest.approx(1.5, abs=0.01)
 
 
 def test_moves_are_within_their_bounds():

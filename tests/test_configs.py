@@ -68,6 +68,7 @@ def test_a_config_is_a_document(name):
     ("sequence.digits", (10,), "config.sequence.digits=.*some of 0..9"),
     ("sequence.turn", -1.0, "sequence.turn=-1.0"),
     ("sequence.scale", 1.0, "sequence.scale=1.0"),
+    ("sequence.elastic", -1.0, "sequence.elastic=-1.0"),
     ("sequence.fixed", 8, "sequence.fixed=8: must be 0, or at least"),
   ],
 )
@@ -141,6 +142,7 @@ def program(bundled):
     ("model.dense", (8,)),
     ("sequence.turn", 10.0),
     ("sequence.scale", 0.1),
+    ("sequence.elastic", 2.0),
     ("sequence.fixed", 100),
     ("optimizer.clip_norm", 1.0),
     ("optimizer.average", 0.9),

@@ -114,6 +114,7 @@ def test_shifted_frames_are_those_of_the_same_batch_moved(bundled):
     {},
     {"moves": Moves(shift=2)},
     {"moves": Moves(shift=2, turn=15.0, scale=0.1)},
+    {"moves": Moves(elastic=2.0)},
     {"fixed": 50, "run_key": jax.random.key(1), "step": 7},
   ],
 )
@@ -189,6 +190,7 @@ def test_a_batch_that_has_not_grown_is_blank_beyond(images):
     ({"moves": Moves(shift=-1)}, "shift=-1"),
     ({"moves": Moves(turn=float("nan"))}, "turn=nan"),
     ({"moves": Moves(scale=1.0)}, "scale=1.0"),
+    ({"moves": Moves(elastic=-2.0)}, "elastic=-2.0"),
     ({"fixed": -1}, "fixed=-1"),
     ({"fixed": 3}, "fixed=3: must be 0, or at least config.batch_size=4"),
     ({"fixed": 8, "growth": 5}, "fixed=8: sequences that are fixed cannot"),
