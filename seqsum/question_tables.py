@@ -4,7 +4,7 @@ They stand below the table that every study has, see `plan.Study.conclude`.
 """
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -20,6 +20,11 @@ def markdown(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
   """A Markdown table; all columns but the first are set flush right."""
   rules = ["---"] + ["--:"] * (len(titles) - 1)
   return "\n".join(f"| {' | '.join(row)} |" for row in (titles, rules, *rows))
+
+
+def together(*tables: Callable[[Lines], str]) -> Callable[[Lines], str]:
+  """Several tables, one below the other."""
+  return lambda lines: "\n".join(table(lines) for table in tables)
 
 
 def pairs(lines: Lines) -> str:

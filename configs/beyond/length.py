@@ -19,7 +19,7 @@ import functools
 import ml_collections
 
 from configs import fold as base
-from seqsum import probes
+from seqsum import probes, question_tables
 from seqsum.plan import Study
 
 
@@ -47,5 +47,9 @@ def get_study() -> Study:
     figures=("lengths", "learning", "final"),
     measure=functools.partial(
       probes.by_length, lengths=(*probes.LENGTHS, 200, 500, 1000)
+    ),
+    conclude=question_tables.together(
+      question_tables.seeds,
+      functools.partial(question_tables.lengths, digits=1),
     ),
   )

@@ -15,6 +15,7 @@ row alone, `--config=configs/fold.py` in seqsum.main is one run of it.
 import ml_collections
 
 from configs import fold as base
+from seqsum import question_tables
 from seqsum.plan import Study
 
 # Cores that learn to add, behind the same encoder.
@@ -35,4 +36,5 @@ def get_study() -> Study:
       "gru": LEARNED | {"model.core": "gru"},
     },
     seeds=5,
+    conclude=question_tables.seeds,
   )

@@ -15,6 +15,7 @@ cores; five seeds.
 import ml_collections
 
 from configs import fold as base
+from seqsum import question_tables
 from seqsum.plan import Study
 
 
@@ -33,4 +34,5 @@ def get_study() -> Study:
     base=get_config(),
     variants={"fold": {}, "few": {"sequence.fixed": 10_000}},
     seeds=5,
+    conclude=question_tables.seeds,
   )

@@ -11,9 +11,12 @@ Budget: 300,000 sequences a run, 1.2 million frames, some 10 minutes on two
 cores; five seeds.
 """
 
+import functools
+
 import ml_collections
 
 from configs import fold as base
+from seqsum import probes, question_tables
 from seqsum.plan import Study
 
 
@@ -33,4 +36,13 @@ def get_study() -> Study:
     variants={"fold": {}},
     seeds=5,
     figures=("learning", "final", "targets"),
+    measure=probes.by_target,
+    conclude=question_tables.together(
+      question_tables.seeds,
+      functools.partial(
+        question_tables.targets,
+        borders=(0, 1, 10, 100, 1000, 2000, 6562),
+        single=5,
+      ),
+    ),
   )

@@ -18,7 +18,7 @@ import functools
 import ml_collections
 
 from configs import fold as base
-from seqsum import probes
+from seqsum import probes, question_tables
 from seqsum.plan import Study
 
 
@@ -42,5 +42,8 @@ def get_study() -> Study:
     figures=("lengths", "final"),
     measure=functools.partial(
       probes.by_length, lengths=(1, 2, 3, 5, 7, 10, 15, 20)
+    ),
+    conclude=functools.partial(
+      question_tables.solved, length=20, share=0.99**20
     ),
   )

@@ -11,9 +11,12 @@ Budget: 20 epochs, 1.1 million frames a run, some 8 minutes on two cores; five
 seeds. `quick` is for the clock: 3 epochs, and a validation at every half.
 """
 
+import functools
+
 import ml_collections
 
 from configs import fold as base
+from seqsum import question_tables
 from seqsum.plan import Study
 
 
@@ -40,4 +43,8 @@ def get_study() -> Study:
       },
     },
     seeds=5,
+    conclude=question_tables.together(
+      question_tables.seeds,
+      functools.partial(question_tables.soonest, share=0.981),
+    ),
   )

@@ -15,6 +15,7 @@ two cores; five seeds. 20,000 of the 55,000 training images are used, each once.
 import ml_collections
 
 from configs.beyond import sum4_once
+from seqsum import question_tables
 from seqsum.plan import Study
 
 
@@ -32,4 +33,5 @@ def get_study() -> Study:
     base=get_config(),
     variants={"fold": {}},
     seeds=5,
+    conclude=question_tables.seeds,
   )

@@ -16,6 +16,7 @@ here validation digits choose, and test digits are read once.
 import ml_collections
 
 from configs import fold as base
+from seqsum import question_tables
 from seqsum.plan import Study
 
 
@@ -35,4 +36,5 @@ def get_study() -> Study:
     base=get_config(),
     variants={"fold": {}},
     seeds=5,
+    conclude=question_tables.seeds,
   )

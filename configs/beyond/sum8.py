@@ -13,6 +13,7 @@ five seeds.
 import ml_collections
 
 from configs import fold as base
+from seqsum import question_tables
 from seqsum.plan import Study
 
 
@@ -30,4 +31,5 @@ def get_study() -> Study:
     base=get_config(),
     variants={"fold": {}},
     seeds=5,
+    conclude=question_tables.seeds,
   )

@@ -18,6 +18,7 @@ import ml_collections
 
 from configs import fold as base
 from configs import sum_small as small
+from seqsum import question_tables
 from seqsum.plan import Study, fields, override
 
 
@@ -57,4 +58,5 @@ def get_study() -> Study:
       "1024": _of(1024, 4, 250, 2),
     },
     seeds=3,
+    conclude=question_tables.seeds,
   )
