@@ -1,29 +1,24 @@
-"""Video files and folders of pictures -> frames, and frames -> a video file.
+"""Video files and folders of pictures -> frames.
 
 Needs PyAV: pip install 'seqsum[video]'. Files are strangers': FFmpeg would
 follow a playlist to other files and to the network, so only containers that
 hold the video themselves are opened, and sizes are bounded before decoding.
 """
 
-import fractions
-import io
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from etils import epath
 from PIL import Image
 
-from seqsum import folder, images
+from seqsum import images
 from seqsum.errors import InputError, brief
 
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,ogg,flv,gif"
 MOST_PIXELS = 8192 * 4320  # of one picture of a video
 MOST_BYTES = 1 << 30  # of all frames that are returned
 NO_FRAME = "there is no frame in it"
-RATE = 2.0  # frames a second: a digit can be read
-SEEN = 280  # pixels; smaller frames are written larger, a whole number of times
 
 
 def read(
@@ -115,7 +110,7 @@ def _frames(
     raise InputError(f"{path}: there is no such file")
   if not os.path.getsize(path):
     raise InputError(f"{path}: empty, zero bytes")
-  av = _require_av(path)
+  av = require_av(path)
   try:
     yield from _decode(av, path, channels)
   except InputError:
@@ -123,11 +118,12 @@ def _frames(
   except Exception as error:  # PyAV has a class for each error of FFmpeg's
     raise InputError(
       f"{path}: not a video that can be read, damaged or cut off "
-      f"({_reason(error)}); give MP4, MOV, MKV, WebM, AVI, MPEG, OGG or GIF"
+      f"({reason(error)}); give MP4, MOV, MKV, WebM, AVI, MPEG, OGG or GIF"
     ) from error
 
 
-def _require_av(path: str | os.PathLike) -> Any:
+def require_av(path: str | os.PathLike) -> Any:
+  """PyAV, or an `InputError` that says how to get it."""
   try:
     import av
   except ImportError as error:
@@ -137,7 +133,8 @@ def _require_av(path: str | os.PathLike) -> Any:
   return av
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+  """What the system or FFmpeg says, in few words."""
   return getattr(error, "strerror", None) or brief(error)
 
 
@@ -216,66 +213,3 @@ def _resize(frame: np.ndarray, height: int, width: int) -> np.ndarray:
   image = Image.fromarray(frame if frame.shape[2] == 3 else frame[..., 0])
   image = image.resize((width, height), Image.Resampling.BOX)
   return np.asarray(image).reshape(height, width, -1)
-
-
-def write(
-  path: epath.PathLike, frames: np.ndarray, rate: float = RATE
-) -> tuple[int, int]:
-  """Writes a video that every browser plays: MP4, H.264, yuv420p.
-
-  Frames smaller than `SEEN` are magnified a whole number of times with sharp
-  pixels; a last row or column is repeated where a side would be odd.
-
-  Args:
-    path: The file, replaced once the new one is whole; or gs://.
-    frames: [T, H, W, C] uint8, T at least 1. Three channels are colours, of any
-      other number the mean is shown.
-    rate: Frames a second.
-
-  Returns:
-    The height and the width of the video, pixels.
-
-  Raises:
-    InputError: The file cannot be written, or PyAV is missing.
-  """
-  frames = np.asarray(frames)
-  if frames.ndim != 4 or frames.dtype != np.uint8 or not frames.size:
-    raise ValueError(
-      f"frames {frames.shape} {frames.dtype}, expected [T, H, W, C] uint8"
-    )
-  if not 0.01 <= rate <= 240:
-    raise InputError(f"rate={rate}: must be in 0.01..240 frames a second")
-  av = _require_av(path)
-  file = io.BytesIO()
-  try:
-    with av.open(file, "w", format="mp4") as box:
-      stream = box.add_stream(
-        "libx264", rate=fractions.Fraction(rate).limit_denominator(1000)
-      )
-      stream.height, stream.width = size = _shown(frames[0]).shape[:2]
-      stream.pix_fmt = "yuv420p"  # what players can do
-      stream.options = {"crf": "16"}  # of 0..51, 0 is without loss
-      for frame in frames:
-        shown = av.VideoFrame.from_ndarray(_shown(frame), format="rgb24")
-        box.mux(stream.encode(shown))
-      box.mux(stream.encode(None))
-  except (av.FFmpegError, ValueError) as error:
-    raise InputError(
-      f"{path}: FFmpeg cannot write it ({_reason(error)})"
-    ) from error
-  try:
-    folder.write_whole(epath.Path(path), file.getvalue())
-  except OSError as error:
-    raise InputError(f"{path}: cannot be written ({_reason(error)})") from error
-  return size
-
-
-def _shown(frame: np.ndarray) -> np.ndarray:
-  """[h, w, C] uint8 -> [H, W, 3] uint8, as large as `write` says, even."""
-  if frame.shape[-1] != 3:
-    grey = np.round(frame.mean(axis=-1, keepdims=True)).astype(np.uint8)
-    frame = np.repeat(grey, 3, axis=-1)
-  times = max(1, SEEN // max(frame.shape[:2]))
-  frame = frame.repeat(times, axis=0).repeat(times, axis=1)
-  odd = [(0, side % 2) for side in frame.shape[:2]]
-  return np.ascontiguousarray(np.pad(frame, [*odd, (0, 0)], mode="edge"))

@@ -17,8 +17,8 @@ from absl import flags
 from etils import epath
 
 from seqsum import (
-  clips,
   command,
+  film,
   folder,
   judging,
   keyshots,
@@ -84,7 +84,7 @@ def _write(
   kept = keyshots.keep(said, None, SHARE.value)
   png = summary_chart.draw(example.frames, said, kept, example.truth)
   folder.write_whole(out / "summary.png", png)
-  clips.write(out / "summary.mp4", example.frames[kept])
+  film.write(out / "summary.mp4", example.frames[kept])
   return [*written, "summary.png", "summary.mp4"]
 
 

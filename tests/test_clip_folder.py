@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seqsum import clips
+from seqsum import clips, film
 from seqsum.clip_folder import ClipFolder
 from seqsum.errors import InputError
 
@@ -81,18 +81,18 @@ def test_frames_are_brought_to_a_size(tmp_path):
     assert (source.read(1) == 70).all()
 
 
-def film(path, count, colour_from=None, size=(16, 24)):
+def video(path, count, colour_from=None, size=(16, 24)):
   """Grey frames, and red ones from some frame on."""
   frames = np.full((count, *size, 3), 60, np.uint8)
   if colour_from is not None:
     frames[colour_from:, 4:12, 4:12] = 200, 30, 30
-  clips.write(path, frames)
+  film.write(path, frames)
 
 
 def test_videos_beside_pictures(tmp_path):
   pytest.importorskip("av")
   picture(tmp_path / "walk" / "1.png", 60)
-  film(tmp_path / "jump.mp4", 5)
+  video(tmp_path / "jump.mp4", 5)
   table = "sequence,target\nwalk,3\njump.mp4,5\n"
   (tmp_path / "targets.csv").write_text(table)
   source = ClipFolder(tmp_path, (8, 12))
@@ -100,13 +100,13 @@ def test_videos_beside_pictures(tmp_path):
   np.testing.assert_array_equal(source.lengths, [1, 5])
   assert source.read(1).shape == (5, 8, 12, 1)
   # Colour that begins late in a later video is colour.
-  film(tmp_path / "jump.mp4", 5, colour_from=4)
+  video(tmp_path / "jump.mp4", 5, colour_from=4)
   assert ClipFolder(tmp_path, (8, 12)).shape == (8, 12, 3)
 
 
 def test_a_long_first_video_is_not_held_in_memory(tmp_path, monkeypatch):
   pytest.importorskip("av")
-  film(tmp_path / "a.mp4", 5)
+  video(tmp_path / "a.mp4", 5)
   (tmp_path / "targets.csv").write_text("sequence,target\na.mp4,3\n")
   monkeypatch.setattr(clips, "MOST_BYTES", 2 * 240 * 280 * 3)
   source = ClipFolder(tmp_path, (8, 12))

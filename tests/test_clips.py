@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seqsum import clips
+from seqsum import clips, film
 from seqsum.errors import InputError
 
 av = pytest.importorskip("av", reason="pip install -e '.[video]'")
@@ -48,7 +48,7 @@ def away(one, other):
 def test_a_video_comes_back(tmp_path):
   path = tmp_path / "film.mp4"
   frames = scene(7, 300, 402)
-  assert clips.write(path, frames, rate=12.5) == (300, 402)
+  assert film.write(path, frames, rate=12.5) == (300, 402)
   again = clips.read(path)
   assert again.shape == frames.shape
   assert again.dtype == np.uint8
@@ -65,13 +65,13 @@ def test_a_video_comes_back(tmp_path):
 def test_digits_come_back_at_their_size(tmp_path, bundled):
   path = tmp_path / "digits.mp4"
   frames = bundled.test.images[:6]
-  assert clips.write(path, frames) == (280, 280)
+  assert film.write(path, frames) == (280, 280)
   again = clips.read(path, shape=(28, 28, 1))
   assert again.shape == frames.shape
   assert away(again, frames) < 2
   assert clips.read(path).shape == (6, 280, 280, 3)
   # One frame is a video too.
-  clips.write(path, frames[:1])
+  film.write(path, frames[:1])
   assert len(clips.read(path)) == 1
 
 
@@ -87,13 +87,13 @@ def test_digits_come_back_at_their_size(tmp_path, bundled):
 def test_sides_are_even_and_small_frames_larger(tmp_path, size, expected):
   path = tmp_path / "film.mp4"
   frames = np.full((2, *size, 3), 90, np.uint8)
-  assert clips.write(path, frames) == expected
+  assert film.write(path, frames) == expected
   assert clips.read(path).shape == (2, *expected, 3)
 
 
 def test_pixels_are_repeated():
   frame = np.arange(31 * 9, dtype=np.uint8).reshape(9, 31, 1)
-  shown = clips._shown(frame)
+  shown = film._shown(frame)
   assert shown.shape == (82, 280, 3)
   for y, x in ((0, 0), (44, 100), (80, 278)):
     assert (shown[y, x] == frame[y // 9, x // 9]).all()
@@ -233,16 +233,16 @@ def test_a_few_bytes_do_not_fill_the_memory(tmp_path, monkeypatch):
 def test_what_cannot_be_written_is_told(tmp_path):
   frames = scene(2, 32, 32)
   with pytest.raises(InputError, match="cannot be written"):
-    clips.write(tmp_path / "no" / "film.mp4", frames)
+    film.write(tmp_path / "no" / "film.mp4", frames)
   with pytest.raises(InputError, match="rate="):
-    clips.write(tmp_path / "film.mp4", frames, rate=0)
+    film.write(tmp_path / "film.mp4", frames, rate=0)
   with pytest.raises(ValueError, match="expected"):
-    clips.write(tmp_path / "film.mp4", frames / 255)
+    film.write(tmp_path / "film.mp4", frames / 255)
   with pytest.raises(ValueError, match="expected"):
     clips.read(tmp_path, shape=(28, 28, 2))
   wide = np.zeros((1, 2, 20_000, 3), np.uint8)
   with pytest.raises(InputError, match="FFmpeg cannot write it"):
-    clips.write(tmp_path / "film.mp4", wide)
+    film.write(tmp_path / "film.mp4", wide)
   assert not os.listdir(tmp_path)
 
 
@@ -251,7 +251,7 @@ def test_without_pyav_the_remedy_is_told(tmp_path, monkeypatch):
   path = tmp_path / "film.mp4"
   path.write_bytes(b"anything")
   with pytest.raises(InputError, match=r"pip install 'seqsum\[video\]'"):
-    clips.write(path, scene(2, 32, 32))
+    film.write(path, scene(2, 32, 32))
   refuse(path, r"pip install 'seqsum\[video\]'")
   # Pictures need none.
   Image.new("L", (4, 4), 9).save(tmp_path / "1.png")

@@ -21,7 +21,7 @@ from runs import (
 )
 
 import seqsum
-from seqsum import clips
+from seqsum import film
 from seqsum.errors import InputError
 
 # A network that is built in a second.
@@ -206,24 +206,24 @@ def test_no_file_has_features(classifier, run, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory):
+def filmed(tmp_path_factory):
   """A folder of the same three frames twice, as a video and as pictures."""
   folder = tmp_path_factory.mktemp("films")
   frames = dots(1, seed=2)[0][0, :3].repeat(20, axis=1).repeat(20, axis=2)
-  clips.write(folder / "dot.mp4", frames)
+  film.write(folder / "dot.mp4", frames)
   (folder / "dot").mkdir()
   for i, frame in enumerate(frames):
     Image.fromarray(frame).save(folder / "dot" / f"{i + 9}.png")
   return folder
 
 
-def test_files_are_read_as_the_run_was_trained(done, film):
+def test_files_are_read_as_the_run_was_trained(done, filmed):
   model = seqsum.load(done[0])
   assert not model.reads_digits
   assert not model.floats
   assert not model.says_whole
   assert model.shape == (*SIZE, 3)
-  names, frames = model.read_files([film / "dot"])
+  names, frames = model.read_files([filmed / "dot"])
   assert [name.rsplit("/", 1)[1] for name in names] == [
     "9.png",
     "10.png",
@@ -231,10 +231,10 @@ def test_files_are_read_as_the_run_was_trained(done, film):
   ]
   # Twenty times as large: each pixel is the mean of what it covers.
   np.testing.assert_array_equal(frames, dots(1, seed=2)[0][0, :3])
-  names, video = model.read_files([film / "dot.mp4"])
-  assert names == [f"{film / 'dot.mp4'}:{i}" for i in (1, 2, 3)]
+  names, video = model.read_files([filmed / "dot.mp4"])
+  assert names == [f"{filmed / 'dot.mp4'}:{i}" for i in (1, 2, 3)]
   assert np.abs(video.astype(int) - frames).max() < 40
-  _, both = model.read_files([film / "dot" / "*.png", film / "dot.mp4"])
+  _, both = model.read_files([filmed / "dot" / "*.png", filmed / "dot.mp4"])
   np.testing.assert_array_equal(both, np.concatenate([frames, video]))
   values = model.predict(frames)
   assert values.shape == (3, 2)
@@ -247,24 +247,24 @@ def test_files_are_read_as_the_run_was_trained(done, film):
   ("paths", "words"),
   [
     ((), "no frames: name images"),
-    (("{film}/none.mp4",), "there is no such file"),
-    (("{film}",), "a folder without images"),
+    (("{filmed}/none.mp4",), "there is no such file"),
+    (("{filmed}",), "a folder without images"),
     (("{run}/config.json",), "config.json: not a video"),
-    (("{film}/dot", "{film}/dot.mp5"), "there is no such file"),
+    (("{filmed}/dot", "{filmed}/dot.mp5"), "there is no such file"),
   ],
 )
-def test_files_that_are_none_are_refused(done, film, paths, words):
-  paths = [path.format(film=film, run=done[0]) for path in paths]
+def test_files_that_are_none_are_refused(done, filmed, paths, words):
+  paths = [path.format(filmed=filmed, run=done[0]) for path in paths]
   model = seqsum.load(done[0])
   with pytest.raises(InputError, match=words) as caught:
     model.read_files(paths)
   assert "\n" not in str(caught.value)
 
 
-def test_predict_says_vectors_part_by_part(done, film, run):
+def test_predict_says_vectors_part_by_part(done, filmed, run):
   model = seqsum.load(done[0])
-  expected = model.predict(model.read_files([film / "dot"])[1])
-  flags = f"--workdir={done[0]}", str(film / "dot")
+  expected = model.predict(model.read_files([filmed / "dot"])[1])
+  flags = f"--workdir={done[0]}", str(filmed / "dot")
   said = run(*flags, program="seqsum.predict")
   assert said.returncode == 0, said.stderr
   *rows, answer = said.stdout.splitlines()
@@ -286,16 +286,16 @@ def test_predict_says_vectors_part_by_part(done, film, run):
   [
     (
       "predict",
-      ("--plot=x.png", "{film}/dot"),
+      ("--plot=x.png", "{filmed}/dot"),
       "one number a frame, .* says 2",
     ),
     ("demo", (), "the page draws digits, run was trained on other frames"),
   ],
 )
 def test_what_cannot_be_done_with_it_is_one_line(
-  done, film, run, program, flags, words
+  done, filmed, run, program, flags, words
 ):
-  flags = [x.format(film=film) for x in flags]
+  flags = [x.format(filmed=filmed) for x in flags]
   said = run(f"--workdir={done[0]}", *flags, program=f"seqsum.{program}")
   assert said.returncode == 1
   assert not said.stdout
@@ -332,7 +332,7 @@ def videos(tmp_path):
     name = f"{n}.mp4" if n % 4 else f"{n}"
     large = sequence[:length].repeat(20, axis=1).repeat(20, axis=2)
     if n % 4:
-      clips.write(folder / name, large)
+      film.write(folder / name, large)
     else:
       (folder / name).mkdir()
       for i, frame in enumerate(large):
