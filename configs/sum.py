@@ -53,6 +53,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.task.name = "sum"  # or product
   config.task.per_step = False  # True: the loss asks for a value every frame
   config.task.target = "raw"  # the loss's: or standard (mean 0, sd 1), log
+  config.task.recentre = 0.0  # share of the batch's mean error that targets are
+  # freed of, for sums of hundreds of digits and the core 'fold'
 
   config.model = ml_collections.ConfigDict()
   config.model.core = "gru"  # or gru_keras1 (the post's), lstm, simple; or one

@@ -220,6 +220,7 @@ def build_recipe(
   sampler = _build_sampler(config, recorded)
   given = build_given(config, sampler.task)
   objective = _build_objective(config, sampler, given)
+  _check_recentre(config, given)
   return Recipe(
     model=build_model(config, objective.outputs, given),
     objective=objective,
@@ -238,4 +239,26 @@ def build_recipe(
     norms=config.norms,
     skip_nonfinite=config.on_nonfinite == "skip",
     average=config.optimizer.average,
+    recentre=config.task.recentre,
   )
+
+
+def _check_recentre(config: ConfigDict, given: Given | None) -> None:
+  share = config.task.recentre
+  require(
+    0 <= share <= 1, "config.task.recentre", share, "must be a share, in 0..1"
+  )
+  if not share:
+    return
+  for field, good, remedy in (
+    ("model.core", isinstance(given, FoldCore), "take 'fold'"),
+    ("task.name", config.task.name == "sum", "take 'sum'"),
+    ("task.per_step", not config.task.per_step, "set it to False"),
+    ("accumulate", config.accumulate == 1, "set it to 1"),
+  ):
+    require(
+      good,
+      "config.task.recentre",
+      share,
+      f"does not go together with config.{field}; {remedy}",
+    )

@@ -63,6 +63,8 @@ class Recipe:
     skip_nonfinite: Whether an update is dropped if the loss, the gradient or
       what the update makes of the state is inf or nan.
     average: Decay of the parameters' moving average; 0 for none.
+    recentre: Of sums, the share of a batch's common error that its targets are
+      freed of, 0..1; 0 for none.
   """
 
   model: SequenceModel
@@ -74,6 +76,7 @@ class Recipe:
   norms: bool = False
   skip_nonfinite: bool = False
   average: float = 0.0
+  recentre: float = 0.0
 
 
 def batch_key(seed: Scalar | int, stream: int, n: Scalar | int) -> Key:

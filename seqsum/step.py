@@ -26,7 +26,7 @@ from seqsum.recipe import (
   update_average,
 )
 from seqsum.sequences import SequenceBatch
-from seqsum.shapes import Scalar
+from seqsum.shapes import Outputs, Scalar, Values
 
 
 def shard_of(axis_name: str | None) -> dict[str, int | jax.Array]:
@@ -49,6 +49,7 @@ def _gradients(
   values: Scalar | int,
   recipe: Recipe,
   shards: int,
+  axis_name: str | None,
 ) -> tuple[optax.Params, Totals, Scalar]:
   """What one share of a batch gives to the step.
 
@@ -58,6 +59,7 @@ def _gradients(
     values: How many values the loss is a mean of, in the whole batch.
     recipe: What is trained.
     shards: How many shares there are.
+    axis_name: As for `train_step`.
 
   Returns:
     The gradients of its share of the loss; its totals, without norms; [] the
@@ -71,7 +73,10 @@ def _gradients(
 
   def share_of_loss(params):
     outputs, aside = recipe.model.read(params, batch.frames, rows, recipe.norms)
-    verdict = recipe.objective.read(outputs, batch.targets, batch.lengths)
+    targets = batch.targets
+    if recipe.recentre:
+      targets = _recentred(outputs, batch, recipe, axis_name)
+    verdict = recipe.objective.read(outputs, targets, batch.lengths)
     loss = jnp.where(asked, verdict.losses, 0).sum() / values
     return loss, (verdict.predictions, aside)
 
@@ -96,6 +101,40 @@ def _gradients(
   if not recipe.norms:
     return grads, totals, jnp.float32(0)
   return grads, totals, jnp.where(step <= last, aside["squares"], 0).sum()
+
+
+def _recentred(
+  outputs: Outputs,
+  batch: SequenceBatch,
+  recipe: Recipe,
+  axis_name: str | None,
+) -> Values:
+  """A batch's targets, freed of a share of the error that all of it has.
+
+  The labels of long sums say, before all, by how much the digits are misjudged
+  in the mean: a gradient that every frame has alike, and that drowns what tells
+  frames apart, the more so the longer the sums are (docs/beyond.md). The error
+  of the mean of what the model says, per digit and over the whole batch, times
+  `recipe.recentre`, is taken off the targets, in whole numbers. What is left of
+  it is learned as before.
+
+  Returns:
+    [B, T] float32; only the last value of each sequence has a meaning.
+  """
+  verdict = recipe.objective.read(outputs, batch.targets, batch.lengths)
+  target = final(batch.targets, batch.lengths)
+  error = target - final(verdict.means, batch.lengths)
+  error, digits = _sum_over(
+    axis_name, (error.sum(), batch.lengths.sum(dtype=jnp.float32))
+  )
+  common = jax.lax.stop_gradient(error / digits)
+  worth = recipe.sampler.task.digits
+  target = jnp.clip(
+    target - jnp.round(recipe.recentre * common * batch.lengths),
+    min(worth) * batch.lengths,
+    max(worth) * batch.lengths,
+  )
+  return jnp.broadcast_to(target[:, None], batch.targets.shape)
 
 
 def train_step(
@@ -141,7 +180,7 @@ def train_step(
       shard=shard,
       shards=shards,
     )
-    return _gradients(state.params, batch, values, recipe, shards)
+    return _gradients(state.params, batch, values, recipe, shards, axis_name)
 
   if parts == 1:
     grads, totals, sizes = part(0)

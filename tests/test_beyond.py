@@ -5,18 +5,20 @@ import json
 import signal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from runs import assert_same_run, lines, summary
 
 from configs import fold as base
-from seqsum import probes, train
+from seqsum import probes, step, train
 from seqsum.augment import Moves
 from seqsum.experiment import build_recipe
 from seqsum.mesh import make_mesh
 from seqsum.metrics import Totals
 from seqsum.parallel import compile_init, compile_step
 from seqsum.recipe import update_average
+from seqsum.sequences import SequenceBatch
 from seqsum.session import open_session, restore_best
 from seqsum.step import train_steps
 from seqsum.writer import read_lines
@@ -113,8 +115,8 @@ def test_the_average_by_hand():
   """At step 1 the decay is 2/11, at step 89 it is 90/99; then 0.95."""
   average = {"w": np.float32(1.0)}
   params = {"w": np.float32(12.0)}
-  for step, decay in ((1, 2 / 11), (89, 90 / 99), (10_000, 0.95)):
-    found = update_average(average, params, 0.95, np.int32(step))
+  for n, decay in ((1, 2 / 11), (89, 90 / 99), (10_000, 0.95)):
+    found = update_average(average, params, 0.95, np.int32(n))
     expected = decay * 1.0 + (1 - decay) * 12.0
     np.testing.assert_allclose(found["w"], expected, rtol=1e-6)
 
@@ -126,9 +128,9 @@ def test_the_step_keeps_the_average(bundled, devices):
   state = compile_init(recipe, mesh, (28, 28, 1))(0)
   jax.tree.map(np.testing.assert_array_equal, state.params, state.average)
   average = jax.device_get(state.average)
-  step = compile_step(train_steps, mesh, recipe=recipe, donate=True)
+  advance = compile_step(train_steps, mesh, recipe=recipe, donate=True)
   for n in (1, 2):
-    state, _ = step(state, Totals.zero(), None, 0, *bundled.train)
+    state, _ = advance(state, Totals.zero(), None, 0, *bundled.train)
     average = update_average(average, state.params, 0.5, np.int32(n))
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
@@ -143,3 +145,51 @@ def test_evaluation_sees_frames_as_they_are():
   recipe = build_recipe(config())
   assert recipe.sampler.moves == Moves(2, 12.0, 0.12)
   assert recipe.sampler.fixed == 100
+
+
+LONG = {
+  "sequence.fixed": 0,
+  "sequence.min_len": 40,
+  "sequence.max_len": 40,
+  "task.recentre": 0.8,
+}
+
+
+def test_recentred_targets_by_hand():
+  """Uniform digits say 180 in the mean; these targets are 30 above in theirs.
+
+  That is 0.75 a digit; four fifths of it are 24 a sequence of 40.
+  """
+  recipe = build_recipe(config(**LONG, batch_size=2))
+  batch = SequenceBatch(
+    frames=jnp.zeros((2, 40, 28, 28, 1), jnp.uint8),
+    lengths=jnp.array([40, 40]),
+    labels=None,
+    targets=jnp.tile(jnp.array([[200.0], [220.0]]), (1, 40)),
+  )
+  uniform = jnp.full((2, 40, 10), -jnp.log(10.0))
+  found = step._recentred(uniform, batch, recipe, None)
+  np.testing.assert_array_equal(found[:, -1], [176, 196])
+  # A target that was the largest there is cannot be moved beyond it.
+  sure = jnp.log(jax.nn.one_hot(jnp.full((2, 40), 9), 10) + 1e-9)
+  highest = batch.replace(
+    targets=jnp.tile(jnp.array([[0.0], [360.0]]), (1, 40))
+  )
+  found = step._recentred(sure, highest, recipe, None)
+  np.testing.assert_array_equal(found[:, -1], [144, 360])
+
+
+def test_recentring_sees_the_batch_of_all_devices(bundled):
+  recipe = build_recipe(config(**LONG))
+  params = []
+  for devices in (1, 8):
+    mesh = make_mesh(jax.devices()[:devices])
+    state = compile_init(recipe, mesh, (28, 28, 1))(0)
+    advance = compile_step(train_steps, mesh, recipe=recipe, donate=True)
+    state, totals = advance(state, Totals.zero(), None, 0, *bundled.train)
+    params.append((jax.device_get(state.params), float(totals.loss)))
+  (one, loss), (eight, other) = params
+  assert other == pytest.approx(loss, rel=1e-5)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), one, eight
+  )

@@ -7,6 +7,7 @@ import pathlib
 import jax
 import pytest
 
+from configs import fold
 from configs import sum as post
 from seqsum.errors import InputError
 from seqsum.experiment import build_recipe
@@ -94,6 +95,24 @@ def test_what_a_given_fold_cannot_do_is_said(changes, words):
   config.task.target = changes.get("target", "raw")
   config.task.per_step = changes.get("per_step", False)
   config.sequence.max_len = changes.get("max_len", 4)
+  with pytest.raises(InputError, match=words):
+    build_recipe(config)
+
+
+@pytest.mark.parametrize(
+  ("field", "value", "words"),
+  [
+    ("task.recentre", 1.5, "config.task.recentre=1.5: must be a share"),
+    ("model.core", "gru", "recentre=0.9: .* config.model.core; take 'fold'"),
+    ("task.name", "product", "recentre=0.9: .* config.task.name; take 'sum'"),
+    ("task.per_step", True, "recentre=0.9: .* config.task.per_step"),
+    ("accumulate", 2, "recentre=0.9: .* config.accumulate; set it to 1"),
+  ],
+)
+def test_targets_that_cannot_be_recentred(field, value, words):
+  config = fold.get_config()
+  config.task.recentre = 0.9
+  config.update_from_flattened_dict({field: value})
   with pytest.raises(InputError, match=words):
     build_recipe(config)
 
