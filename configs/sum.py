@@ -87,5 +87,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.checkpoint = ml_collections.ConfigDict()
   config.checkpoint.every_steps = 1_000  # and at the end of every epoch
   config.checkpoint.keep = 2  # newest; the best is kept besides
+  config.checkpoint.best = "mse"  # what is lowest in the best's validation, or
+  # loss; the best is what is tested
 
   return config

@@ -210,6 +210,11 @@ def build_recipe(
     config.on_nonfinite,
     dict.fromkeys(("stop", "skip", "continue")),
   )
+  choose(
+    "config.checkpoint.best",
+    config.checkpoint.best,
+    dict.fromkeys(("mse", "loss")),
+  )
   average = config.optimizer.average
   require(
     0 <= average < 1,

@@ -248,7 +248,7 @@ def open_trained(workdir: epath.PathLike) -> Session:
 def restore_best(
   session: Session, checkpoints: Checkpoints, history: History
 ) -> tuple[int, TrainState]:
-  """The checkpoint with the lowest validation mse, or else the newest.
+  """The checkpoint with the best validation, or else the newest.
 
   If it cannot be used that is said, and the next best takes its place.
 
@@ -260,7 +260,8 @@ def restore_best(
   Raises:
     InputError: There is none.
   """
-  there, ranked = checkpoints.steps, ranking(history)
+  ranked = ranking(history, session.config.checkpoint.best)
+  there = checkpoints.steps
   best = ranked[:1]  # asked for even if it is gone
   others = [step for step in ranked[1:] if step in there]
   steps = dict.fromkeys([*best, *others, *there])

@@ -83,7 +83,9 @@ def _run(
   feed = session.feed(TRAIN)
 
   checkpoints = stack.enter_context(
-    session.checkpoints(best=lambda: best_step(writer.history))
+    session.checkpoints(
+      best=lambda: best_step(writer.history, config.checkpoint.best)
+    )
   )
   if (found := checkpoints.resume(session.like())) is None:
     found = 0, (session.init(config.seed), session.put(Totals.zero()))

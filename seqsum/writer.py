@@ -26,19 +26,19 @@ def read_lines(path: epath.Path) -> list[dict[str, Any]]:
   return [json.loads(line) for line in lines]
 
 
-def ranking(history: History) -> list[int]:
-  """The steps with a finite validation mse, the best first."""
+def ranking(history: History, metric: str = "mse") -> list[int]:
+  """The steps where a metric of the validation is finite, the lowest first."""
   scores = {
-    line["step"]: line["mse"]
+    line["step"]: line[metric]
     for line in history
-    if line["split"] == "validation" and line["mse"] is not None
+    if line["split"] == "validation" and line[metric] is not None
   }
   return sorted(scores, key=scores.get)
 
 
-def best_step(history: History) -> int | None:
-  """The step with the lowest validation mse, the first of equals."""
-  return next(iter(ranking(history)), None)
+def best_step(history: History, metric: str = "mse") -> int | None:
+  """The step with the lowest validation metric, the first of equals."""
+  return next(iter(ranking(history, metric)), None)
 
 
 def is_validated(history: History, step: int) -> bool:

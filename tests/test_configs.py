@@ -70,6 +70,7 @@ def test_a_config_is_a_document(name):
     ("sequence.turn", -1.0, "sequence.turn=-1.0"),
     ("sequence.scale", 1.0, "sequence.scale=1.0"),
     ("sequence.elastic", -1.0, "sequence.elastic=-1.0"),
+    ("checkpoint.best", "los", "did you mean 'loss'"),
     ("sequence.fixed", 8, "sequence.fixed=8: must be 0, or at least"),
   ],
 )

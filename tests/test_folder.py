@@ -62,13 +62,14 @@ def test_metrics_go_on_from_a_step(tmp_path):
 
 def test_the_best_step_is_that_of_the_lowest_validation_mse():
   history = [
-    line(1, "validation", mse=3.0),
+    line(1, "validation", mse=3.0, loss=0.1),
     line(2, "validation", mse=2.0),
     line(3, "validation", mse=2.0),
     line(4, "validation", mse=None),
     line(5, "train", mse=0.1),
   ]
   assert best_step(history) == 2
+  assert best_step(history[:1] + history[4:], "loss") == 1
   assert best_step(history[3:]) is None
   assert is_validated(history, 3)
   assert not is_validated(history, 5)
