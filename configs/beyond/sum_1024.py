@@ -1,0 +1,37 @@
+"""Sums of 1,024 digits, from 5,000 sequences.
+
+    python -m seqsum.study --study=configs/beyond/sum_1024.py \
+        --manual_dir=FOLDER
+
+As sum_long.py, which has the shorter ones. To beat: 2.73% exact (CTSketch). To
+reach: more. A hundred frames of an epoch are of one image; they are moved by up
+to two pixels alone, since networks learn still frames sooner.
+
+Budget: each sequence three times, 15 million frames a run, which is half an
+hour of one core; three seeds.
+"""
+
+import ml_collections
+
+from configs.beyond import sum_long
+from seqsum import question_tables
+from seqsum.plan import Study, override
+
+
+def get_config() -> ml_collections.ConfigDict:
+  config = override(
+    sum_long.get_config(), sum_long.of(1024, batch_size=4, epochs=3)
+  )
+  config.sequence.turn = 0.0
+  config.sequence.scale = 0.0
+  return config
+
+
+def get_study() -> Study:
+  return Study(
+    question="Do sums of a thousand digits teach digits?",
+    base=get_config(),
+    variants={"1024": {}},
+    seeds=3,
+    conclude=question_tables.seeds,
+  )
