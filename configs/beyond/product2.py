@@ -5,8 +5,8 @@
 
 To beat: 96.62% exact (REINFORCE), 96.32% (IndeCateR), 96.25% (A-NeSI), in the
 table mult_2 of ISED (Solko-Breslin et al. 2024; page debugml.github.io of
-2024-06-11; mostly 5,000 to 10,000 sequences). To reach: 98%. 10,000 sequences here, newly
-moved each time.
+2024-06-11; mostly 5,000 to 10,000 sequences). To reach: 98%, from 10,000
+sequences, newly moved each time.
 
 Budget: each sequence 32 times, 640,000 frames a run; five seeds.
 """
