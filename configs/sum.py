@@ -54,7 +54,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.task.per_step = False  # True: the loss asks for a value every frame
   config.task.target = "raw"  # the loss's: or standard (mean 0, sd 1), log
   config.task.recentre = 0.0  # share of the batch's mean error that targets are
-  # freed of, for sums of hundreds of digits and the core 'fold'
+  # freed of, for sums of many digits and cores that are given the fold
 
   config.model = ml_collections.ConfigDict()
   config.model.core = "gru"  # or gru_keras1 (the post's), lstm, simple; or one

@@ -256,7 +256,7 @@ def _check_recentre(config: ConfigDict, given: Given | None) -> None:
   if not share:
     return
   for field, good, remedy in (
-    ("model.core", isinstance(given, FoldCore), "take 'fold'"),
+    ("model.core", given is not None, "take 'fold' or 'additive'"),
     ("task.name", config.task.name == "sum", "take 'sum'"),
     ("task.per_step", not config.task.per_step, "set it to False"),
     ("accumulate", config.accumulate == 1, "set it to 1"),

@@ -115,25 +115,31 @@ def _recentred(
   in the mean: a gradient that every frame has alike, and that drowns what tells
   frames apart, the more so the longer the sums are (docs/beyond.md). The error
   of the mean of what the model says, per digit and over the whole batch, times
-  `recipe.recentre`, is taken off the targets, in whole numbers. What is left of
-  it is learned as before.
+  `recipe.recentre`, is taken off the targets; in whole numbers, where the model
+  says a distribution. What is left of it is learned as before.
 
   Returns:
     [B, T] float32; only the last value of each sequence has a meaning.
   """
   verdict = recipe.objective.read(outputs, batch.targets, batch.lengths)
+  is_number = verdict.means is None
+  said = verdict.predictions if is_number else verdict.means
   target = final(batch.targets, batch.lengths)
-  error = target - final(verdict.means, batch.lengths)
+  error = target - final(said, batch.lengths)
   error, digits = _sum_over(
     axis_name, (error.sum(), batch.lengths.sum(dtype=jnp.float32))
   )
   common = jax.lax.stop_gradient(error / digits)
-  worth = recipe.sampler.task.digits
-  target = jnp.clip(
-    target - jnp.round(recipe.recentre * common * batch.lengths),
-    min(worth) * batch.lengths,
-    max(worth) * batch.lengths,
-  )
+  shift = recipe.recentre * common * batch.lengths
+  if is_number:
+    target = target - shift
+  else:  # it must stay a value that the sum can have
+    worth = recipe.sampler.task.digits
+    target = jnp.clip(
+      target - jnp.round(shift),
+      min(worth) * batch.lengths,
+      max(worth) * batch.lengths,
+    )
   return jnp.broadcast_to(target[:, None], batch.targets.shape)
 
 

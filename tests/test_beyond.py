@@ -179,6 +179,23 @@ def test_recentred_targets_by_hand():
   np.testing.assert_array_equal(found[:, -1], [144, 360])
 
 
+def test_recentred_numbers_by_hand():
+  """A number may be any; lengths have their share of the common error."""
+  recipe = build_recipe(
+    config(**LONG, **{"model.core": "additive", "loss": "mse"})
+  )
+  batch = SequenceBatch(
+    frames=jnp.zeros((2, 3, 28, 28, 1), jnp.uint8),
+    lengths=jnp.array([1, 3]),
+    labels=None,
+    targets=jnp.array([[5.0, 5.0, 5.0], [4.0, 9.0, 9.0]]),
+  )
+  said = jnp.array([[4.0, 0, 0], [1.0, 2.0, 3.0]])[..., None]
+  # Wrong by 1 and 6, that is 7 in 4 digits; four fifths are 1.4 a digit.
+  found = step._recentred(said, batch, recipe, None)
+  np.testing.assert_allclose(found[:, 0], [5 - 1.4, 9 - 4.2], rtol=1e-6)
+
+
 def test_recentring_sees_the_batch_of_all_devices(bundled):
   recipe = build_recipe(config(**LONG))
   params = []

@@ -104,7 +104,7 @@ def test_what_a_given_fold_cannot_do_is_said(changes, words):
   ("field", "value", "words"),
   [
     ("task.recentre", 1.5, "config.task.recentre=1.5: must be a share"),
-    ("model.core", "gru", "recentre=0.9: .* config.model.core; take 'fold'"),
+    ("model.core", "gru", "recentre=0.9: .* config.model.core; take 'fold' or"),
     ("task.name", "product", "recentre=0.9: .* config.task.name; take 'sum'"),
     ("task.per_step", True, "recentre=0.9: .* config.task.per_step"),
     ("accumulate", 2, "recentre=0.9: .* config.accumulate; set it to 1"),

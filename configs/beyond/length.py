@@ -36,7 +36,11 @@ def get_study() -> Study:
     base=get_config(),
     variants={
       "fold": {},
-      "additive": {"model.core": "additive", "loss": "mse"},
+      "additive": {
+        "model.core": "additive",
+        "loss": "mse",
+        "task.recentre": 0.9,
+      },
       "gru": learned | {"model.core": "gru"},
       "lstm": learned | {"model.core": "lstm"},
       "simple": learned | {"model.core": "simple"},
