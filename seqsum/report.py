@@ -114,7 +114,8 @@ def write_report(
       "Where the errors are.",
       f"{exact[lengths == shortest].mean():.1%} are {right} at length "
       f"{shortest}, {exact[lengths == longest].mean():.1%} at length "
-      f"{longest}; {task}s that are seldom seen rest on few sequences.",
+      f"{longest}; {_plural(task)} that are seldom seen rest on few "
+      "sequences.",
     ),
     Picture(
       "sequences",
@@ -179,7 +180,7 @@ def write_report(
     f"{_when(history)} the mean squared error on {len(exact):,} "
     f"{'' if own else 'sequences of '}unseen {split} {things} is "
     f"{numbers['mean squared error']}; "
-    f"{numbers[right]} of the {task}s are {right}.",
+    f"{numbers[right]} of the {_plural(task)} are {right}.",
     notes,
     numbers,
     pictures,
@@ -191,6 +192,12 @@ def write_report(
     (folder / f"{picture.name}.png").write_bytes(picture.png)
   (folder / "index.html").write_bytes(html.encode())
   return {picture.name: picture.png for picture in pictures}
+
+
+def _plural(task: str) -> str:
+  """'sums', 'sums of distinct digits'."""
+  first, *rest = task.split(" ", 1)
+  return " ".join([f"{first}s", *rest])
 
 
 def _choose(

@@ -154,6 +154,13 @@ def test_says_in_words_what_a_run_came_to(finished):
   assert "not finished" not in text
 
 
+def test_a_sum_of_something_has_sums_of_it(blank, tmp_path):
+  text = write(tmp_path, task="sum of distinct digits")[1].text
+  assert "of the sums of distinct digits are" in text
+  assert "sums of distinct digits that are seldom seen" in text
+  assert "digitss" not in text
+
+
 def test_nobody_writes_html_but_us(blank, tmp_path):
   evil = '</title></td><script>alert("1")</script>&amp;'
   _, page = write(
