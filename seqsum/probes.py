@@ -23,6 +23,7 @@ def by_length(
   params: optax.Params,
   lengths: tuple[int, ...] = LENGTHS,
   sequences: int = 1000,
+  frames: int = 200_000,
 ) -> list[dict[str, Any]]:
   """The test metrics for sequences of one length, for each of some lengths.
 
@@ -30,10 +31,12 @@ def by_length(
     session: The run's.
     params: The model's.
     lengths: In frames, also far beyond those that it was trained on.
-    sequences: Of each length.
+    sequences: Of each length,
+    frames: but no more than have so many frames together.
   """
   found = []
   for length in lengths:
+    count = min(sequences, max(1, frames // length))
     sampler = dataclasses.replace(
       session.recipe.sampler, min_len=length, max_len=length
     )
@@ -42,7 +45,7 @@ def by_length(
       session.devices,
       TEST,
       session.feed(TEST),
-      sequences=sequences,
+      sequences=count,
       batch_size=session.devices.size * max(1, min(100, 1000 // length)),
     )
     metrics = evaluate.measure(read(params), session.recipe.per_step)

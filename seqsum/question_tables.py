@@ -13,7 +13,7 @@ from seqsum.metrics import number
 from seqsum.study_charts import Line, Lines, by_variant, finished
 
 # Lengths with a column, if they were measured.
-SHOWN = (1, 4, 5, 8, 10, 12, 20, 50, 100, 200, 500, 1000)
+SHOWN = (1, 4, 5, 8, 10, 12, 20, 50, 100, 300, 1000)
 
 
 def markdown(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

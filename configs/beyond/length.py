@@ -49,7 +49,7 @@ def get_study() -> Study:
     figures=("lengths", "learning", "final"),
     measure=functools.partial(
       probes.by_length,
-      lengths=(1, 2, 3, 5, 8, *range(10, 16), 20, 50, 100, 200, 500, 1000),
+      lengths=(1, 2, 3, 5, 8, *range(10, 16), 20, 50, 100, 300, 1000),
     ),
     conclude=question_tables.together(
       question_tables.seeds,

@@ -42,7 +42,7 @@ def get_study() -> Study:
     seeds=10,
     figures=("lengths", "final"),
     measure=functools.partial(
-      probes.by_length, lengths=(1, 2, 5, 10, 15, 20), sequences=500
+      probes.by_length, lengths=(1, 2, 5, 10, 20), sequences=300
     ),
     conclude=functools.partial(
       question_tables.solved, length=20, share=0.99**20
