@@ -143,7 +143,7 @@ def test_the_step_keeps_the_average(bundled, devices):
 
 def test_evaluation_sees_frames_as_they_are():
   recipe = build_recipe(config())
-  assert recipe.sampler.moves == Moves(2, 12.0, 0.12)
+  assert recipe.sampler.moves == Moves(2, 12.0, 0.12, 1.5)
   assert recipe.sampler.fixed == 100
 
 
