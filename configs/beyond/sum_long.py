@@ -55,9 +55,9 @@ def get_study() -> Study:
     base=get_config(),
     variants={
       "16": of(16, sequences_per_epoch=12_500, batch_size=16),
-      "64": of(64, batch_size=16),
-      "256": of(256, batch_size=8),
-      "256-as-they-are": of(256, batch_size=8, epochs=1)
+      "64": of(64, batch_size=4),
+      "256": of(256, batch_size=4),
+      "256-as-they-are": of(256, batch_size=4, epochs=1)
       | {"task.recentre": 0.0},
     },
     seeds=3,
