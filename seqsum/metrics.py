@@ -169,6 +169,6 @@ def number(value: float | None, digits: int = 3) -> str:
   """
   if value is None or not math.isfinite(value):
     return "not finite"
-  if 1e3 <= abs(value) < 1e9:
+  if min(1e3, 10.0**digits) <= abs(value) < 1e9:
     return f"{value:,.0f}"
   return f"{value:.{digits}g}"

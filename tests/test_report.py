@@ -358,3 +358,9 @@ def test_filters_of_any_shape_are_all_drawn(shape):
 )
 def test_numbers_are_written_as_a_person_would(value, words):
   assert number(value) == words
+
+
+def test_numbers_of_two_digits_have_no_exponent():
+  assert [number(x, 2) for x in (0.123, 45.6, 213.0, 4380.2)] == [
+    *("0.12", "46", "213", "4,380")
+  ]
