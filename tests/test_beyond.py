@@ -196,6 +196,7 @@ def test_recentred_numbers_by_hand():
   np.testing.assert_allclose(found[:, 0], [5 - 1.4, 9 - 4.2], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_recentring_sees_the_batch_of_all_devices(bundled):
   recipe = build_recipe(config(**LONG))
   params = []

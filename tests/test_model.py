@@ -155,6 +155,7 @@ def test_the_size_of_what_enters_the_recurrence(frames, fused, remat, widths):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [1, 5, 20, 64])
 def test_rematerialisation_changes_nothing(frames, chunk):
   rows = (8, 6, 4, 2)  # 20 frames

@@ -257,6 +257,7 @@ def test_norms_change_nothing_and_are_left_out_when_off(data):
     np.testing.assert_allclose(value, on[name], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_sequences_grow_with_the_step_in_training_alone(data):
   recipe = make(growth=3)  # 1, 2, 3 frames, then up to 4
   mesh = make_mesh(jax.devices()[:1])
