@@ -13,8 +13,8 @@ freed of most of the error that a batch has in common (`config.task.recentre`;
 docs/beyond.md). `256-as-they-are` is without, for one pass; sum_1024.py has
 longer ones.
 
-Budget: each sequence ten times at 16 digits, and four times at 64 and at 256,
-which is 0.8, 1.3 and 5.1 million frames a run; three seeds.
+Budget: each sequence ten times at 16 digits, 16 times at 64 and four times at
+256, which is 0.8, 5.1 and 5.1 million frames a run; three seeds.
 """
 
 import ml_collections
@@ -55,7 +55,7 @@ def get_study() -> Study:
     base=get_config(),
     variants={
       "16": of(16, sequences_per_epoch=12_500, batch_size=16),
-      "64": of(64, batch_size=4),
+      "64": of(64, sequences_per_epoch=20_000, batch_size=4),
       "256": of(256, batch_size=4),
       "256-as-they-are": of(256, batch_size=4, epochs=1)
       | {"task.recentre": 0.0},
