@@ -7,9 +7,9 @@ To beat: mse 0.61 (the post, 2016: a GRU, 20 epochs of 60,000 sequences). To
 reach: mse 0.12 and 99.0% exact. The distribution that the fold says has a mode,
 which is its prediction, and a mean (mse_of_mean).
 
-Budget: 300,000 sequences a run, a quarter of the post's; five seeds. One run
-of it is `--config=configs/fold.py` in seqsum.main. Other cores behind the same
-encoder are compared in length.py.
+Budget: 1,200,000 sequences a run, as the post's; five seeds. One run of it is
+`--config=configs/fold.py` in seqsum.main. Other cores behind the same encoder
+are compared in length.py.
 """
 
 import ml_collections
