@@ -9,10 +9,10 @@ are deformed training digits). A GRU and an LSTM of Deep Sets' own notebook
 (Zaheer et al. 2017) are at 0 from 20 on. To reach, on MNIST's test digits: 97,
 93 and 87%, and the mean error at 1,000.
 
-Budget: 400,000 sequences of 5.5 digits for the cores that are given the fold
-(theirs: 150,000 of 5, each 100 times), 2.2 million frames a run; a quarter of it
-for those that learn one, which do not read longer sequences for more. All cores
-behind the same encoder, three seeds.
+Budget: 400,000 sequences of 5.5 digits, 2.2 million frames a run, for the cores
+that are given the fold (theirs: 150,000 of 5, each 100 times); a quarter of it
+for those that learn one, which more training does not teach to read on. All
+cores behind the same encoder, three seeds.
 """
 
 import functools
