@@ -21,10 +21,10 @@ import seqsum.main  # noqa: F401
 from benchmarks import network
 from benchmarks.network import Batch
 from configs import sum as experiment
+from seqsum.batches import SequenceBatch
 from seqsum.metrics import Totals, final
 from seqsum.parallel import compile_step
 from seqsum.recipe import TRAIN, VALIDATION
-from seqsum.sequences import SequenceBatch
 from seqsum.session import open_session
 from seqsum.step import train_steps
 

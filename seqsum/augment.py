@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from seqsum.errors import require
 from seqsum.shapes import Images, Key
 
 KNOTS = 5  # a side, of the grid of an elastic distortion; they are 6.75 pixels
@@ -31,6 +32,23 @@ class Moves:
   turn: float = 0.0
   scale: float = 0.0
   elastic: float = 0.0
+
+  def check(self, side: int) -> None:
+    """Raises `InputError` if frames of `side` pixels cannot be moved so."""
+    for name, value in vars(self).items():
+      require(
+        0 <= value < math.inf,
+        f"sequence.{name}",
+        value,
+        "must be a number that is not negative",
+      )
+    require(self.scale < 1, "sequence.scale", self.scale, "must be below 1")
+    require(
+      self.shift < side,
+      "sequence.shift",
+      self.shift,
+      f"must be below the frame's {side} pixels",
+    )
 
   @property
   def _is_warp(self) -> bool:
@@ -67,6 +85,9 @@ class Moves:
     if self._is_warp:
       return warp(images, moves)
     return shift(images, moves, self.shift) if self.shift else images
+
+
+STILL = Moves()
 
 
 def shift(images: Images, moves: jax.Array, most: int) -> Images:

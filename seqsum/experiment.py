@@ -9,6 +9,7 @@ import math
 from ml_collections import ConfigDict
 
 from seqsum.augment import Moves
+from seqsum.batches import AnySampler
 from seqsum.cores import CORES, GRU
 from seqsum.encoder import ACTIVATIONS, ConvEncoder
 from seqsum.errors import choose, require
@@ -21,7 +22,7 @@ from seqsum.losses import (
 )
 from seqsum.model import DTYPES, RECURRENCES, SequenceModel
 from seqsum.optimizers import build_optimizer
-from seqsum.recipe import AnySampler, Recipe
+from seqsum.recipe import Recipe
 from seqsum.recorded import Recorded, RecordedSampler
 from seqsum.schedule import build_schedule
 from seqsum.sequences import Sampler

@@ -11,18 +11,14 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
+from seqsum.batches import AnySampler
 from seqsum.losses import FoldObjective, Objective
 from seqsum.model import SequenceModel
-from seqsum.recorded import RecordedSampler
-from seqsum.sequences import Sampler
 from seqsum.shapes import Key, Scalar
-from seqsum.videos import VideoSampler
 
 # Streams of random numbers. Batch n of a stream is a function of
 # fold_in(fold_in(key, stream), n) and of nothing else.
 INIT, TRAIN, VALIDATION, TEST, FIXED = range(5)
-
-AnySampler = Sampler | RecordedSampler | VideoSampler
 
 
 class TrainState(struct.PyTreeNode):

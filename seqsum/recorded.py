@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqsum.augment import Moves
+from seqsum.augment import STILL, Moves
+from seqsum.batches import SequenceBatch
 from seqsum.errors import require
 from seqsum.metrics import WHOLE
-from seqsum.sequences import STILL, SequenceBatch, check_moves
 from seqsum.shapes import Frames, Key, Lengths, Scalar, Values
 
 MOST_CLASSES = 1_000  # distinct targets that a cross entropy may have
@@ -128,7 +128,7 @@ def describe(
 class RecordedSampler:
   """Gives devices their rows of batches that were read from outside.
 
-  It stands where a `Sampler` does, and its attributes mean the same.
+  It stands where a `Sampler` does (`batches.AnySampler`).
 
   Attributes:
     task: What is known of the sequences; T is its `longest`.
@@ -143,7 +143,7 @@ class RecordedSampler:
 
   def __post_init__(self):
     require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-    check_moves(self.moves, min(self.task.shape[:2]))
+    self.moves.check(min(self.task.shape[:2]))
 
   @property
   def shape(self) -> tuple[int, int, int]:

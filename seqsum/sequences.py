@@ -11,63 +11,17 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
-from seqsum.augment import Moves
+from seqsum.augment import STILL, Moves
+from seqsum.batches import SequenceBatch
 from seqsum.errors import InputError, require
 from seqsum.fixed import FixedSequences
 from seqsum.idx import SHAPE
-from seqsum.shapes import (
-  Frames,
-  Images,
-  Key,
-  Labels,
-  Lengths,
-  Scalar,
-  Values,
-)
+from seqsum.shapes import Images, Key, Labels, Lengths, Scalar
 from seqsum.tasks import Task
 
-STILL = Moves()
 SHIFT = 1  # the stream of a batch's key that moves frames
 LONGEST = 1 << 16  # frames; a step lists how many rows each has
-
-
-class SequenceBatch(struct.PyTreeNode):
-  """Sequences, right-padded with blank frames.
-
-  Attributes:
-    frames: [B, T, H, W, C] uint8.
-    lengths: [B] int32, 1..T.
-    labels: [B, T] int32, the digit on each frame, 0 in the padding. Training
-      never looks at them; reports and tests do. None of sequences that somebody
-      recorded.
-    targets: [B, T] float32, the fold of the digits so far; in the padding the
-      final value goes on. Recorded ones may be vectors [B, T, D].
-  """
-
-  frames: Frames
-  lengths: Lengths
-  labels: jax.Array | None
-  targets: Values
-
-
-def check_moves(moves: Moves, side: int) -> None:
-  """Raises `InputError` if frames of `side` pixels cannot be moved so."""
-  for name, value in vars(moves).items():
-    require(
-      0 <= value < math.inf,
-      f"sequence.{name}",
-      value,
-      "must be a number that is not negative",
-    )
-  require(moves.scale < 1, "sequence.scale", moves.scale, "must be below 1")
-  require(
-    moves.shift < side,
-    "sequence.shift",
-    moves.shift,
-    f"must be below the frame's {side} pixels",
-  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +59,7 @@ class Sampler:
     most = f"must be at most {LONGEST:,}"
     require(self.max_len <= LONGEST, "sequence.max_len", self.max_len, most)
     require(self.min_len >= 1, "sequence.min_len", self.min_len, positive)
-    check_moves(self.moves, SHAPE[0])
+    self.moves.check(SHAPE[0])
     require(self.fixed >= 0, "sequence.fixed", self.fixed, "must be at least 0")
     if self.min_len > self.max_len:
       raise InputError(

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from seqsum.batches import SequenceBatch
 from seqsum.metrics import (
   NEVER,
   Norms,
@@ -25,7 +26,6 @@ from seqsum.recipe import (
   batch_key,
   update_average,
 )
-from seqsum.sequences import SequenceBatch
 from seqsum.shapes import Outputs, Scalar, Values
 
 

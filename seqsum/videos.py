@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from seqsum.batches import SequenceBatch
 from seqsum.errors import require
 from seqsum.idx import CLASSES, SHAPE
 from seqsum.scenes import SHORTEST, distinct_sum, draw_scenes, importance
-from seqsum.sequences import SequenceBatch
 from seqsum.shapes import Images, Key, Labels, Lengths, Scalar, Values
 
 SAMPLE = 10_000  # videos that the moments of targets are taken over

@@ -13,12 +13,12 @@ from runs import assert_same_run, lines, summary
 from configs import fold as base
 from seqsum import probes, step, train
 from seqsum.augment import Moves
+from seqsum.batches import SequenceBatch
 from seqsum.experiment import build_recipe
 from seqsum.mesh import make_mesh
 from seqsum.metrics import Totals
 from seqsum.parallel import compile_init, compile_step
 from seqsum.recipe import update_average
-from seqsum.sequences import SequenceBatch
 from seqsum.session import open_session, restore_best
 from seqsum.step import train_steps
 from seqsum.writer import read_lines

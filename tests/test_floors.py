@@ -27,6 +27,7 @@ FLOORS = (
     "tasks",
   },
   {
+    "batches",
     "board",
     "cells",
     "contents",
@@ -37,7 +38,7 @@ FLOORS = (
     "scenes",
     "targets",
   },
-  {"digits", "filter_similarity", "fixed", "given", "long_sum"},
+  {"digits", "filter_similarity", "fixed", "given", "long_sum", "saving"},
   {
     "checkpoint",
     "convolution",
