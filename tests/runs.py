@@ -24,6 +24,16 @@ QUICK = (
 WHEN = ("seconds", "sequences_per_second")  # what a clock decides
 
 
+def init(model, frames, seed=0):
+  """A model's parameters, compiled as `parallel.compile_init` does."""
+  one = jax.ShapeDtypeStruct((1, 1, *frames.shape[2:]), frames.dtype)
+  make = jax.jit(
+    lambda key: model.lazy_init(key, one),
+    compiler_options={"xla_backend_optimization_level": 1},
+  )
+  return make(jax.random.key(seed))
+
+
 def start(environment, workdir, *flags):
   return subprocess.Popen(
     [sys.executable, "-m", "seqsum.main", *QUICK, f"--workdir={workdir}"]

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from runs import init
 
 from seqsum.distribution import build_support
 from seqsum.encoder import ConvEncoder
@@ -45,10 +46,8 @@ def frames():
 @each_core
 def test_packed_equals_plain_in_values_and_gradients(core, frames):
   plain, fused = make(core, False), make(core)
-  params = plain.init(jax.random.key(0), frames)
-  jax.tree.map(
-    np.testing.assert_array_equal, params, fused.init(jax.random.key(0), frames)
-  )
+  params = init(plain, frames)
+  jax.tree.map(np.testing.assert_array_equal, params, init(fused, frames))
   alive = np.arange(8)[:, None] < np.array(ROWS)
 
   @functools.partial(jax.jit, static_argnums=1)
@@ -77,7 +76,7 @@ def test_packed_equals_plain_in_values_and_gradients(core, frames):
 def test_the_recurrence_is_that_of_what_the_head_says(core, frames):
   """`nn.RNN` against the steps written out."""
   model = make(core, False)
-  params = model.init(jax.random.key(0), frames)
+  params = init(model, frames)
   assert set(params["params"]) == {"encoder", "head"}
   outputs, aside = model.read(params, frames, ROWS, True)
   carry = core.start(8, 4)
@@ -88,7 +87,7 @@ def test_the_recurrence_is_that_of_what_the_head_says(core, frames):
 
 def test_the_additive_core_adds(frames):
   model = make(AdditiveCore())
-  params = model.init(jax.random.key(0), frames)
+  params = init(model, frames)
   outputs, aside = model.read(params, frames, (8,) * 4, True)
   expected = np.cumsum(aside["inputs"], axis=1)
   np.testing.assert_allclose(outputs, expected, rtol=1e-5)
@@ -123,7 +122,7 @@ def test_noise_in_the_padding_changes_nothing(name, time, fused, images):
     real[..., None, None, None], batch.frames, noise.astype(jnp.uint8)
   )
   model, goal = make(core, fused), objective(core, time)
-  params = model.init(jax.random.key(0), batch.frames[:1, :1])
+  params = init(model, batch.frames)
   last = np.arange(time) == np.asarray(batch.lengths)[:, None] - 1
 
   def loss(params, frames):

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from runs import init
 
 from seqsum.cores import CORES
 from seqsum.encoder import ConvEncoder
@@ -53,8 +54,7 @@ def test_the_posts_network_has_5_291_005_parameters():
 
 @each_core
 def test_both_recurrences_have_the_same_parameters(frames, core):
-  key = jax.random.key(0)
-  plain, fused = (make(f, core=core).init(key, frames) for f in (False, True))
+  plain, fused = (init(make(f, core=core), frames) for f in (False, True))
   jax.tree.map(np.testing.assert_array_equal, plain, fused)
 
 
@@ -64,7 +64,7 @@ def test_fused_equals_plain_in_values_and_gradients(bundled, packed):
   sampler = Sampler(SUM, 16, packed=packed)
   images, labels = bundled.train
   batch = sampler(jax.random.key(2), images, labels)
-  params = SequenceModel().init(jax.random.key(0), batch.frames)
+  params = init(SequenceModel(), batch.frames)
   weight = jax.random.normal(jax.random.key(3), (16, 4, 1))
   weight = weight * real(batch)[..., None]
   read = functools.partial(
@@ -103,7 +103,7 @@ def test_fused_equals_plain_in_values_and_gradients(bundled, packed):
 def test_every_model_is_the_same_in_both_recurrences(frames, kwargs):
   rows = (8, 6, 4, 2)
   plain, fused = (make(f, **kwargs) for f in (False, True))
-  params = plain.init(jax.random.key(0), frames)
+  params = init(plain, frames)
   weight = jax.random.normal(jax.random.key(3), (8, 4, 1))
   weight = weight * (np.arange(8)[:, None] < np.array(rows))[..., None]
 
@@ -124,7 +124,7 @@ def test_every_model_is_the_same_in_both_recurrences(frames, kwargs):
 @pytest.mark.parametrize("fused", [True, False])
 def test_without_recurrence_each_frame_is_read_by_itself(frames, fused):
   model = make(fused, widths=(), outputs=3)
-  params = model.init(jax.random.key(0), frames)
+  params = init(model, frames)
   tree = params["params"]
   assert set(tree) == {"encoder", "head"}
   x = SMALL().apply({"params": tree["encoder"]}, frames.reshape(32, 12, 12, 1))
@@ -139,7 +139,7 @@ def test_without_recurrence_each_frame_is_read_by_itself(frames, fused):
 def test_the_size_of_what_enters_the_recurrence(frames, fused, remat, widths):
   rows = (8, 6, 4, 2)
   model = make(fused, remat=remat, widths=widths)
-  params = model.init(jax.random.key(0), frames)
+  params = init(model, frames)
   assert set(params) == {"params"}
   outputs, aside = model.read(params, frames, rows, True)
   np.testing.assert_array_equal(
@@ -159,10 +159,9 @@ def test_the_size_of_what_enters_the_recurrence(frames, fused, remat, widths):
 @pytest.mark.parametrize("chunk", [1, 5, 20, 64])
 def test_rematerialisation_changes_nothing(frames, chunk):
   rows = (8, 6, 4, 2)  # 20 frames
-  make_params = lambda m: m.init(jax.random.key(0), frames[:1, :1])
   kept, again = make(True), make(True, remat=chunk)
-  params = make_params(kept)
-  jax.tree.map(np.testing.assert_array_equal, params, make_params(again))
+  params = init(kept, frames)
+  jax.tree.map(np.testing.assert_array_equal, params, init(again, frames))
   grad = jax.value_and_grad(
     lambda params, model: (model.apply(params, frames, rows) ** 2).sum()
   )
@@ -177,7 +176,7 @@ def test_rematerialisation_changes_nothing(frames, chunk):
 def test_the_plain_recurrence_is_a_loop_over_cells(frames, core):
   """nn.RNN, and all frames at once, against cells and encoders by hand."""
   model = make(False, core=core)
-  params = model.init(jax.random.key(0), frames)
+  params = init(model, frames)
   tree = params["params"]
   cells = [core.plain(width) for width in (6, 5)]
   states = [c.initialize_carry(jax.random.key(0), (8, 1)) for c in cells]
@@ -203,7 +202,7 @@ def test_noise_in_the_padding_changes_nothing(images, fused):
     mask[..., None, None, None], batch.frames, noise.astype(jnp.uint8)
   )
   model = make(fused)
-  params = model.init(jax.random.key(0), batch.frames)
+  params = init(model, batch.frames)
 
   def loss(params, frames):
     outputs = model.apply(params, frames, sampler.rows())[..., 0]
@@ -220,7 +219,7 @@ def test_noise_in_the_padding_changes_nothing(images, fused):
 @pytest.mark.parametrize("fused", [True, False])
 def test_every_real_frame_and_no_later_one_matters(frames, fused):
   model = make(fused)
-  params = model.init(jax.random.key(0), frames)
+  params = init(model, frames)
   jacobian = jax.jacrev(lambda f: model.apply(params, f)[0, :, 0])(frames)[:, 0]
   moves = abs(jacobian).max(axis=(2, 3, 4)) > 0  # [output step, frame]
   np.testing.assert_array_equal(moves, np.tri(4, dtype=bool))
@@ -229,7 +228,7 @@ def test_every_real_frame_and_no_later_one_matters(frames, fused):
 def test_uint8_frames_are_scaled_to_0_1(images):
   frames = jnp.asarray(images[0][:8]).reshape(2, 4, 28, 28, 1) * 12
   model = make(True)
-  params = model.init(jax.random.key(0), frames)
+  params = init(model, frames)
   np.testing.assert_allclose(
     model.apply(params, frames),
     model.apply(params, frames.astype(jnp.float32) / 255),
@@ -242,7 +241,7 @@ def test_raw_pixels_are_what_their_scale_says(images, fused):
   """Frames that are floating already are taken as shares of full ink."""
   frames = jnp.asarray(images[0][:8]).reshape(2, 4, 28, 28, 1) * 12
   raw, shares = make(fused, input_max=255.0), make(fused)
-  params = raw.init(jax.random.key(0), frames)
+  params = init(raw, frames)
   expected = shares.apply(params, frames.astype(jnp.float32))
   np.testing.assert_allclose(raw.apply(params, frames), expected, atol=1e-5)
   np.testing.assert_allclose(
@@ -278,7 +277,7 @@ def test_an_encoder_that_leaves_nothing_is_refused(kwargs, words):
 @pytest.mark.parametrize("fused", [True, False])
 def test_bfloat16_stays_near_float32_with_float32_parameters(frames, fused):
   model = make(fused, dtype=jnp.bfloat16)
-  params = model.init(jax.random.key(0), frames)
+  params = init(model, frames)
   assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype("float32")}
   outputs = model.apply(params, frames)
   assert outputs.dtype == jnp.float32
