@@ -34,8 +34,21 @@ def build_given(
   config: ConfigDict, task: Task | Recorded | DistinctSum
 ) -> Given | None:
   """The given fold that `config.model.core` names, if it is one."""
-  make = choose("config.model.core", config.model.core, CORES | GIVEN)
-  return make(task) if config.model.core in GIVEN else None
+  core, spread = config.model.core, config.model.spread
+  make = choose("config.model.core", core, CORES | GIVEN)
+  require(
+    0 <= spread < math.inf,
+    "config.model.spread",
+    spread,
+    "must be a number of digits, such as 1.4, or 0 for none",
+  )
+  require(
+    not spread or core == "fold",
+    "config.model.spread",
+    spread,
+    "is for config.model.core='fold' alone; set it to 0.0",
+  )
+  return make(task, spread) if core in GIVEN else None
 
 
 def build_model(

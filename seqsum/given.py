@@ -25,16 +25,17 @@ class Given(Protocol):
   """A core that is given the fold.
 
   Attributes:
-    inputs: How many numbers the head gives it of a frame.
+    inputs: How many numbers the head gives it of a frame. `read` makes D of
+      them, which are what the recurrence reads.
   """
 
   inputs: int
 
   def read(self, outputs: jax.Array) -> jax.Array:
-    """[..., inputs] what the head gives -> [..., inputs] what `step` takes."""
+    """[..., inputs] what the head gives -> [..., D] what `step` takes."""
 
   def digits(self, inputs: jax.Array) -> jax.Array:
-    """[..., inputs] what `step` takes -> [...] int32, the digits in it."""
+    """[..., D] what `step` takes -> [...] int32, the digits in it."""
 
   def is_whole(self, time: int) -> bool:
     """Whether the objective folds sequences of so many frames, all at once."""
@@ -45,7 +46,7 @@ class Given(Protocol):
   def step(
     self, time: int, carry: jax.Array, inputs: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
-    """[n, K] and [n, inputs] -> the carry with one frame more, twice."""
+    """[n, K] and [n, D] -> the carry with one frame more, twice."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,17 +57,32 @@ class FoldCore:
   the fold's distribution by the digit's (`distribution.Support.move`). So does
   DeepProbLog (Manhaeve et al. 2018), here as a recurrence.
 
+  Long sums say how large a digit is in the mean long before they say which one
+  it is: half a 0 and half a 2 will do for a 1, whose odds meanwhile fall until
+  no gradient reaches them. With a `spread`, the odds are those of a normal
+  distribution, and what the head says of each digit comes on top of them.
+  One more number of the head moves its centre: it is the natural parameter,
+  centre / spread^2, from the middle of the digits.
+
   Attributes:
     task: The fold.
+    spread: Standard deviation of that distribution, in digits; 0 for none.
   """
 
   task: Task
+  spread: float = 0.0
 
   @property
   def inputs(self) -> int:
-    return len(self.task.digits)
+    return len(self.task.digits) + bool(self.spread)
 
   def read(self, outputs: jax.Array) -> jax.Array:
+    if self.spread:
+      digits = np.array(self.task.digits, np.float32)
+      away = digits - digits.mean()
+      away = np.expand_dims(away, tuple(range(outputs.ndim - 1)))
+      bell = outputs[..., -1:] * away - away**2 / (2 * self.spread**2)
+      outputs = outputs[..., :-1] + bell
     return nn.log_softmax(outputs)
 
   def digits(self, inputs: jax.Array) -> jax.Array:
@@ -150,17 +166,18 @@ class GivenCell(nn.RNNCellBase):
     return 1
 
 
-def _fold(task: Task) -> FoldCore:
+def _fold(task: Task, spread: float) -> FoldCore:
   require(
     isinstance(task, Task),
     "config.model.core",
     "fold",
     "folds digits, one a frame; take 'additive' or 'gru'",
   )
-  return FoldCore(task)
+  return FoldCore(task, spread)
 
 
+# (task, config.model.spread) -> the core
 GIVEN = {
   "fold": _fold,
-  "additive": lambda task: AdditiveCore(max(1, task.size)),
+  "additive": lambda task, _: AdditiveCore(max(1, task.size)),
 }

@@ -65,6 +65,8 @@ def test_a_config_is_a_document(name):
     ("model.dense", (0,), "config.model.dense=.*positive whole numbers"),
     ("model.core", "addditive", "did you mean 'additive'"),
     ("model.core", "fold", "config.loss='mse': .*'fold' says a distribution"),
+    ("model.spread", -1.0, "config.model.spread=-1.0: must be a number of"),
+    ("model.spread", 1.4, "config.model.spread=1.4: is for config.model.core"),
     ("sequence.digits", (3, 2), "config.sequence.digits=.*ascending"),
     ("sequence.digits", (10,), "config.sequence.digits=.*some of 0..9"),
     ("sequence.turn", -1.0, "sequence.turn=-1.0"),

@@ -25,9 +25,10 @@ CORES = {
   "sum": FoldCore(SUM),
   "product": FoldCore(PRODUCT),
   "nine": FoldCore(NINE),
+  "bell": FoldCore(SUM, spread=1.4),
   "additive": AdditiveCore(),
 }
-LONG_CORES = ("sum", "additive")  # products of so many digits have no support
+LONG_CORES = ("bell", "additive")  # products of so many digits have no support
 ROWS = (8, 6, 4, 2)
 each_core = pytest.mark.parametrize("core", CORES.values(), ids=CORES)
 
@@ -137,6 +138,32 @@ def test_noise_in_the_padding_changes_nothing(name, time, fused, images):
   assert one == two
   np.testing.assert_array_equal(said, again)
   jax.tree.map(np.testing.assert_array_equal, gradient, other)
+
+
+def test_a_frame_begins_as_a_bell_over_the_digits():
+  core = FoldCore(SUM, spread=1.5)
+  digits = np.arange(10)
+  assert core.inputs == 11
+  for centre in (4.5, 3.0, 6.25):
+    outputs = np.zeros(11, np.float32)
+    outputs[-1] = (centre - 4.5) / 1.5**2
+    bell = np.exp(-((digits - centre) ** 2) / (2 * 1.5**2))
+    np.testing.assert_allclose(
+      np.exp(core.read(outputs)), bell / bell.sum(), rtol=1e-5
+    )
+  # What the head says of a digit comes on top.
+  outputs[3] = 2.0
+  bell[3] *= np.exp(2.0)
+  np.testing.assert_allclose(
+    np.exp(core.read(outputs)), bell / bell.sum(), rtol=1e-5
+  )
+
+
+def test_the_bell_is_of_the_digits_that_are_shown():
+  said = FoldCore(NINE, spread=2.0).read(np.zeros(10, np.float32))
+  assert said.shape == (9,)
+  assert said.argmax() == 4  # the digit 5
+  np.testing.assert_allclose(said, said[::-1], rtol=1e-6)
 
 
 def test_the_loss_is_the_likelihood_of_the_label_alone():

@@ -39,6 +39,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.sequence.fixed = 5_000
   config.sequence.elastic = 0.0
   config.task.recentre = 0.9
+  config.model.spread = 1.4
   config.checkpoint.every_steps = 500
   config.log_every = 50
   return config
