@@ -91,6 +91,6 @@ def get_config() -> ml_collections.ConfigDict:
   config.checkpoint.every_steps = 1_000  # and at the end of every epoch
   config.checkpoint.keep = 2  # newest; the best is kept besides
   config.checkpoint.best = "mse"  # what is lowest in the best's validation, or
-  # loss; the best is what is tested
+  # loss; or last: the newest is the best. The best is what is tested
 
   return config

@@ -227,7 +227,7 @@ def build_recipe(
   choose(
     "config.checkpoint.best",
     config.checkpoint.best,
-    dict.fromkeys(("mse", "loss")),
+    dict.fromkeys(("mse", "loss", "last")),
   )
   average = config.optimizer.average
   require(

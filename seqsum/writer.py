@@ -27,17 +27,25 @@ def read_lines(path: epath.Path) -> list[dict[str, Any]]:
 
 
 def ranking(history: History, metric: str = "mse") -> list[int]:
-  """The steps where a metric of the validation is finite, the lowest first."""
+  """The validated steps, the best first.
+
+  Args:
+    history: Lines of a metrics.jsonl.
+    metric: A metric; the lower the better, and the first of equals. Or 'last':
+      the later the better. Steps where it (or the mse) is not finite are out.
+  """
+  is_last = metric == "last"
   scores = {
-    line["step"]: line[metric]
+    line["step"]: line["mse" if is_last else metric]
     for line in history
-    if line["split"] == "validation" and line[metric] is not None
+    if line["split"] == "validation"
   }
-  return sorted(scores, key=scores.get)
+  finite = [step for step, score in scores.items() if score is not None]
+  return sorted(finite, key=None if is_last else scores.get, reverse=is_last)
 
 
 def best_step(history: History, metric: str = "mse") -> int | None:
-  """The step with the lowest validation metric, the first of equals."""
+  """The first of the `ranking`; None if there is none."""
   return next(iter(ranking(history, metric)), None)
 
 

@@ -60,7 +60,7 @@ def test_metrics_go_on_from_a_step(tmp_path):
   assert any((path / "tensorboard").iterdir())
 
 
-def test_the_best_step_is_that_of_the_lowest_validation_mse():
+def test_the_best_step_is_that_of_the_lowest_validation_mse_or_the_last():
   history = [
     line(1, "validation", mse=3.0, loss=0.1),
     line(2, "validation", mse=2.0),
@@ -70,7 +70,10 @@ def test_the_best_step_is_that_of_the_lowest_validation_mse():
   ]
   assert best_step(history) == 2
   assert best_step(history[:1] + history[4:], "loss") == 1
+  assert best_step(history, "last") == 3  # the mse of step 4 is not finite
+  assert best_step(history[:2], "last") == 2
   assert best_step(history[3:]) is None
+  assert best_step(history[3:], "last") is None
   assert is_validated(history, 3)
   assert not is_validated(history, 5)
 
