@@ -20,6 +20,7 @@ def make(sharp, time=TIME, rows=3):
   return jax.nn.log_softmax(logits)
 
 
+@jax.jit
 def scan(digits, lengths):
   """[B, K], the reference: the carry at each sequence's last real step."""
   support = build_support(SUM, digits.shape[1])
@@ -34,11 +35,14 @@ def scan(digits, lengths):
   return jax.lax.scan(step, start, (digits.swapaxes(0, 1), real))[0]
 
 
+read = jax.jit(lambda digits: long_sum.read(digits, SUM.digits, LENGTHS))
+means, modes = jax.jit(long_sum.means), jax.jit(long_sum.modes)
+
+
 @jax.jit
 @functools.partial(jax.value_and_grad, has_aux=True)
 def fast(digits, target):
-  read = long_sum.read(digits, SUM.digits, LENGTHS)
-  found = long_sum.log_likelihood(read, target)
+  found = long_sum.log_likelihood(read(digits), target)
   return found.sum(), found
 
 
@@ -55,8 +59,8 @@ def slow(digits, target):
 @pytest.mark.parametrize("deviations", [0.0, 3.0, -8.0])
 def test_likelihood_and_gradient_are_those_of_the_scan(sharp, deviations):
   digits = make(sharp)
-  means = long_sum.means(long_sum.read(digits, SUM.digits, LENGTHS))
-  target = np.round(means + deviations * np.sqrt(8.25 * LENGTHS))
+  middle = means(read(digits))
+  target = np.round(middle + deviations * np.sqrt(8.25 * LENGTHS))
   target = np.clip(target, 0, 9 * LENGTHS).astype(np.float32)
   (_, value), gradient = fast(digits, target)
   (_, expected), other = slow(digits, target)
@@ -68,11 +72,10 @@ def test_likelihood_and_gradient_are_those_of_the_scan(sharp, deviations):
 @pytest.mark.parametrize("sharp", [0.1, 3.0, 12.0])
 def test_mode_and_mean_are_those_of_the_scan(sharp):
   digits = make(sharp)
-  whole = np.exp(np.asarray(jax.jit(scan)(digits, LENGTHS), np.float64))
-  read = long_sum.read(digits, SUM.digits, LENGTHS)
-  np.testing.assert_array_equal(long_sum.modes(read), whole.argmax(1))
+  whole = np.exp(np.asarray(scan(digits, LENGTHS), np.float64))
+  np.testing.assert_array_equal(modes(read(digits)), whole.argmax(1))
   mean = whole @ np.arange(whole.shape[1])
-  np.testing.assert_allclose(long_sum.means(read), mean, rtol=1e-4)
+  np.testing.assert_allclose(means(read(digits)), mean, rtol=1e-4)
 
 
 def test_the_distribution_of_1024_digits_is_that_of_float64():
