@@ -59,9 +59,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.model = ml_collections.ConfigDict()
   config.model.core = "gru"  # or gru_keras1 (the post's), lstm, simple; or one
   # that is given the fold: fold (loss: cross_entropy), additive
-  config.model.spread = (
-    0.0  # digits; of the bell that fold begins with, 0: none
-  )
+  config.model.spread = 0.0  # digits; of the bell that fold starts from, or 0
   config.model.cell_activation = "tanh"  # or relu, gelu, sigmoid
   config.model.recurrence = "fused"  # or flax: plain, slower, the same values
   config.model.remat = 0  # frames encoded at a time, and again for gradients
