@@ -6,8 +6,8 @@ The encoder ends in a softmax over ten digits that nobody labels; the carry is
 the exact distribution of the sum so far, and the loss is the likelihood of the
 label (docs/beyond.md). Frames are moved, turned, scaled and bent as they are
 drawn; what is evaluated is a moving average of the parameters. It draws as many
-sequences as the post did, in eight minutes of one core; docs/beyond.md has what
-was measured.
+sequences as the post did, in seven minutes of one core: 99.2% of the test sums
+exact (docs/beyond.md).
 """
 
 import ml_collections
