@@ -8,7 +8,7 @@ reach: more. A hundred frames of an epoch are of one image. They are moved by up
 to a pixel alone, since networks learn still frames sooner.
 
 Budget: each sequence five times, 26 million frames a run, which is an hour of
-one core; three seeds.
+one core and more; three seeds.
 """
 
 import ml_collections
