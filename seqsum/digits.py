@@ -5,10 +5,7 @@ an array file beside its records; the next start needs neither them nor TFDS.
 """
 
 import dataclasses
-import difflib
-import importlib.util
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,9 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
-from seqsum import array_cache, idx, mnist, optdigits
+from seqsum import array_cache, idx, mnist, optdigits, tfds_images
 from seqsum.errors import InputError, require
-from seqsum.idx import CLASSES, SHAPE
+from seqsum.idx import CLASSES
+from seqsum.tfds_images import Arrays
 
 VALIDATION = 5_000  # images from the end of a training split
 KEYS = [  # the arrays of a cached data set
@@ -103,9 +101,9 @@ def load(
   root = Path(data_dir or "~/tensorflow_datasets").expanduser()
   if name == "mnist":
     return _mnist(root, manual_dir, fallback)
-  if not re.fullmatch(r"\w+(/\w[\w.-]*)?", name):  # no paths, no namespaces
-    raise _unknown(name, [])
-  return _cached(name, root / name, lambda: _tfds(name, root))
+  tfds_images.check_name(name)
+  prepare = lambda: _carve(name, *tfds_images.load(name, root))
+  return _cached(name, root / name, prepare)
 
 
 def _mnist(root, manual_dir, fallback) -> Digits:
@@ -116,9 +114,9 @@ def _mnist(root, manual_dir, fallback) -> Digits:
 
   def prepare():
     builder = mnist.prepare(root, manual_dir if files else None)
-    digits = _carve("mnist", *_records(builder))
+    digits = _carve("mnist", *tfds_images.read(builder))
     if digits.sha256 != mnist.SHA256:
-      raise _damaged(builder, f"digest {digits.sha256}")
+      raise tfds_images.damaged(builder, f"digest {digits.sha256}")
     return digits
 
   try:
@@ -128,7 +126,7 @@ def _mnist(root, manual_dir, fallback) -> Digits:
   if files:
     logging.warning("%s; going on in memory", reason)
     arrays = [
-      Split(*idx.decode(files[images], files[labels], count))
+      idx.decode(files[images], files[labels], count)
       for images, labels, count in mnist.SPLITS.values()
     ]
     return _carve("mnist", *arrays)
@@ -146,64 +144,9 @@ def _mnist(root, manual_dir, fallback) -> Digits:
   return load(fallback, data_dir=root)
 
 
-def _tfds(name, root) -> Digits:
-  """Any TFDS data set that looks like MNIST, by its name."""
-  import tensorflow_datasets as tfds
-
-  try:
-    builder = tfds.builder(name, data_dir=root, file_format="array_record")
-  except ValueError as error:  # neither in TFDS nor in `root`
-    known = tfds.list_builders(with_community_datasets=False)  # no network
-    raise _unknown(name, known) from error
-  except ImportError as error:
-    raise InputError(
-      f"data.name={name!r} needs a package that is not here, TensorFlow "
-      "perhaps: install it or choose another"
-    ) from error
-  features = builder.info.features
-  if not {"image", "label"} <= set(features or ()):
-    raise InputError(f"data.name={name!r} has no image and label: choose one")
-  shape = features["image"].shape
-  classes = getattr(features["label"], "num_classes", None)
-  if shape != SHAPE or classes != CLASSES:
-    raise InputError(
-      f"data.name={name!r} has images {shape} in {classes} classes, expected "
-      f"{SHAPE} in {CLASSES}: choose another"
-    )
-  if not builder.is_prepared():
-    urls = list(builder.url_infos or ())
-    if importlib.util.find_spec("tensorflow") is None or (
-      urls and not mnist.answers(urls[0])
-    ):
-      raise InputError(
-        f"data.name={name!r} is not in {root} as array_record: where there are "
-        "TensorFlow and a network, run `tfds build "
-        f"{name} --file_format=array_record --data_dir={root}`"
-      )
-    builder.download_and_prepare()
-  return _carve(name, *_records(builder))
-
-
-def _records(builder) -> list[Split]:
-  """Reads a prepared builder's train and test split, in bulk."""
-  splits = []
-  for split in ("train", "test"):
-    try:
-      source = builder.as_data_source(split)
-      images = np.empty((len(source), *SHAPE), np.uint8)
-      labels = np.empty(len(source), np.int32)
-      for start in range(0, len(source), 5_000):  # 5,000: little memory
-        rows = range(start, min(start + 5_000, len(source)))
-        for row, record in zip(rows, source.__getitems__(rows), strict=True):
-          images[row], labels[row] = record["image"], record["label"]
-    except Exception as error:  # TFDS and array_record have no common one
-      raise _damaged(builder, error) from error
-    splits.append(Split(images, labels))
-  return splits
-
-
-def _carve(name, train: Split, test: Split) -> Digits:
+def _carve(name, *splits: Arrays) -> Digits:
   """Takes the validation split off the end of the training split."""
+  train, test = (Split(*arrays) for arrays in splits)
   for images, labels in (train, test):
     if len(labels) < 10 or labels.min() < 0 or labels.max() >= CLASSES:
       raise InputError(
@@ -245,20 +188,3 @@ def _cached(name, folder: Path, prepare, sha256=None) -> Digits:
   arrays = (*digits.train, *digits.validation, *digits.test)
   array_cache.save(path, dict(zip(KEYS, arrays, strict=True)))
   return digits
-
-
-def _unknown(name, known) -> InputError:
-  near = difflib.get_close_matches(name, {"mnist", "digits", *known}, n=3)
-  hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-  return InputError(
-    f"data.name={name!r} is not known: {hint}choose 'mnist', 'digits' or a "
-    "TFDS data set of 28x28x1 images in 10 classes, such as 'kmnist'; or "
-    "sequences of your own, 'npz:FILE' or 'frames:FOLDER'"
-  )
-
-
-def _damaged(builder, what) -> InputError:
-  return InputError(
-    f"the records in {builder.data_dir} are damaged or of another format "
-    f"({str(what).splitlines()[0]}): move that folder away and run again"
-  )

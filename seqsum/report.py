@@ -1,7 +1,7 @@
 """What a run leaves behind to be read: metrics, frames, filters -> index.html.
 
-Here are the choice of what is shown and the words; `charts` and `figures` draw,
-and `page` lays out.
+Here are the choice of what is shown and the words; other files draw, and `page`
+lays out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from seqsum import charts, figures, flow
+from seqsum import error_charts, figures, flow, learning_chart
 from seqsum.metrics import WHOLE, is_exact, number, of_sequence
 from seqsum.page import Picture, page
 from seqsum.tasks import Task
@@ -91,7 +91,7 @@ def write_report(
   pictures = [
     Picture(
       "learning",
-      charts.learning_curves(history, references, best_step, near),
+      learning_chart.learning_curves(history, references, best_step, near),
       "Line charts of mean squared error and exact accuracy over epochs.",
       "Learning.",
       "The error of the training sequences and of "
@@ -100,7 +100,7 @@ def write_report(
     ),
     Picture(
       "agreement",
-      charts.agreement(target, prediction, task, near),
+      error_charts.agreement(target, prediction, task, near),
       f"Scatter plot of predicted {task} against true {task}.",
       "Predicted and true.",
       f"Each point is a {'sequence' if target.ndim == 1 else 'part of one'}; "
@@ -109,7 +109,7 @@ def write_report(
     ),
     Picture(
       "errors",
-      charts.errors(lengths, target, prediction, task, near),
+      error_charts.errors(lengths, target, prediction, task, near),
       f"Bars of exact accuracy by length, error and count by true {task}.",
       "Where the errors are.",
       f"{exact[lengths == shortest].mean():.1%} are {right} at length "

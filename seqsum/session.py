@@ -3,28 +3,27 @@
 import contextlib
 import dataclasses
 import functools
-import math
 from typing import Any, Self
 
 import jax
-import numpy as np
 from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from seqsum import cluster, folder, lock, mesh, recordings
 from seqsum.checkpoint import Checkpoints
-from seqsum.digits import Digits, Split, load
+from seqsum.digits import Digits, load
 from seqsum.errors import InputError, require
-from seqsum.evaluate import Evaluator, make_evaluator
+from seqsum.evaluate import Evaluator
 from seqsum.experiment import build_recipe
 from seqsum.metrics import Totals
 from seqsum.parallel import compile_init
-from seqsum.recipe import TEST, TRAIN, VALIDATION, Recipe, TrainState
+from seqsum.recipe import Recipe, TrainState
 from seqsum.recorded import Recorded
-from seqsum.recordings import Batches, Recordings
+from seqsum.recordings import Recordings
 from seqsum.schedule import Schedule, build_schedule
 from seqsum.shapes import Feed
+from seqsum.splits import make_feed, make_reader
 from seqsum.writer import History, ranking
 
 # A study opens many sessions with the same data.
@@ -82,57 +81,14 @@ class Session:
     )
 
   def feed(self, stream: int) -> Feed:
-    """Batch number -> what the batches of a split are drawn from."""
-    split = self._split(stream)
-    if isinstance(self.data, Digits):  # each batch from all images
-      arrays = self.put(split)
-      return lambda n: arrays
-    if stream == TRAIN:
-      batch_size, seed = self.config.batch_size, self.config.seed
-      batches = Batches(self.data, split, batch_size, seed)
-    else:
-      sequences, batch_size = self._held_out(stream)
-      count = math.ceil(sequences / batch_size)
-      batches = Batches(self.data, split, batch_size, None, count)
-    everywhere = mesh.replicated(self.devices)
-
-    def feed(n: int) -> tuple[jax.Array, ...]:
-      # Not `put`, which asks the other processes whether they have the same.
-      return tuple(
-        jax.make_array_from_callback(x.shape, everywhere, x.__getitem__)
-        for x in batches(n)
-      )
-
-    return feed
-
-  def _split(self, stream: int) -> Split | np.ndarray:
-    data = self.data
-    return {TRAIN: data.train, VALIDATION: data.validation, TEST: data.test}[
-      stream
-    ]
+    """See `splits.make_feed`."""
+    return make_feed(self.config, self.data, self.devices, stream)
 
   def evaluator(self, stream: int) -> Evaluator:
     """Reads the fixed sequences of the validation or the test split."""
-    sequences, batch_size = self._held_out(stream)
-    return make_evaluator(
-      self.recipe,
-      self.devices,
-      stream,
-      self.feed(stream),
-      sequences=sequences,
-      batch_size=batch_size,
+    return make_reader(
+      self.config, self.recipe, self.data, self.devices, stream
     )
-
-  def _held_out(self, stream: int) -> tuple[int, int]:
-    """How many sequences of a split are read, and how many at a time."""
-    sequences, most = self.config.eval_sequences, self.config.eval_batch_size
-    if isinstance(self.data, Digits):
-      return sequences, most
-    # Each at most once, in parts as equal as the devices allow: what fills up
-    # the last batch is read for nothing.
-    sequences = min(sequences, len(self._split(stream)))
-    part = math.ceil(sequences / math.ceil(sequences / most))
-    return sequences, math.ceil(part / self.devices.size) * self.devices.size
 
   def checkpoints(self, best=lambda: None) -> Checkpoints:
     keep = self.config.checkpoint.keep

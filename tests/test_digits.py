@@ -1,3 +1,4 @@
+import importlib.util
 import io
 import logging
 import subprocess
@@ -98,7 +99,7 @@ def test_digits_through_sklearn(small, tmp_path, monkeypatch):
   class Moved:
     origin = str(tmp_path / "__init__.py")
 
-  monkeypatch.setattr(digits.importlib.util, "find_spec", lambda name: Moved)
+  monkeypatch.setattr(importlib.util, "find_spec", lambda name: Moved)
   assert digits.load("digits").sha256 == small.sha256
 
 
@@ -180,7 +181,7 @@ def test_other_tfds_data(tmp_path, monkeypatch, warned):
   np.testing.assert_array_equal(data.test.labels, np.arange(20) % 10)
 
   # The second start reads the array file alone.
-  monkeypatch.setattr(digits, "_tfds", None)
+  monkeypatch.setattr(digits.tfds_images, "load", None)
   again = digits.load("tiny_digits", data_dir=tmp_path)
   assert again.sha256 == data.sha256
   assert warned() == []
@@ -314,7 +315,7 @@ def test_tfds_data_prepares_itself_with_tensorflow(
   builder, truth = make(tmp_path)
   monkeypatch.setattr(type(builder), "url_infos", {"https://x.invalid": None})
   monkeypatch.setattr(tfds, "builder", lambda *_, **__: builder)
-  monkeypatch.setattr(digits.importlib.util, "find_spec", lambda name: True)
+  monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
   monkeypatch.setattr(digits.mnist, "answers", lambda url: network)
   if network:
     data = digits.load("tiny_digits", data_dir=tmp_path)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seqsum import charts, figures
+from seqsum import error_charts, figures
 from seqsum.evaluate import Evaluation
+from seqsum.learning_chart import learning_curves
 from seqsum.metrics import number
 from seqsum.report import write_report
 
@@ -222,10 +223,10 @@ ONES = np.ones(40, int)
 LOST = line(15, "train", None) | {"exact_accuracy": None}
 STRIPS = (FRAMES, LENGTHS, TARGETS, PREDICTIONS)
 DATA = {
-  charts.learning_curves: (HISTORY, {}, 10),
+  learning_curves: (HISTORY, {}, 10),
   figures.sequences: STRIPS,
-  charts.errors: (ONES, FINAL, FINAL, "sum"),
-  charts.agreement: (FINAL, FINAL, "sum"),
+  error_charts.errors: (ONES, FINAL, FINAL, "sum"),
+  error_charts.agreement: (FINAL, FINAL, "sum"),
   figures.filters: (KERNEL, -KERNEL),
 }
 drawn = functools.cache(lambda draw: draw(*DATA[draw]))
@@ -246,19 +247,19 @@ def test_a_picture_is_a_function_of_its_data(draw, small):
 @pytest.mark.parametrize(
   ("draw", "data"),
   [
-    (charts.learning_curves, ([], {}, 10)),
-    (charts.learning_curves, (HISTORY[:1], {}, 10)),
-    (charts.learning_curves, (HISTORY, {}, 20)),
-    (charts.learning_curves, (HISTORY, {"post": 0.61}, 10)),
-    (charts.learning_curves, ([*HISTORY[:2], LOST, HISTORY[2]], {}, 10)),
+    (learning_curves, ([], {}, 10)),
+    (learning_curves, (HISTORY[:1], {}, 10)),
+    (learning_curves, (HISTORY, {}, 20)),
+    (learning_curves, (HISTORY, {"post": 0.61}, 10)),
+    (learning_curves, ([*HISTORY[:2], LOST, HISTORY[2]], {}, 10)),
     (figures.sequences, (255 - FRAMES, *STRIPS[1:])),
     (figures.sequences, (*STRIPS[:2], TARGETS + 1, PREDICTIONS)),
     (figures.sequences, (*STRIPS[:3], PREDICTIONS + 1)),
-    (charts.errors, (ONES, FINAL, FINAL + 0.4, "sum")),  # all still exact
-    (charts.errors, (ONES + np.arange(40) % 2, FINAL, FINAL, "sum")),
-    (charts.errors, (ONES, FINAL // 2, FINAL // 2, "sum")),
-    (charts.agreement, (FINAL, FINAL + 0.1, "sum")),
-    (charts.agreement, (FINAL, FINAL, "product")),
+    (error_charts.errors, (ONES, FINAL, FINAL + 0.4, "sum")),  # all still exact
+    (error_charts.errors, (ONES + np.arange(40) % 2, FINAL, FINAL, "sum")),
+    (error_charts.errors, (ONES, FINAL // 2, FINAL // 2, "sum")),
+    (error_charts.agreement, (FINAL, FINAL + 0.1, "sum")),
+    (error_charts.agreement, (FINAL, FINAL, "product")),
     (figures.filters, (KERNEL, KERNEL)),
     (figures.filters, (-KERNEL, -KERNEL)),
   ],
@@ -268,7 +269,7 @@ def test_a_picture_shows_its_data(draw, data, small):
 
 
 def test_what_cannot_be_drawn_is_told(small):
-  draw = lambda *predictions: charts.agreement(
+  draw = lambda *predictions: error_charts.agreement(
     np.arange(len(predictions)) % 2, np.array(predictions), "sum"
   )
   for far in (1e9, -1e9):  # an arrow at the edge, where its target is
@@ -281,10 +282,10 @@ def test_products_are_drawn_though_they_are_many(small):
   targets = np.arange(1000.0) ** 2 // 150
   ones = np.ones(1000, int)
   assert targets.max() > 6000
-  few = charts.errors(ones, targets, targets + 0.1, "product")
-  assert few != charts.errors(ones, targets, targets + 0.3, "product")
-  near = charts.agreement(targets, targets, "product")
-  assert near != charts.agreement(targets, targets * 1.5, "product")
+  few = error_charts.errors(ones, targets, targets + 0.1, "product")
+  assert few != error_charts.errors(ones, targets, targets + 0.3, "product")
+  near = error_charts.agreement(targets, targets, "product")
+  assert near != error_charts.agreement(targets, targets * 1.5, "product")
 
 
 def pixels(png):
