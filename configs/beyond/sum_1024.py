@@ -19,13 +19,10 @@ from seqsum.plan import Study, override
 
 
 def get_config() -> ml_collections.ConfigDict:
-  config = override(
-    sum_long.get_config(), sum_long.of(1024, batch_size=4, epochs=5)
+  return override(
+    sum_long.get_config(),
+    sum_long.of(1024, batch_size=4, epochs=5, **sum_long.STILL),
   )
-  config.sequence.shift = 1
-  config.sequence.turn = 0.0
-  config.sequence.scale = 0.0
-  return config
 
 
 def get_study() -> Study:
