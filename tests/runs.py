@@ -8,6 +8,7 @@ import sys
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 # A run of 40 steps that validates twice and saves every five steps.
@@ -22,6 +23,15 @@ QUICK = (
   "--config.checkpoint.every_steps=5",
 )
 WHEN = ("seconds", "sequences_per_second")  # what a clock decides
+
+
+def first(cases, fast=1):
+  """Parameters of a family of tests: the first few are fast, the rest slow."""
+  cases = [case if type(case) is tuple else (case,) for case in cases]
+  return [
+    pytest.param(*case, marks=() if n < fast else pytest.mark.slow)
+    for n, case in enumerate(cases)
+  ]
 
 
 def init(model, frames, seed=0):

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 from moving import dots, travelled
-from runs import QUICK, ROOT, lines, state, summary
+from runs import QUICK, ROOT, first, lines, state, summary
 
 from seqsum.cluster import is_launched
 
@@ -207,15 +207,18 @@ def test_when_one_is_killed_the_other_ends_and_the_run_goes_on(start, tmp_path):
 
 @pytest.mark.parametrize(
   ("flags", "words"),
-  [
-    (["--num_processes=2"], "belong together"),
-    (["--distributed", "--process_id=1"], "belong together"),
-    (
-      ["--num_processes=2", "--process_id=2", "--coordinator_address=x:1"],
-      "--process_id=2: must be at least 0 and below --num_processes=2",
-    ),
-    (["--distributed"], "--distributed: "),  # nobody to join
-  ],
+  first(
+    [
+      (["--num_processes=2"], "belong together"),
+      (["--distributed", "--process_id=1"], "belong together"),
+      (
+        ["--num_processes=2", "--process_id=2", "--coordinator_address=x:1"],
+        "--process_id=2: must be at least 0 and below --num_processes=2",
+      ),
+      (["--distributed"], "--distributed: "),  # nobody to join
+    ],
+    fast=1,
+  ),
 )
 def test_processes_that_cannot_be_found_are_one_line(run, flags, words):
   done = run("--config=configs/sum_tiny.py", *flags)

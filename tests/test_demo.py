@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from browser import add, chromium, complaints, draw, frames, said, wait_for
-from runs import ROOT
+from runs import ROOT, first
 
 import seqsum
 
@@ -150,12 +150,15 @@ def test_what_a_page_says_cannot_break_out_of_it():
 
 @pytest.mark.parametrize(
   ("flags", "words"),
-  [
-    ((), "--workdir is missing"),
-    (("--workdir=none",), "no run is there"),
-    (("--workdir={run}", "--port=70000"), "must be in 0..65535"),
-    (("--workdir={run}", "--port={taken}"), "in use; take another"),
-  ],
+  first(
+    [
+      ((), "--workdir is missing"),
+      (("--workdir=none",), "no run is there"),
+      (("--workdir={run}", "--port=70000"), "must be in 0..65535"),
+      (("--workdir={run}", "--port={taken}"), "in use; take another"),
+    ],
+    fast=1,
+  ),
 )
 def test_a_mistake_gets_one_line(server, finished, run, flags, words):
   taken = server[0].rsplit(":", 1)[1]

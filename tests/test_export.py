@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from browser import add, chromium, complaints, draw, frames, said, wait_for
+from runs import first
 
 import seqsum
 
@@ -151,17 +152,23 @@ def test_the_page_alone_says_what_jax_says(finished, page):
 
 @pytest.mark.parametrize(
   ("flags", "words"),
-  [
-    (("out",), "--workdir is missing"),
-    (("--workdir={run}",), "where to"),
-    (("--workdir={run}", "a", "b"), "unexpected argument 'b'"),
-    (("--workdir=none", "out", "--noonnx"), "no run is there"),
-    (("--workdir={run}", "{run}/config.json", "--noonnx"), "cannot be written"),
-    (
-      ("--workdir={run}", "out", "--noonnx", "--onnxruntime_web=x"),
-      "needs ONNX",
-    ),
-  ],
+  first(
+    [
+      (("out",), "--workdir is missing"),
+      (("--workdir={run}",), "where to"),
+      (("--workdir={run}", "a", "b"), "unexpected argument 'b'"),
+      (("--workdir=none", "out", "--noonnx"), "no run is there"),
+      (
+        ("--workdir={run}", "{run}/config.json", "--noonnx"),
+        "cannot be written",
+      ),
+      (
+        ("--workdir={run}", "out", "--noonnx", "--onnxruntime_web=x"),
+        "needs ONNX",
+      ),
+    ],
+    fast=1,
+  ),
 )
 def test_a_mistake_gets_one_line(finished, run, flags, words):
   flags = [x.format(run=finished[0]) for x in flags]

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import init
+from runs import first, init
 
 from seqsum.distribution import build_support
 from seqsum.encoder import ConvEncoder
@@ -108,10 +108,19 @@ def objective(core, time):
 
 
 @pytest.mark.parametrize(
-  ("name", "time"),
-  [(name, 3) for name in CORES] + [(name, LONG + 4) for name in LONG_CORES],
+  ("name", "time", "fused"),
+  first(
+    [
+      (name, time, fused)
+      for fused in (True, False)
+      for name, time in (
+        *((name, LONG + 4) for name in LONG_CORES),
+        *((name, 3) for name in CORES),
+      )
+    ],
+    fast=3,
+  ),
 )
-@pytest.mark.parametrize("fused", [True, False])
 def test_noise_in_the_padding_changes_nothing(name, time, fused, images):
   core = CORES[name]
   task = core.task if core.inputs > 1 else SUM

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from paper import photo
 from PIL import Image
-from runs import QUICK, ROOT
+from runs import QUICK, ROOT, first
 
 import seqsum
 from seqsum.errors import InputError
@@ -124,18 +124,21 @@ def test_the_command_says_what_the_model_says(finished, model, sheets, run):
 
 @pytest.mark.parametrize(
   ("flags", "words"),
-  [
-    (("{sheets}",), "--workdir is missing"),
-    (("--workdir={run}",), "no images: name files"),
-    (("--workdir={sheets}", "{sheets}"), "no run is there"),
-    (("--workdir={run}", "{sheets}", "{run}/config.json"), "not an image"),
-    (("--workdir={run}", "{sheets}", "--plot=x.pdf"), "must end in .png"),
-    (
-      ("--workdir={run}", "{sheets}", "--plot={sheets}/2.png/x.png"),
-      "Not a directory",
-    ),
-    (("--workdir={run}", "{sheets}", "--jsno"), "Unknown command line flag"),
-  ],
+  first(
+    [
+      (("{sheets}",), "--workdir is missing"),
+      (("--workdir={run}",), "no images: name files"),
+      (("--workdir={sheets}", "{sheets}"), "no run is there"),
+      (("--workdir={run}", "{sheets}", "{run}/config.json"), "not an image"),
+      (("--workdir={run}", "{sheets}", "--plot=x.pdf"), "must end in .png"),
+      (
+        ("--workdir={run}", "{sheets}", "--plot={sheets}/2.png/x.png"),
+        "Not a directory",
+      ),
+      (("--workdir={run}", "{sheets}", "--jsno"), "Unknown command line flag"),
+    ],
+    fast=2,
+  ),
 )
 def test_a_mistake_gets_one_line_and_nothing_is_printed(
   finished, sheets, run, flags, words

@@ -10,7 +10,7 @@ import time
 
 import jax
 import pytest
-from runs import ROOT
+from runs import ROOT, first
 
 from configs import sum as post
 from configs import sum_small
@@ -158,13 +158,16 @@ def test_a_stopped_study_goes_on(file, run, environment):
 
 @pytest.mark.parametrize(
   ("flags", "message"),
-  [
-    ((), "--study is missing"),
-    (("--study=no.py",), "--study=no.py: there is no such file"),
-    (("--study=configs/sum.py",), "must define get_study()"),
-    (("--study=configs/studies/tiny.py", "--seeds=0"), "must be at least 1"),
-    (("--study=configs/studies/tiny.py", "x"), "unexpected argument 'x'"),
-  ],
+  first(
+    [
+      ((), "--study is missing"),
+      (("--study=no.py",), "--study=no.py: there is no such file"),
+      (("--study=configs/sum.py",), "must define get_study()"),
+      (("--study=configs/studies/tiny.py", "--seeds=0"), "must be at least 1"),
+      (("--study=configs/studies/tiny.py", "x"), "unexpected argument 'x'"),
+    ],
+    fast=1,
+  ),
 )
 def test_a_mistake_is_one_line(run, flags, message):
   answer = run(*flags, program="seqsum.study")

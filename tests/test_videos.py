@@ -79,10 +79,9 @@ def test_digits_move(white):
 
 def test_shares_are_the_rows_of_the_whole(white):
   sampler = VideoSampler(8, time=6, windows=2, side=28)
-  whole = sampler(jax.random.key(1), *white)
-  shares = [
-    sampler(jax.random.key(1), *white, shard=i, shards=4) for i in range(4)
-  ]
+  whole = draw(sampler, *white, key=1)
+  deal = jax.jit(lambda key, shard: sampler(key, *white, shard=shard, shards=4))
+  shares = [deal(jax.random.key(1), i) for i in range(4)]
   for name in ("frames", "targets", "lengths"):
     dealt = np.stack([getattr(share, name) for share in shares], axis=1)
     expected = getattr(whole, name)
@@ -91,8 +90,13 @@ def test_shares_are_the_rows_of_the_whole(white):
 
 def test_moments_are_those_of_targets(white):
   sampler = VideoSampler(2_000, time=24, windows=4, side=28)
-  scenes = scene.draw_scenes(jax.random.key(7), 2_000, 4, 6, 10)
-  targets = sampler.task.targets(scenes.digits(white[1]))
+
+  @jax.jit
+  def draw_targets(key):
+    scenes = scene.draw_scenes(key, 2_000, 4, 6, 10)
+    return sampler.task.targets(scenes.digits(white[1]))
+
+  targets = draw_targets(jax.random.key(7))
   mean, deviation = sampler.task.moments()
   np.testing.assert_allclose(targets.mean(axis=(0, 1)), mean, rtol=0.05)
   np.testing.assert_allclose(targets.std(axis=(0, 1)), deviation, rtol=0.05)

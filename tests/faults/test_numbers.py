@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import json
 import math
 import re
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import QUICK, lines, state
+from runs import QUICK, first, lines, state
 
 from seqsum.encoder import ConvEncoder
 from seqsum.losses import regression
@@ -18,8 +19,8 @@ from seqsum.mesh import make_mesh
 from seqsum.metrics import MOST_SKIPPED, NEVER, Totals
 from seqsum.model import SequenceModel
 from seqsum.optimizers import build_optimizer
-from seqsum.parallel import compile_step
-from seqsum.recipe import Recipe, init_state
+from seqsum.parallel import compile_init, compile_step
+from seqsum.recipe import Recipe
 from seqsum.sequences import Sampler
 from seqsum.step import is_finite, train_steps
 from seqsum.tasks import SUM
@@ -55,23 +56,17 @@ def make(bad=None, skip=True, **fields):
 
 def steps(recipe, data, count, devices=1):
   """[(state, totals of that step alone), ...], the first as initialised."""
-  step = compile_step(
-    train_steps,
-    make_mesh(jax.devices()[:devices]),
-    recipe=recipe,
-    donate=False,
-  )
-  state = jax.jit(
-    functools.partial(init_state, recipe, image_shape=(28, 28, 1))
-  )
-  taken = [(state(0), Totals.zero())]
+  mesh = make_mesh(jax.devices()[:devices])
+  step = compile_step(train_steps, mesh, recipe=recipe, donate=False)
+  taken = [(compile_init(recipe, mesh, (28, 28, 1))(0), Totals.zero())]
   for _ in range(count):
     taken.append(step(taken[-1][0], Totals.zero(), None, 0, *data))
   return jax.device_get(taken)
 
 
-@pytest.mark.parametrize("devices", [1, 4])
-@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize(
+  ("devices", "bad"), first(itertools.product((1, 4), BAD))
+)
 def test_an_update_that_is_not_finite_is_dropped(bundled, bad, devices):
   taken = steps(make(bad), bundled.train, 6, devices)
   dropped = [int(totals.skipped) for _, totals in taken]
@@ -90,6 +85,7 @@ def test_an_update_that_is_not_finite_is_dropped(bundled, bad, devices):
     assert math.isfinite(totals.loss)
 
 
+@pytest.mark.slow
 def test_skipping_changes_nothing_where_all_is_finite(bundled):
   with_it = steps(make(skip=True), bundled.train, 3)[-1][0]
   without = steps(make(skip=False), bundled.train, 3)[-1][0]
@@ -98,7 +94,7 @@ def test_skipping_changes_nothing_where_all_is_finite(bundled):
   )
 
 
-@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("bad", first(BAD))
 def test_without_skipping_it_is_seen(bundled, bad):
   """What `divergence.Watch` looks at: the loss's step, or the state."""
   state, totals = steps(make(bad, skip=False), bundled.train, 6)[-1]
@@ -115,7 +111,8 @@ def test_an_overflow_in_bfloat16_is_dropped_too(bundled):
   model = dataclasses.replace(recipe.model, dtype=jnp.bfloat16)
   recipe = dataclasses.replace(recipe, model=model)
   step = jax.jit(functools.partial(train_steps, recipe=recipe))
-  state = init_state(recipe, 0, (28, 28, 1))
+  one = make_mesh(jax.devices()[:1])
+  state = compile_init(recipe, one, (28, 28, 1))(0)
   large = jax.tree.map(lambda x: jnp.full_like(x, 1e38), state.params)
   after, totals = step(
     state.replace(params=large), Totals.zero(), None, 0, *bundled.train
