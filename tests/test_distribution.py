@@ -26,8 +26,9 @@ def fold(task, digits):
   """[B, T, D] -> value -> probability after each step, the scan written out."""
   support = build_support(task, digits.shape[1])
   carry, steps = support.delta(len(digits)), []
+  move = jax.jit(support.move)
   for t in range(digits.shape[1]):
-    carry = support.move(carry, digits[:, t])
+    carry = move(carry, digits[:, t])
     steps.append(carry)
   return support, steps
 

@@ -3,7 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqsum.permutation import permute
+from seqsum import permutation
+
+permute = jax.jit(permutation.permute, static_argnums=3)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 16, 17, 1000, 55_000])
