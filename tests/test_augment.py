@@ -3,7 +3,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqsum.augment import KNOTS, Moves, shift, warp
+from seqsum import augment
+from seqsum.augment import KNOTS, Moves
+
+warp = jax.jit(augment.warp)
+shift = jax.jit(augment.shift, static_argnums=2)
 
 
 @pytest.mark.parametrize(

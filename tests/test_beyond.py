@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import assert_same_run, first, lines, summary
+from runs import assert_same_run, lines, summary
 
 from configs import fold as base
 from seqsum import probes, step, train
@@ -121,7 +121,8 @@ def test_the_average_by_hand():
     np.testing.assert_allclose(found["w"], expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("devices", first([1, 8]))
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 8])
 def test_the_step_keeps_the_average(bundled, devices):
   recipe = build_recipe(config(**{"optimizer.average": 0.5}))
   mesh = make_mesh(jax.devices()[:devices])

@@ -12,7 +12,8 @@ from seqsum.losses import build_objective
 from seqsum.mesh import make_mesh
 from seqsum.model import SequenceModel
 from seqsum.optimizers import build_optimizer
-from seqsum.recipe import TEST, VALIDATION, Recipe, init_state
+from seqsum.parallel import compile_init
+from seqsum.recipe import TEST, VALIDATION, Recipe
 from seqsum.sequences import Sampler
 from seqsum.tasks import SUM
 
@@ -112,7 +113,7 @@ def make_recipe(batch_size=16):
 def test_held_out_sequences_are_fixed_and_can_be_drawn_again(images):
   """Of the last batch half is read, spread over all lengths."""
   recipe, mesh = make_recipe(), make_mesh(jax.devices()[:1])
-  params = init_state(recipe, 0, (28, 28, 1)).params
+  params = compile_init(recipe, mesh, (28, 28, 1))(0).params
   make = functools.partial(
     make_evaluator,
     mesh=mesh,

@@ -119,7 +119,7 @@ def objective(core, time):
         *((name, 3) for name in CORES),
       )
     ],
-    fast=3,
+    fast=2,
   ),
 )
 def test_noise_in_the_padding_changes_nothing(name, time, fused, images):

@@ -3,6 +3,7 @@
 import json
 import re
 
+import jax
 import numpy as np
 import pytest
 from paper import photo
@@ -54,13 +55,15 @@ def test_a_classifiers_shares_add_up(finished, model):
   from ml_collections import ConfigDict
 
   from seqsum.experiment import build_recipe
-  from seqsum.recipe import init_state
+  from seqsum.mesh import make_mesh
+  from seqsum.parallel import compile_init
 
   said = json.loads((finished[0] / "config.json").read_text())
   config = ConfigDict(said["config"])
   config.loss = "cross_entropy"
   recipe = build_recipe(config)
-  params = init_state(recipe, 0, (28, 28, 1)).params
+  one = make_mesh(jax.devices()[:1])
+  params = compile_init(recipe, one, (28, 28, 1))(0).params
   other = dataclasses.replace(model, recipe=recipe, params=params)
   frames = np.random.default_rng(0).uniform(size=(5, 3, 28, 28, 1))
   reading = other.read(frames)

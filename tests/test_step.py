@@ -152,6 +152,7 @@ def test_pmap_sees_what_jit_sees(data):
   np.testing.assert_allclose(one, losses, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_several_steps_in_one_call_are_the_same_steps(data):
   one, _ = train(make(), data, 1, 6)
   three, _ = train(make(), data, 1, 2, count=3)
@@ -222,7 +223,7 @@ def totals_of_a_step(recipe, data, devices=1):
   return begin(recipe), step(state, Totals.zero(), None, 0, *data)[1].means()
 
 
-@pytest.mark.parametrize("devices", [1, 4])
+@pytest.mark.parametrize("devices", first([4, 1]))
 def test_norms_are_those_of_real_frames_and_of_the_whole_gradient(
   data, devices
 ):
@@ -252,6 +253,7 @@ def test_norms_are_those_of_real_frames_and_of_the_whole_gradient(
     np.testing.assert_allclose(means[f"{name}_max"], value, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_norms_change_nothing_and_are_left_out_when_off(data):
   _, off = totals_of_a_step(make(), data)
   _, on = totals_of_a_step(make(norms=True), data)
@@ -286,7 +288,7 @@ def test_sequences_grow_with_the_step_in_training_alone(data):
   )
 
 
-@pytest.mark.parametrize("devices", [1, 4])
+@pytest.mark.parametrize("devices", first([4, 1]))
 def test_evaluation_reads_the_same_on_any_number_of_devices(data, devices):
   recipe = make()
   params = begin(recipe).params
