@@ -217,7 +217,6 @@ def test_when_one_is_killed_the_other_ends_and_the_run_goes_on(start, tmp_path):
       ),
       (["--distributed"], "--distributed: "),  # nobody to join
     ],
-    fast=1,
   ),
 )
 def test_processes_that_cannot_be_found_are_one_line(run, flags, words):

@@ -19,11 +19,11 @@ from seqsum.step import train_steps
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem != "__init__")
-ALIKE = ("sum", "fold")  # what all others begin from
+BASES = ("sum", "fold")  # what most others begin from
 
 
 @pytest.mark.parametrize(
-  "name", first(sorted(NAMES, key=lambda name: name not in ALIKE), fast=2)
+  "name", first(sorted(NAMES, key=lambda name: name not in BASES), fast=2)
 )
 def test_a_config_runs_one_step(name, bundled):
   config = importlib.import_module(f"configs.{name}").get_config()

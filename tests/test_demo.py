@@ -157,7 +157,6 @@ def test_what_a_page_says_cannot_break_out_of_it():
       (("--workdir={run}", "--port=70000"), "must be in 0..65535"),
       (("--workdir={run}", "--port={taken}"), "in use; take another"),
     ],
-    fast=1,
   ),
 )
 def test_a_mistake_gets_one_line(server, finished, run, flags, words):

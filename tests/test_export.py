@@ -167,7 +167,6 @@ def test_the_page_alone_says_what_jax_says(finished, page):
         "needs ONNX",
       ),
     ],
-    fast=1,
   ),
 )
 def test_a_mistake_gets_one_line(finished, run, flags, words):

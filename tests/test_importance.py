@@ -126,7 +126,6 @@ def test_a_run_on_digits_is_refused_in_one_line(run, finished):
       (("--workdir=x", "--videos=0"), "--videos=0: must be at least 1"),
       (("--workdir=x", "--share=1.5"), "share=1.5: must be above 0"),
     ],
-    fast=1,
   ),
 )
 def test_mistakes_are_one_line(run, flags, words):

@@ -166,7 +166,6 @@ def test_a_stopped_study_goes_on(file, run, environment):
       (("--study=configs/studies/tiny.py", "--seeds=0"), "must be at least 1"),
       (("--study=configs/studies/tiny.py", "x"), "unexpected argument 'x'"),
     ],
-    fast=1,
   ),
 )
 def test_a_mistake_is_one_line(run, flags, message):
