@@ -110,6 +110,7 @@ def test_a_model_that_knows_the_fold_has_the_true_shapley_values():
   np.testing.assert_allclose(found, expected, atol=0.25)
 
 
+@pytest.mark.slow  # it needs a run
 def test_a_run_on_digits_is_refused_in_one_line(run, finished):
   done = run(f"--workdir={finished[0]}", program="seqsum.importance")
   assert done.returncode == 1

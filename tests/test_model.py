@@ -136,8 +136,16 @@ def test_without_recurrence_each_frame_is_read_by_itself(frames, fused):
   )
 
 
-@pytest.mark.parametrize(("fused", "remat"), [(True, 0), (True, 5), (False, 0)])
-@pytest.mark.parametrize("widths", [(6, 5), ()])
+@pytest.mark.parametrize(
+  ("fused", "remat", "widths"),
+  first(
+    [
+      (fused, remat, widths)
+      for widths in ((6, 5), ())
+      for fused, remat in ((True, 5), (True, 0), (False, 0))
+    ]
+  ),
+)
 def test_the_size_of_what_enters_the_recurrence(frames, fused, remat, widths):
   rows = (8, 6, 4, 2)
   model = make(fused, remat=remat, widths=widths)
@@ -239,7 +247,7 @@ def test_uint8_frames_are_scaled_to_0_1(images):
   )
 
 
-@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("fused", first([True, False]))
 def test_raw_pixels_are_what_their_scale_says(images, fused):
   """Frames that are floating already are taken as shares of full ink."""
   frames = jnp.asarray(images[0][:8]).reshape(2, 4, 28, 28, 1) * 12
@@ -277,7 +285,7 @@ def test_an_encoder_that_leaves_nothing_is_refused(kwargs, words):
     assert x.size > 0
 
 
-@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("fused", first([True, False]))
 def test_bfloat16_stays_near_float32_with_float32_parameters(frames, fused):
   model = make(fused, dtype=jnp.bfloat16)
   params = init(model, frames)

@@ -303,6 +303,7 @@ def test_what_cannot_be_done_with_it_is_one_line(
   assert re.search(words, line), line
 
 
+@pytest.mark.slow
 def test_it_is_exported(done, run, tmp_path):
   import jax
 

@@ -88,6 +88,7 @@ def test_shares_are_the_rows_of_the_whole(white):
     np.testing.assert_array_equal(dealt.reshape(expected.shape), expected)
 
 
+@pytest.mark.slow
 def test_moments_are_those_of_targets(white):
   sampler = VideoSampler(2_000, time=24, windows=4, side=28)
 
