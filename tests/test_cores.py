@@ -63,7 +63,7 @@ def noisy(params):
 
 @pytest.mark.parametrize(
   ("core", "activation"),
-  first(itertools.product(CORES.values(), ACTIVATIONS.values()), fast=2),
+  first(itertools.product(CORES.values(), ACTIVATIONS.values())),
   ids=[f"{core}-{name}" for core in CORES for name in ACTIVATIONS],
 )
 def test_packed_equals_plain_in_values_and_gradients(core, activation, inputs):

@@ -117,11 +117,10 @@ def objective(core, time):
       (name, time, fused)
       for fused in (True, False)
       for name, time in (
-        *((name, LONG + 4) for name in LONG_CORES),
         *((name, 3) for name in CORES),
+        *((name, LONG + 4) for name in LONG_CORES),
       )
-    ],
-    fast=2,
+    ]
   ),
 )
 def test_noise_in_the_padding_changes_nothing(name, time, fused, images):

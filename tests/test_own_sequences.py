@@ -261,6 +261,7 @@ def test_files_that_are_none_are_refused(done, filmed, paths, words):
   assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_predict_says_vectors_part_by_part(done, filmed, run):
   model = seqsum.load(done[0])
   expected = model.predict(model.read_files([filmed / "dot"])[1])

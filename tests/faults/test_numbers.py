@@ -105,6 +105,7 @@ def test_without_skipping_it_is_seen(bundled, bad):
   assert seen
 
 
+@pytest.mark.slow
 def test_an_overflow_in_bfloat16_is_dropped_too(bundled):
   """The largest of its numbers is that of float32; 1e38 * 25 is not one."""
   recipe = make()
