@@ -114,7 +114,8 @@ def test_shifted_frames_are_those_of_the_same_batch_moved(bundled):
   [
     {},
     {"moves": Moves(shift=2)},
-    {"moves": Moves(shift=2, turn=15.0, scale=0.1, elastic=2.0)},
+    {"moves": Moves(shift=2, turn=15.0, scale=0.1)},
+    {"moves": Moves(elastic=2.0)},
     {"fixed": 50, "run_key": jax.random.key(1), "step": 7},
   ],
 )
