@@ -2,8 +2,10 @@
 
 import ast
 import contextlib
+import errno
 import logging as stdlib_logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +18,14 @@ from seqsum.bucket import is_outage
 from seqsum.errors import Diverged, InputError, Lost, brief
 
 CACHE = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+HOME = r"^(--?[\w.]+=|)(~[^/]*/.*|~)$"  # ~/x and --flag=~/x
 FILES = ("config", "study")  # flags that name a file
+REMEDIES = {
+  errno.ENOSPC: "make room on that disk",
+  errno.EDQUOT: "make room in your quota",
+  errno.EROFS: "name a folder on a disk that can be written",
+  errno.EACCES: "get the right to use it, or name another path",
+}
 
 COMPILATION_CACHE = flags.DEFINE_string(
   "compilation_cache",
@@ -51,8 +60,16 @@ def mistakes() -> Iterator[None]:
     raise InputError(" ".join(str(error).split())) from error
 
 
+def _expand(match: re.Match) -> str:
+  return match[1] + os.path.expanduser(match[2])
+
+
 def parse_flags(argv: list[str]) -> list[str]:
-  """absl's parser, except that every mistake is one line."""
+  """absl's parser, except that every mistake is one line.
+
+  A value that begins with ~/ is expanded, which a shell does not do behind '='.
+  """
+  argv = [re.sub(HOME, _expand, arg) for arg in argv]
   for arg in argv:
     name, _, path = arg.lstrip("-").partition("=")
     if arg.startswith("-") and name in FILES and not os.path.isfile(path):
@@ -78,6 +95,15 @@ def _say_unless_closed(unraisable) -> None:
   """
   if str(unraisable.exc_value) != "Event loop is closed":
     sys.__unraisablehook__(unraisable)
+
+
+def describe(error: OSError) -> str:
+  """A system's error in one line: the path, the reason and the remedy."""
+  if error.filename is None:
+    return str(error)
+  path = os.fsdecode(error.filename)
+  remedy = REMEDIES.get(error.errno, "mend that")
+  return f"{path}: {error.strerror}; {remedy}, and give the same command again"
 
 
 def run(
@@ -113,9 +139,10 @@ def run(
 
   try:
     app.run(start, flags_parser=parse)
-  except (InputError, Diverged, Lost, OSError) as error:
-    # An OSError says what of the folder could not be written or read, and why.
+  except (InputError, Diverged, Lost) as error:
     sys.exit(f"seqsum: {error}")
+  except OSError as error:
+    sys.exit(f"seqsum: {describe(error)}")
   except (MemoryError, jax.errors.JaxRuntimeError) as error:
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
       sys.exit(

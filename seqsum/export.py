@@ -16,7 +16,6 @@ server.
 
 import numpy as np
 from absl import flags
-from etils import epath
 
 from seqsum import command, drawing, folder, sharing, trained
 from seqsum.errors import InputError
@@ -41,7 +40,7 @@ def main(*arguments: str) -> int:
     raise InputError("--workdir is missing: name the folder of a run")
   if not arguments:
     raise InputError("where to? name a folder, such as out/")
-  (out,) = arguments
+  out = folder.locate(*arguments, "the folder")
   with_onnx = sharing.has_onnx() if ONNX.value is None else ONNX.value
   if with_onnx and not sharing.has_onnx():
     raise InputError(f"--onnx: {sharing.NO_ONNX}")
@@ -71,7 +70,6 @@ def main(*arguments: str) -> int:
     reader = sharing.reader(files["model.onnx"], *runtime)
     files["index.html"] = drawing.page(model, reader).encode()
   files["README.txt"] = sharing.readme(model, files).encode()
-  out = epath.Path(out)
   try:
     out.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():

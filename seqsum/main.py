@@ -26,7 +26,7 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from seqsum import cluster, command, results, trackers, train
+from seqsum import cluster, command, folder, results, trackers, train
 from seqsum.errors import InputError
 from seqsum.stopping import StopRequest
 
@@ -78,7 +78,7 @@ def main() -> int:
   if CONFIG.value is None:
     raise InputError("--config is missing: try --config=configs/sum_tiny.py")
   name = pathlib.Path(flags.FLAGS["config"].config_filename).stem
-  workdir = WORKDIR.value or os.path.join("runs", name)
+  workdir = folder.locate(WORKDIR.value or os.path.join("runs", name))
   trackers.check(TRACKER.value)
   command.keep_programs()
   join_processes()

@@ -9,12 +9,12 @@ import numpy as np
 import optax
 from etils import epath
 
-from seqsum import evaluate, folder, report
+from seqsum import evaluate, folder, report, run_files
 from seqsum.evaluate import Evaluation, Evaluator
 from seqsum.given import FoldCore
 from seqsum.metrics import number
 from seqsum.session import Session
-from seqsum.writer import History, read_lines
+from seqsum.writer import History
 
 POST_MSE = 0.61  # of the blog post of 2016, after 20 epochs
 
@@ -100,7 +100,7 @@ def draw(
   Returns:
     The pictures, PNG files by name.
   """
-  history = read_lines(session.workdir / "metrics.jsonl")
+  history = run_files.read_lines(session.workdir / "metrics.jsonl")
   device = session.facts()["devices"]
   data, guess = session.data, evaluate.guess_the_mean(evaluation)
   facts = {

@@ -10,10 +10,10 @@ from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from seqsum import cluster, folder, lock, mesh, recordings
+from seqsum import cluster, folder, lock, mesh, recordings, run_files
 from seqsum.checkpoint import Checkpoints
 from seqsum.digits import Digits, load
-from seqsum.errors import InputError, require
+from seqsum.errors import InputError, brief, require
 from seqsum.evaluate import Evaluator
 from seqsum.experiment import build_recipe
 from seqsum.metrics import Totals
@@ -24,7 +24,7 @@ from seqsum.recordings import Recordings
 from seqsum.schedule import Schedule, build_schedule
 from seqsum.shapes import Feed
 from seqsum.splits import make_feed, make_reader
-from seqsum.writer import History, ranking
+from seqsum.writer import History, ranking, warn_of_missing
 
 # A study opens many sessions with the same data.
 load_once = functools.lru_cache(maxsize=1)(load)
@@ -42,6 +42,7 @@ class Session:
     data: Images, or sequences of one's own; None for a program that reads none
       of them.
     lock: Held while the session is open, see `lock.take`.
+    run: Digest of the run, see `folder.digest`; its checkpoints have it.
   """
 
   config: ConfigDict
@@ -51,6 +52,7 @@ class Session:
   devices: Mesh
   data: Digits | Recordings | None
   lock: contextlib.ExitStack
+  run: str
 
   def __enter__(self) -> Self:
     return self
@@ -92,7 +94,7 @@ class Session:
 
   def checkpoints(self, best=lambda: None) -> Checkpoints:
     keep = self.config.checkpoint.keep
-    return Checkpoints(self.workdir / "checkpoints", keep, best)
+    return Checkpoints(self.workdir / "checkpoints", keep, best, self.run)
 
   def facts(self) -> dict[str, Any]:
     """What config.json says beside the config."""
@@ -162,10 +164,16 @@ def open_session(config: ConfigDict, workdir: epath.PathLike) -> Session:
     with cluster.lead_first("data"):
       data = load_data(config)
     recipe.model.encoder().check(recipe.sampler.shape)
-    session = Session(config, workdir, recipe, schedule, devices, data, held)
+    session = Session(
+      config, workdir, recipe, schedule, devices, data, held, ""
+    )
+    facts = session.facts()
     with cluster.lead_first("claim"):
-      folder.claim(workdir, config.to_dict(), session.facts())
-    return dataclasses.replace(session, lock=held.pop_all())
+      folder.claim(workdir, config.to_dict(), facts)
+    run = folder.digest(
+      {"config": config.to_dict(), "dataset": facts["dataset"]}
+    )
+    return dataclasses.replace(session, lock=held.pop_all(), run=run)
 
 
 def open_trained(workdir: epath.PathLike) -> Session:
@@ -174,12 +182,9 @@ def open_trained(workdir: epath.PathLike) -> Session:
   Raises:
     InputError: There is no run, or one that this seqsum does not understand.
   """
-  workdir = epath.Path(workdir)
+  workdir = folder.locate(workdir)
   path = workdir / "config.json"
-  try:
-    said = folder.read_json(path)
-  except (OSError, ValueError) as error:
-    raise InputError(f"{path}: cannot be read: {error}") from error
+  said = run_files.read_json(path, run_files.CONFIG)
   if said is None:
     raise InputError(
       f"--workdir={workdir}: no run is there (it has no config.json); name the "
@@ -191,33 +196,40 @@ def open_trained(workdir: epath.PathLike) -> Session:
     recorded = recorded and Recorded.of_json(recorded)
     recipe = build_recipe(config, recorded)
     schedule = build_schedule(config)
-  except (AttributeError, KeyError, TypeError) as error:
+  except Exception as error:  # whatever a damaged config does to what reads it
+    reason = str(error) if isinstance(error, InputError) else brief(error)
     raise InputError(
-      f"{path}: not as this version of seqsum writes it: "
-      + " ".join(str(error).split())
+      f"{path}: not as this version of seqsum writes it: {reason}; "
+      f"{run_files.REMEDIES['config.json']}"
     ) from error
   one = mesh.make_mesh(jax.devices()[:1])
   unlocked = contextlib.ExitStack()  # a run may go on while it is read
-  return Session(config, workdir, recipe, schedule, one, None, unlocked)
+  run = folder.digest({key: said[key] for key in run_files.CONFIG})
+  return Session(config, workdir, recipe, schedule, one, None, unlocked, run)
 
 
 def restore_best(
-  session: Session, checkpoints: Checkpoints, history: History
+  session: Session, checkpoints: Checkpoints, history: History | None = None
 ) -> tuple[int, TrainState]:
   """The checkpoint with the best validation, or else the newest.
 
-  If it cannot be used that is said, and the next best takes its place.
+  One that cannot be used is warned of, and the next best takes its place.
 
   Args:
     session: The run's.
     checkpoints: Of its folder.
-    history: Lines of its metrics.jsonl.
+    history: Lines of its metrics.jsonl; None to read them, and to warn of those
+      that are missing.
 
   Raises:
-    InputError: There is none.
+    InputError: There is none, or metrics.jsonl is damaged.
   """
-  ranked = ranking(history, session.config.checkpoint.best)
   there = checkpoints.steps
+  if history is None:
+    path = session.workdir / "metrics.jsonl"
+    history = run_files.read_lines(path)
+    warn_of_missing(path, history, session.schedule, max(there, default=0))
+  ranked = ranking(history, session.config.checkpoint.best)
   best = ranked[:1]  # asked for even if it is gone
   others = [step for step in ranked[1:] if step in there]
   steps = dict.fromkeys([*best, *others, *there])

@@ -35,7 +35,6 @@ from seqsum.plan import Run, Study
 from seqsum.session import open_session, restore_best
 from seqsum.stopping import StopRequest
 from seqsum.study_charts import Line
-from seqsum.writer import read_lines
 
 flags.adopt_module_key_flags(command)  # they belong into --help
 STUDY = flags.DEFINE_string(
@@ -201,8 +200,7 @@ def _measure(study: Study, run: Run) -> None:
     return
   with open_session(run.config, run.folder) as session:
     with session.checkpoints() as checkpoints:
-      history = read_lines(run.folder / "metrics.jsonl")
-      _, state = restore_best(session, checkpoints, history)
+      _, state = restore_best(session, checkpoints)
     folder.write_json(path, study.measure(session, state.evaluated))
 
 
@@ -211,7 +209,7 @@ def main() -> int:
   if STUDY.value is None:
     raise InputError("--study is missing: try --study=configs/studies/tiny.py")
   name = pathlib.Path(STUDY.value).stem
-  workdir = epath.Path(WORKDIR.value or os.path.join("studies", name))
+  workdir = folder.locate(WORKDIR.value or os.path.join("studies", name))
   study = plan.load(STUDY.value)
   runs = plan.lay_out(
     study, workdir, SEEDS.value, SEQUENCES.value, MANUAL_DIR.value

@@ -26,7 +26,6 @@ from seqsum.recorded import Recorded
 from seqsum.sequences import Sampler
 from seqsum.session import open_trained, restore_best
 from seqsum.videos import DistinctSum
-from seqsum.writer import read_lines
 
 
 class Reading(NamedTuple):
@@ -241,8 +240,7 @@ def load(workdir: epath.PathLike) -> Trained:
   """
   session = open_trained(workdir)
   with session.checkpoints() as checkpoints:
-    history = read_lines(session.workdir / "metrics.jsonl")
-    step, state = restore_best(session, checkpoints, history)
+    step, state = restore_best(session, checkpoints)
   return Trained(
     name=session.workdir.name,
     step=step,

@@ -8,6 +8,7 @@ import seqsum
 FLOORS = (
   {"allocator", "errors", "shapes", "stopping"},
   {"bucket"},
+  {"run_files"},
   {
     "array_cache",
     "attribution",

@@ -9,10 +9,11 @@ import time
 import jax
 import numpy as np
 import pytest
+import runs
 from etils import epath
 from runs import QUICK, assert_same_run, lines
 
-from seqsum import folder
+from seqsum import folder, run_files
 from seqsum.checkpoint import Checkpoints
 from seqsum.errors import NotSaved
 from seqsum.mesh import make_mesh, replicated
@@ -59,7 +60,7 @@ def fill(path):
 
 
 def line(step):
-  return {"step": step, "split": "train", "mse": 1.0, "text": 300 * "x"}
+  return runs.line(step, text=300 * "x")
 
 
 def whole_lines(path):
@@ -120,7 +121,7 @@ def test_a_file_is_replaced_whole_or_stays(disk):
   fill(path)
   with pytest.raises(OSError, match="No space left"):
     folder.write_json(path / "summary.json", {"a": 10_000 * "x"})
-  assert folder.read_json(path / "summary.json") == {"a": 1}
+  assert run_files.read_json(path / "summary.json") == {"a": 1}
   assert sorted(p.name for p in path.iterdir()) == ["filler", "summary.json"]
 
 
