@@ -155,11 +155,10 @@ def _read_bytes(path: epath.Path) -> bytes | None:
     with reached(path):
       return path.read_bytes() if path.exists() else None
   # Without O_NONBLOCK, opening a FIFO waits until somebody writes to it.
-  flags = (
-    os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-  )
+  flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
+  opener = lambda name, _: os.open(name, flags | getattr(os, "O_BINARY", 0))
   try:
-    with open(os.open(path, flags), "rb") as file:
+    with open(path, "rb", opener=opener) as file:
       if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         raise _error(path, "is not a regular file")
       return file.read()
