@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import stat
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,7 +17,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from seqsum import bucket, cluster, contents
 from seqsum.bucket import is_remote
-from seqsum.errors import AGAIN, NotSaved, brief
+from seqsum.errors import AGAIN, InputError, NotSaved, brief
 from seqsum.folder import resolve, sync_folder, sync_tree
 
 COMMITTED = "commit_success.txt"
@@ -68,6 +70,9 @@ class Saver:
     best: Says which step is the best so far; that one is kept too. Asked
       whenever a new one is saved.
     run: Digest of the run, see `folder.digest`; saved with each checkpoint.
+
+  Raises:
+    InputError: A file in the folder is a FIFO or a device.
   """
 
   def __init__(
@@ -85,6 +90,7 @@ class Saver:
     self._problem: NotSaved | None = None  # of the last save
     self._failed: set[int] = set()
     self._latest: int | None = None  # known, while there is no manager
+    _refuse_special_files(self._folder)
     bucket.limit_retries()
     with bucket.reached(self._folder):
       self._manager: ocp.CheckpointManager | None = self._open()
@@ -219,6 +225,19 @@ class Saver:
     self.wait()
     if self._manager is not None:
       self._manager.close()
+
+
+def _refuse_special_files(folder: epath.Path) -> None:
+  """Raises `InputError` for a FIFO, whose writer Orbax would wait for."""
+  if is_remote(folder):
+    return
+  for path, _, names in os.walk(folder):
+    for name in names:
+      file = os.path.join(path, name)
+      if os.path.exists(file) and not stat.S_ISREG(os.stat(file).st_mode):
+        raise InputError(
+          f"{file} is not a regular file (a FIFO or a device): move it away"
+        )
 
 
 def _is_step(name: str) -> bool:
