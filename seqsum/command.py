@@ -18,7 +18,6 @@ from seqsum.bucket import is_outage
 from seqsum.errors import Diverged, InputError, Lost, brief
 
 CACHE = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-HOME = r"^(--?[\w.]+=|)(~[^/]*/.*|~)$"  # ~/x and --flag=~/x
 FILES = ("config", "study")  # flags that name a file
 REMEDIES = {
   errno.ENOSPC: "make room on that disk",
@@ -60,16 +59,15 @@ def mistakes() -> Iterator[None]:
     raise InputError(" ".join(str(error).split())) from error
 
 
-def _expand(match: re.Match) -> str:
-  return match[1] + os.path.expanduser(match[2])
+def expand_home(arg: str) -> str:
+  """Expands ~/x and --flag=~/x, which a shell leaves as it is behind '='."""
+  flag, path = re.fullmatch(r"(--?[\w.]+=|)(.*)", arg, re.DOTALL).groups()
+  return flag + os.path.expanduser(path)
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-  """absl's parser, except that every mistake is one line.
-
-  A value that begins with ~/ is expanded, which a shell does not do behind '='.
-  """
-  argv = [re.sub(HOME, _expand, arg) for arg in argv]
+  """absl's parser, except that every mistake is one line."""
+  argv = [expand_home(arg) for arg in argv]
   for arg in argv:
     name, _, path = arg.lstrip("-").partition("=")
     if arg.startswith("-") and name in FILES and not os.path.isfile(path):

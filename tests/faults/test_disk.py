@@ -119,7 +119,8 @@ def test_a_file_is_replaced_whole_or_stays(disk):
   path = epath.Path(disk("64k"))
   folder.write_json(path / "summary.json", {"a": 1})
   fill(path)
-  with pytest.raises(OSError, match="No space left"):
+  full = rf"No space left on device: '{path}/summary.json'"
+  with pytest.raises(OSError, match=full):
     folder.write_json(path / "summary.json", {"a": 10_000 * "x"})
   assert run_files.read_json(path / "summary.json") == {"a": 1}
   assert sorted(p.name for p in path.iterdir()) == ["filler", "summary.json"]
@@ -220,4 +221,6 @@ def test_a_run_on_a_disk_without_any_room_is_one_line(run, disk):
   fill(path)
   done = run(*QUICK, f"--workdir={path / 'run'}")
   assert done.returncode == 1
-  assert "No space left on device" in clear_lines(done)[-1]
+  said = clear_lines(done)[-1]
+  assert "No space left on device" in said
+  assert str(path / "run") in said
