@@ -9,7 +9,6 @@ annotator's, and beside what random scores and people themselves reach.
 from collections.abc import Callable
 
 import numpy as np
-from scipy import stats
 
 Coefficient = Callable[[np.ndarray, np.ndarray], float]
 
@@ -32,6 +31,8 @@ def kendall(scores: np.ndarray, truth: np.ndarray) -> float:
   Raises:
     ValueError: The shapes do not go together.
   """
+  from scipy import stats  # a second that other programs do not need
+
   return _mean(scores, truth, lambda a, b: stats.kendalltau(a, b).statistic)
 
 
@@ -40,6 +41,8 @@ def spearman(scores: np.ndarray, truth: np.ndarray) -> float:
 
   See `kendall`.
   """
+  from scipy import stats
+
   return _mean(scores, truth, lambda a, b: stats.spearmanr(a, b).statistic)
 
 

@@ -6,11 +6,12 @@ import functools
 from typing import Any, Self
 
 import jax
+from absl import logging
 from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from seqsum import cluster, folder, lock, mesh, recordings
+from seqsum import cluster, folder, lock, machine, mesh, recordings
 from seqsum.checkpoint import Checkpoints
 from seqsum.digits import Digits, load
 from seqsum.errors import InputError, require
@@ -107,9 +108,25 @@ class Session:
         "platform": devices[0].platform,
         "count": self.devices.size,
         "processes": jax.process_count(),
+        **machine.processors(),
       },
       "versions": folder.versions(),
     }
+
+  def warn_of_changes(self) -> None:
+    """Warns if config.json was written on another machine or with others.
+
+    Such are cores, devices and versions of packages.
+    """
+    before = folder.read_json(self.workdir / "config.json")
+    changes = machine.differences(before, self.facts())
+    if changes and cluster.is_lead():
+      logging.warning(
+        "%s: numbers may differ in their last digits from those of a run that "
+        "stayed on one machine: %s",
+        self.workdir,
+        "; ".join(changes),
+      )
 
 
 def check(config: ConfigDict) -> tuple[Recipe, Schedule, Mesh]:
@@ -152,17 +169,23 @@ def load_data(config: ConfigDict) -> Digits | Recordings:
 def open_session(config: ConfigDict, workdir: epath.PathLike) -> Session:
   """Checks a config, loads its data and takes the folder.
 
+  Whatever is refused because of the config, its data or an older run in the
+  folder is refused before the folder is made, so nothing is left behind.
+
   Raises:
     InputError: A value in the config cannot be used, the data cannot be had,
       or the folder cannot be written, is in use or belongs to another run.
   """
   recipe, schedule, devices = check(config)
+  recipe.model.encoder().check(recipe.sampler.shape)
+  with cluster.lead_first("data"):
+    data = load_data(config)
   workdir = folder.make_folder(workdir)
+  unlocked = contextlib.ExitStack()
+  session = Session(config, workdir, recipe, schedule, devices, data, unlocked)
+  written = {"config": config.to_dict(), "dataset": session.facts()["dataset"]}
+  folder.is_claimed(workdir, written)  # before a lock is left in it
   with lock.take(workdir) as held:
-    with cluster.lead_first("data"):
-      data = load_data(config)
-    recipe.model.encoder().check(recipe.sampler.shape)
-    session = Session(config, workdir, recipe, schedule, devices, data, held)
     with cluster.lead_first("claim"):
       folder.claim(workdir, config.to_dict(), session.facts())
     return dataclasses.replace(session, lock=held.pop_all())
