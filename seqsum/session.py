@@ -166,16 +166,25 @@ def load_data(config: ConfigDict) -> Digits | Recordings:
   return load_once(**named).only(tuple(config.sequence.digits))
 
 
-def open_session(config: ConfigDict, workdir: epath.PathLike) -> Session:
+def open_session(
+  config: ConfigDict, workdir: epath.PathLike, *, is_new: bool = True
+) -> Session:
   """Checks a config, loads its data and takes the folder.
 
   Whatever is refused because of the config, its data or an older run in the
   folder is refused before the folder is made, so nothing is left behind.
 
+  Args:
+    config: A whole one.
+    workdir: The run's folder.
+    is_new: Whether the run may be new; else the folder must hold one.
+
   Raises:
     InputError: A value in the config cannot be used, the data cannot be had,
       or the folder cannot be written, is in use or belongs to another run.
   """
+  if not is_new:
+    read_config(workdir)
   recipe, schedule, devices = check(config)
   recipe.model.encoder().check(recipe.sampler.shape)
   with cluster.lead_first("data"):
@@ -191,14 +200,13 @@ def open_session(config: ConfigDict, workdir: epath.PathLike) -> Session:
     return dataclasses.replace(session, lock=held.pop_all())
 
 
-def open_trained(workdir: epath.PathLike) -> Session:
-  """Opens a run's folder to use what it learned, on one device, without data.
+def read_config(workdir: epath.PathLike) -> dict[str, Any]:
+  """The config.json of a run.
 
   Raises:
-    InputError: There is no run, or one that this seqsum does not understand.
+    InputError: There is no run, or its file cannot be read.
   """
-  workdir = epath.Path(workdir)
-  path = workdir / "config.json"
+  path = epath.Path(workdir) / "config.json"
   try:
     said = folder.read_json(path)
   except (OSError, ValueError) as error:
@@ -208,6 +216,17 @@ def open_trained(workdir: epath.PathLike) -> Session:
       f"--workdir={workdir}: no run is there (it has no config.json); name the "
       "folder that `python -m seqsum.main` was given"
     )
+  return said
+
+
+def open_trained(workdir: epath.PathLike) -> Session:
+  """Opens a run's folder to use what it learned, on one device, without data.
+
+  Raises:
+    InputError: There is no run, or one that this seqsum does not understand.
+  """
+  workdir = epath.Path(workdir)
+  path, said = workdir / "config.json", read_config(workdir)
   try:
     config = ConfigDict(said["config"])
     recorded = said["dataset"].get("recorded")

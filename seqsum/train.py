@@ -209,7 +209,7 @@ def test_again(config: ConfigDict, workdir: epath.PathLike) -> dict[str, Any]:
     The metrics, with the step of the checkpoint.
   """
   with (
-    open_session(config, workdir) as session,
+    open_session(config, workdir, is_new=False) as session,
     session.checkpoints() as checkpoints,
   ):
     session.warn_of_changes()
