@@ -35,7 +35,7 @@ def test_a_run_of_bundled_digits(tmp_path):
     "model": "conv 16-32, gru 64; "
     f"{416 + 4_640 + 3 * (800 * 64 + 64 * 64) + 4 * 64 + 65:,} parameters",
     "devices": f"8 x cpu, {affinity} of {cores} cores; float32",
-    "training": "5,000 steps of 16 sequences, 10 epochs of 8,000 sequences",
+    "training": "5,000 steps of 16 sequences (epochs: 10, of 8,000 sequences)",
     "folder": f"{tmp_path / 'run'} (new run)",
   }
 
