@@ -119,9 +119,10 @@ def find_in_folder(folder: str | os.PathLike) -> list[str]:
     count = len(unread)
     more = f" and {count - MOST_NAMED} more" if count > MOST_NAMED else ""
     heif = any(x.lower().endswith(HEIF_ENDINGS) for x in unread)
+    names = ", ".join(map(repr, unread[:MOST_NAMED])) + more
     raise InputError(
-      f"{os.fspath(folder)}: {count} of {count + len(pictures)} files cannot be "
-      f"read as pictures ({', '.join(map(repr, unread[:MOST_NAMED]))}{more}): "
+      f"{os.fspath(folder)}: {count} of {count + len(pictures)} files cannot "
+      f"be read as pictures ({names}): "
       + (f"{NO_HEIF}; " if heif else "")
       + "convert them to PNG, move them away, or name the files that are meant"
     )
