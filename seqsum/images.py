@@ -36,7 +36,7 @@ FORMATS = (
   "WEBP",
 )
 LARGE = 2048  # a larger picture is made smaller as it is read
-HEIF_ENDINGS = (".heic", ".heif", ".hif")
+HEIF_ENDINGS = (".heic", ".heif", ".hif", ".heics", ".heifs")
 NO_HEIF = "pip install 'seqsum[heif]' reads HEIC"
 # Files that Windows, macOS and a NAS add to a folder of pictures.
 SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir")
