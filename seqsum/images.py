@@ -10,13 +10,16 @@ import re
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from seqsum import normalize
+from seqsum import normalize, pixels
 from seqsum.errors import InputError
+from seqsum.pixels import PictureFacts, PixelRule
 
+T = TypeVar("T")
 # No format that runs another program (EPS) or is none of a camera's.
 FORMATS = (
   "AVIF",
@@ -30,7 +33,6 @@ FORMATS = (
   "TIFF",
   "WEBP",
 )
-LARGE = 2048  # a larger picture is made smaller as it is read
 
 
 def read_images(paths: Iterable[str | os.PathLike]) -> np.ndarray:
@@ -106,26 +108,46 @@ def _is_image(entry: os.DirEntry) -> bool:
   return entry.is_file() and not hidden and is_named_so(entry.name)
 
 
-def read_picture(path: str | os.PathLike) -> np.ndarray:
+def read_picture(
+  path: str | os.PathLike, rule: PixelRule | None = None
+) -> np.ndarray:
   """The brightness of an image file: [H, W] float32 in 0..1.
 
   Colour becomes luminance, transparency the paper behind it, and a photo is
   turned as its camera was held.
 
+  Args:
+    path: The file.
+    rule: Of the data set that it belongs to. Values outside the rule's range
+      are returned as they are, outside 0..1. None chooses a rule for this
+      picture alone.
+
   Raises:
-    InputError: It cannot be read, or is more than one picture.
+    InputError: It cannot be read, is more than one picture, or does not go with
+      the rule.
   """
-  return _read(path, _brightness)
+  return _read(path, lambda image: pixels.brightness(image, rule))
 
 
-def read_colours(path: str | os.PathLike) -> np.ndarray:
-  """[H, W, 3] float32 in 0..1, red, green and blue; see `read_picture`."""
-  return _read(path, _colours)
-
-
-def _read(
-  path: str | os.PathLike, convert: Callable[[Image.Image], np.ndarray]
+def read_colours(
+  path: str | os.PathLike, rule: PixelRule | None = None
 ) -> np.ndarray:
+  """[H, W, 3] float32 in 0..1, red, green and blue; see `read_picture`."""
+  return _read(path, lambda image: pixels.colours(image, rule))
+
+
+def inspect(
+  path: str | os.PathLike, colour: bool = True, decode: bool = False
+) -> PictureFacts:
+  """What a `PixelRule` depends on, see `pixels.inspect`.
+
+  Raises:
+    InputError: As `read_picture` does, as far as pixels are decoded.
+  """
+  return _read(path, lambda image: pixels.inspect(image, colour, decode))
+
+
+def _read(path: str | os.PathLike, convert: Callable[[Image.Image], T]) -> T:
   try:
     with warnings.catch_warnings():
       # Pillow warns of one that is large and refuses one that is larger.
@@ -138,7 +160,10 @@ def _read(
             f"{path}: {count} pictures in one file (animated, or pages): save "
             "each as a file"
           )
-        picture = convert(image)
+        try:
+          return convert(image)
+        except InputError as error:
+          raise InputError(f"{path}: {error}") from error
   except InputError:
     raise
   except Image.UnidentifiedImageError as error:
@@ -157,60 +182,7 @@ def _read(
     raise InputError(f"{path}: {reason}") from error
   except Exception as error:  # Pillow's decoders raise what they come upon
     raise InputError(f"{path}: damaged ({_line(error)})") from error
-  if not np.isfinite(picture).all():
-    raise InputError(f"{path}: holds inf or nan")
-  return picture
 
 
 def _line(error: Exception) -> str:
   return " ".join(str(error).split()) or type(error).__name__
-
-
-def _brightness(image: Image.Image) -> np.ndarray:
-  if image.mode.startswith(("I", "F")):
-    return _deep(image)
-  colours, alpha = _load(image)
-  light = np.asarray(colours.convert("L"), np.float32) / 255
-  return light if alpha is None else _on_paper(light, light, alpha)
-
-
-def _colours(image: Image.Image) -> np.ndarray:
-  if image.mode.startswith(("I", "F")):
-    return np.repeat(_deep(image)[..., None], 3, axis=-1)
-  picture, alpha = _load(image)
-  light = np.asarray(picture.convert("L"), np.float32) / 255
-  colours = np.asarray(picture.convert("RGB"), np.float32) / 255
-  return colours if alpha is None else _on_paper(colours, light, alpha)
-
-
-def _deep(image: Image.Image) -> np.ndarray:
-  """16 or 32 bits, whole or floating, from the least to the most of them."""
-  image = ImageOps.exif_transpose(image)
-  values = np.asarray(image).astype(np.float32)
-  with np.errstate(all="ignore"):  # inf and nan are told of
-    span = np.ptp(values)
-    return (values - values.min()) / (span if span else 1)
-
-
-def _load(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:
-  """The picture, RGB or L, and how much of it covers what is behind it."""
-  image.draft("RGB", (LARGE, LARGE))  # a JPEG's decoder can skip detail
-  if image.has_transparency_data:
-    image = image.convert("RGBA")
-  elif image.mode != "L":
-    image = image.convert("RGB")
-  image.thumbnail((LARGE, LARGE))
-  image = ImageOps.exif_transpose(image)
-  if image.mode != "RGBA":
-    return image, None
-  alpha = np.asarray(image.getchannel("A"), np.float32) / 255
-  return image.convert("RGB"), alpha
-
-
-def _on_paper(
-  picture: np.ndarray, light: np.ndarray, alpha: np.ndarray
-) -> np.ndarray:
-  """Behind dark ink the paper is white, behind light ink it is black."""
-  drawn = (alpha * light).sum() / max(alpha.sum(), 1)
-  alpha = alpha.reshape(alpha.shape + (1,) * (picture.ndim - 2))
-  return alpha * picture + (1 - alpha) * (drawn < 0.5)
