@@ -14,22 +14,22 @@ import csv
 import hashlib
 import math
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from seqsum import clips, images
+from seqsum import clips, images, natural_order
 from seqsum.errors import InputError, require_file
 from seqsum.npz import spread
 
 FILE = "targets.csv"
 MORE = object()  # where cells go that no column is for
 MOST_NAMED = 3  # sequences that an error names
-VIDEOS = tuple(
-  ".3g2 .3gp .avi .flv .gif .m2ts .m4v .mj2 .mkv .mov .mp4 .mpeg .mpg .mts "
-  ".ogg .ogv .ts .webm .wmv".split()
+VIDEOS = (  # endings of their names
+  *(".3g2", ".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mj2", ".mkv"),
+  *(".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogg", ".ogv", ".ts", ".webm"),
+  ".wmv",
 )
 
 
@@ -93,9 +93,7 @@ class ClipFolder:
     ).encode()
 
   def read(self, n: int) -> np.ndarray:
-    frames = clips.read(
-      self._path / self._names[n], self.shape, self.pictures
-    )
+    frames = clips.read(self._path / self._names[n], self.shape, self.pictures)
     if len(frames) != self.lengths[n]:
       raise InputError(
         f"{self._path / self._names[n]}: has {len(frames)} frames now, had "
@@ -150,7 +148,7 @@ def _check_all_named(path: Path, table: Table) -> None:
     if entry.name not in table and _is_sequence(entry)
   ]
   if names:
-    names = images.in_order(names)
+    names = natural_order.sort(names)
     more = len(names) - MOST_NAMED
     raise InputError(
       f"{path / FILE}: has no line for {len(names)} of the "
@@ -194,7 +192,7 @@ def _targets(path: Path, table: Table, lengths: np.ndarray) -> np.ndarray:
     for line in lines:
       if line.frame in seen or line.frame not in range(1, lengths[n] + 1):
         raise InputError(
-          f"{path}, line {line.number}: frame {line.frame:g} of {name!r}, "
+          f"{path}, line {line.number}: frame '{line.frame:g}' of {name!r}, "
           f"expected each of 1..{lengths[n]} once"
         )
       seen.add(line.frame)

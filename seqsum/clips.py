@@ -20,6 +20,7 @@ from seqsum.pixels import PictureFacts, PixelRule, PixelSurvey
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,ogg,flv,gif"
 MOST_PIXELS = 8192 * 4320  # of one picture of a video
 MOST_BYTES = 1 << 30  # of all frames that are returned
+PLAIN = PixelRule()
 NO_FRAME = "there is no frame in it"
 
 
@@ -136,7 +137,7 @@ def is_pictures(path: str | os.PathLike) -> bool:
 
 
 def _frames(
-  path: str | os.PathLike, channels: int, rule: PixelRule = PixelRule()
+  path: str | os.PathLike, channels: int, rule: PixelRule = PLAIN
 ) -> Iterator[tuple[str, np.ndarray]]:
   """Names and [h, w, channels] uint8; raises `InputError` as `read` does."""
   if is_pictures(path):

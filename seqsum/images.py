@@ -6,7 +6,6 @@ Every file that cannot be used is an `InputError` of one line that names it.
 import functools
 import glob
 import os
-import re
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from seqsum import normalize, pixels
-from seqsum.errors import InputError
+from seqsum import natural_order, normalize, pixels
+from seqsum.errors import InputError, require_file
 from seqsum.pixels import PictureFacts, PixelRule
 
 T = TypeVar("T")
@@ -33,6 +32,8 @@ FORMATS = (
   "TIFF",
   "WEBP",
 )
+# Files that Windows, macOS and a NAS add to a folder of pictures.
+SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir")
 
 
 def read_images(paths: Iterable[str | os.PathLike]) -> np.ndarray:
@@ -40,7 +41,7 @@ def read_images(paths: Iterable[str | os.PathLike]) -> np.ndarray:
 
   Args:
     paths: Files, folders (all images in them) and globs; those of a folder or
-      a glob in natural order, 2.png before 10.png.
+      a glob in natural order, 2.png before 10.png (`natural_order`).
 
   Returns:
     [T, 28, 28, 1] uint8, as MNIST was made.
@@ -72,22 +73,16 @@ def find(paths: Iterable[str | os.PathLike]) -> list[str]:
       inside = [entry.path for entry in os.scandir(path) if _is_image(entry)]
       if not inside:
         raise InputError(f"{path}: a folder without images")
-      found += sorted(inside, key=natural)
+      found += natural_order.sort(inside)
     elif os.path.lexists(path):
       found.append(path)
     elif matches := glob.glob(path, recursive=True):
-      found += sorted(filter(os.path.isfile, matches), key=natural)
+      found += natural_order.sort(filter(os.path.isfile, matches))
     else:
       raise InputError(f"{path}: there is no such file")
   if not found:
     raise InputError("no images: name files, folders or globs")
   return found
-
-
-def natural(path: str) -> list:
-  """A key that sorts 2 before 10."""
-  parts = re.split(r"(\d+)", path.lower())
-  return [int(x) if x.isdecimal() else x for x in parts] + [path]
 
 
 @functools.cache
@@ -103,9 +98,13 @@ def is_named_so(path: str | os.PathLike) -> bool:
   return known.get(Path(path).suffix.lower()) in FORMATS
 
 
+def is_hidden(name: str) -> bool:
+  """Whether a file or folder is hidden or the system's, and never a picture."""
+  return name.startswith(".") or name.lower() in SYSTEM_FILES
+
+
 def _is_image(entry: os.DirEntry) -> bool:
-  hidden = entry.name.startswith(".")
-  return entry.is_file() and not hidden and is_named_so(entry.name)
+  return not is_hidden(entry.name) and is_named_so(entry.name)
 
 
 def read_picture(
@@ -152,6 +151,7 @@ def _read(path: str | os.PathLike, convert: Callable[[Image.Image], T]) -> T:
     with warnings.catch_warnings():
       # Pillow warns of one that is large and refuses one that is larger.
       warnings.simplefilter("error", Image.DecompressionBombWarning)
+      require_file(path)
       with Image.open(path, formats=_formats()) as image:
         # MPO is what some cameras write: a photo and its preview.
         count = getattr(image, "n_frames", 1)

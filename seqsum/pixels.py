@@ -175,9 +175,7 @@ def inspect(image: Image.Image, colour: bool, decode: bool) -> PictureFacts:
   )
 
 
-def brightness(
-  image: Image.Image, rule: PixelRule | None = None
-) -> np.ndarray:
+def brightness(image: Image.Image, rule: PixelRule | None = None) -> np.ndarray:
   """[H, W] float32 in 0..1: colours become luminance.
 
   Args:
