@@ -25,6 +25,7 @@ from seqsum.npz import spread
 
 FILE = "targets.csv"
 MORE = object()  # where cells go that no column is for
+LARGEST = float(np.finfo(np.float32).max)
 MOST_NAMED = 3  # sequences that an error names
 VIDEOS = (  # endings of their names
   *(".3g2", ".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mj2", ".mkv"),
@@ -206,7 +207,8 @@ def _number(where: str, column: str, cell: str) -> float:
     number = float(cell)
   except ValueError:
     number = math.nan
-  if not math.isfinite(number) or "_" in cell:  # Python reads 1_000 as 1000
+  # Python reads 1_000 as 1000.
+  if not abs(number) <= LARGEST or "_" in cell:
     raise InputError(f"{where}: {column} is {cell!r}, not a number")
   return number
 
