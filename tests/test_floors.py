@@ -35,6 +35,7 @@ FLOORS = (
     "contents",
     "distribution",
     "lock",
+    "machine",
     "mnist",
     "optdigits",
     "scenes",
@@ -97,7 +98,7 @@ FLOORS = (
   {"evaluate", "experiment"},
   {"splits"},
   {"session"},
-  {"plan", "results", "trackers", "trained"},
+  {"overview", "plan", "results", "trackers", "trained"},
   {
     "comparison",
     "divergence",
