@@ -82,8 +82,8 @@ class Recorded:
     plural = "" if channels == 1 else "s"
     words = [f"{height}x{width}, {channels} channel{plural}, {kind}"]
     if self.sizes:
-      (h, w), (height, width) = self.sizes
-      words.append(f"brought to this size from {h}x{w} to {height}x{width}")
+      least, most = (f"{h}x{w}" for h, w in self.sizes)
+      words.append(f"resized from {least}..{most}")
     if self.pictures is not None:
       words.append(self.pictures.describe())
     return "; ".join(filter(None, words))
