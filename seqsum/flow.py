@@ -6,8 +6,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seqsum.figures import BLUE, GREY, INK, PALE, VERMILION, WIDTH, ink, picture
-from seqsum.study_charts import spread
+from seqsum import scales
+from seqsum.figures import (
+  BLUE,
+  GREY,
+  INK,
+  PALE,
+  VERMILION,
+  WIDTH,
+  ink,
+  mark,
+  nothing,
+  picture,
+)
 from seqsum.tasks import Task
 
 LEAST = 0.005  # what is less likely is not drawn
@@ -39,7 +50,7 @@ def moves(task: Task, digits: np.ndarray) -> Iterator[Move]:
     for value, share in values.items():
       for digit, odds in zip(task.digits, shares, strict=True):
         both = share * float(odds)
-        if both < LEAST / 10:
+        if not both >= LEAST / 10:  # or nan
           continue
         new = float(task.combine(value, float(digit)))
         after[new] = after.get(new, 0.0) + both
@@ -69,6 +80,9 @@ def flow(
     digits: [M, T, D] float, the probabilities that the model gives them.
     task: The fold.
   """
+  if not len(frames):
+    nothing(figure)
+    return
   figure.set_size_inches(WIDTH, 2.5 * len(frames))
   panels = figure.subplots(len(frames), 1, squeeze=False)[:, 0]
   for axes, strip, length, shown, shares in zip(
@@ -116,7 +130,12 @@ def _panel(
     where = "data", "axes fraction"
     axes.add_artist(
       AnnotationBbox(
-        OffsetImage(ink(image), zoom=0.8, interpolation="nearest"),
+        OffsetImage(
+          ink(image),
+          zoom=22 / max(image.shape[:2]),
+          interpolation="nearest",
+          gid=mark(image),
+        ),
         at,
         xycoords=where,
         xybox=(0, 34),
@@ -153,7 +172,8 @@ def _panel(
   axes.set_xticks(range(len(strip) + 1))
   axes.set_xlabel("frames read", fontsize=8)
   axes.set_ylabel(f"{task.name} so far", fontsize=8)
-  axes.grid(axis="y", color=PALE, lw=0.5)
+  axes.set_axisbelow(True)
+  axes.grid(axis="y", color=PALE, lw=0.5, alpha=0.6)
   axes.tick_params(labelsize=8)
 
 
@@ -166,9 +186,8 @@ def _name_values(
     for (at, value), share in nodes.items()
     if at == step and share > NAMED
   ]
-  to_axes = axes.transData + axes.transAxes.inverted()
-  places = [to_axes.transform((step, value))[1] for value, _ in some]
-  for (value, share), y in zip(some, spread(places, 0.085), strict=True):
+  places = scales.heights(axes, [value for value, _ in some])
+  for (value, share), y in zip(some, scales.apart(places, 0.085), strict=True):
     axes.annotate(
       f"{value:g}" + (f" {share:.0%}" if share < SURE else ""),
       (step, y),
@@ -178,4 +197,6 @@ def _name_values(
       va="center",
       fontsize=8,
       color=INK if value == true else VERMILION,
+      # Neither a line of the grid nor a flow runs through a number.
+      bbox={"fc": "white", "ec": "none", "pad": 0.5, "alpha": 0.9},
     )

@@ -35,6 +35,7 @@ FLOORS = (
     "lock",
     "mnist",
     "optdigits",
+    "scales",
     "scenes",
     "targets",
   },
