@@ -90,10 +90,11 @@ def errors(
   dots.errorbar(middle, mean, error, fmt="none", ecolor=VERMILION, elinewidth=1)
   few = count < FEW
   dots.plot(middle, mean, color=VERMILION, lw=0.8, alpha=0.4)
-  dots.plot(middle[~few], mean[~few], "o", color=VERMILION, ms=4)
-  dots.plot(middle[few], mean[few], "o", mfc="white", mec=VERMILION, ms=4)
-  hollow = f"; hollow: fewer than {FEW}" if few.any() else ""
-  dots.set_title(f"mean absolute error ± standard error{hollow}")
+  look = {"marker": "o", "ms": 4, "ls": "", "mec": VERMILION, "clip_on": False}
+  dots.plot(middle[~few], mean[~few], mfc=VERMILION, **look)
+  dots.plot(middle[few], mean[few], mfc="white", **look)
+  hollow = f"; hollow: of fewer than {FEW}" if few.any() else ""
+  dots.set_title(f"mean error ± standard error{hollow}")
   dots.set_ylim(0)
   dots.tick_params(labelbottom=False)
   counts.vlines(middle, 0, counted, color=GREY, lw=3)
@@ -223,7 +224,7 @@ def confusion(figure: Any, labels: np.ndarray, digits: np.ndarray) -> None:
   counts = np.zeros((len(names), len(names)), int)
   places = np.searchsorted(names, labels), np.searchsorted(names, digits)
   np.add.at(counts, places, 1)
-  share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+  shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
   figure.set_size_inches(WIDTH, 4.9)
   axes = figure.subplots()
   right = np.eye(len(names), dtype=bool)
@@ -231,14 +232,14 @@ def confusion(figure: Any, labels: np.ndarray, digits: np.ndarray) -> None:
   for where, color, full in ((right, BLUE, 1.0), (~right, VERMILION, 0.05)):
     clear = to_rgba(color, 0), to_rgba(color, 0.85)
     ramp = LinearSegmentedColormap.from_list("", clear)
-    shown = np.where(where & (counts > 0), share, np.nan)
+    shown = np.where(where & (counts > 0), shares, np.nan)
     axes.imshow(shown, cmap=ramp, vmin=0, vmax=full)
   small = 7 if len(names) <= 10 else 5
   for (row, column), count in np.ndenumerate(counts):
     if not count:
       continue
-    strong = share[row, column] > (0.5 if row == column else 0.03)
-    color = "white" if strong else INK
+    strong = shares[row, column] > (0.5 if row == column else 0.03)
+    color = "#FCFCFD" if strong else INK  # on both pages
     said = f"{count:,}" if count < 10_000 else f"{count / 1000:.0f}k"
     axes.text(
       column, row, said, ha="center", va="center", fontsize=small, color=color
@@ -247,7 +248,9 @@ def confusion(figure: Any, labels: np.ndarray, digits: np.ndarray) -> None:
   axes.set_yticks(range(len(names)), list(map(str, names)))
   axes.tick_params(length=0)
   axes.set(xlabel="taken for", ylabel="digit")
-  axes.set_title(f"{(labels == digits).mean():.2%} of {len(labels):,} digits")
+  axes.set_title(
+    f"{(labels == digits).mean():.2%} of {len(labels):,} digits are right"
+  )
   axes.set_xticks(np.arange(len(names) + 1) - 0.5, minor=True)
   axes.set_yticks(np.arange(len(names) + 1) - 0.5, minor=True)
   axes.grid(which="minor", color=PALE, lw=0.5)

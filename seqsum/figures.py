@@ -143,7 +143,8 @@ def _darken(figure: Any) -> None:
   def exchange(color: Any) -> np.ndarray:
     rgba = colors.to_rgba_array(color).copy()
     for one in rgba:
-      one[:3] = dark.get(colors.to_hex(one), one[:3])
+      if one[3]:  # else it is not to be seen
+        one[:3] = dark.get(colors.to_hex(one), one[:3])
     return rgba
 
   artists = figure.findobj()
@@ -305,7 +306,7 @@ def draw_filters(figure: Any, kernels: Mapping[str, np.ndarray]) -> None:
   finite = np.abs(np.stack(list(kernels.values())))
   limit = np.max(finite, where=np.isfinite(finite), initial=0) or 1.0
   kh, kw, channels, count = next(iter(kernels.values())).shape
-  across = 8 if count <= 32 else 12  # large enough to be seen
+  across = 8 if count * channels <= 32 else 12  # large enough to be seen
   rows = math.ceil(count / across) * (channels * kh + 1)
   inch = (across * (kw + 1) - 1) / (WIDTH - 0.2)
   figure.set_size_inches(WIDTH, len(kernels) * (rows / inch + 0.25) + 0.75)

@@ -168,7 +168,7 @@ def _panel(
   axes.set_xlim(-0.3, longest + 0.7)
   # Of many frames there is room for the last values alone.
   for step in range(1, len(strip) + 1) if longest <= FEW else [len(strip)]:
-    _name_values(axes, step, nodes, truth[step])
+    _name_values(axes, step, nodes, truth[step], step == len(strip))
   axes.set_xticks(range(len(strip) + 1))
   axes.set_xlabel("frames read", fontsize=8)
   axes.set_ylabel(f"{task.name} so far", fontsize=8)
@@ -178,25 +178,41 @@ def _panel(
 
 
 def _name_values(
-  axes: Any, step: int, nodes: Mapping[tuple[int, float], float], true: float
+  axes: Any,
+  step: int,
+  nodes: Mapping[tuple[int, float], float],
+  true: float,
+  is_last: bool,
 ) -> None:
-  """Says the values of a step beside their circles, none over another."""
+  """Writes the values of a step beside their circles, none over another."""
   some = [
     (value, share)
     for (at, value), share in nodes.items()
     if at == step and share > NAMED
   ]
+  if not is_last:  # flows go on from here: there is room for two
+    some = sorted(some, key=lambda one: -one[1])[:2]
   places = scales.heights(axes, [value for value, _ in some])
-  for (value, share), y in zip(some, scales.apart(places, 0.085), strict=True):
+  if is_last:
+    places = scales.apart(places, 0.085)
+  top = max((value for value, _ in some), default=0)
+  for (value, share), y in zip(some, places, strict=True):
+    if is_last:
+      right = 5 + 5 * math.sqrt(share) + 4 * (value == true)
+      place, ha, va = (right, 0), "left", "center"
+    elif value == top:  # flows come from below and go on upwards, mostly
+      place, ha, va = (-6, 7), "right", "bottom"
+    else:
+      place, ha, va = (6, -7), "left", "top"
     axes.annotate(
       f"{value:g}" + (f" {share:.0%}" if share < SURE else ""),
       (step, y),
-      (5 + 5 * math.sqrt(share) + 4 * (value == true), 0),
+      place,
       xycoords=("data", "axes fraction"),
       textcoords="offset points",
-      va="center",
+      ha=ha,
+      va=va,
       fontsize=8,
       color=INK if value == true else VERMILION,
-      # Neither a line of the grid nor a flow runs through a number.
-      bbox={"fc": "white", "ec": "none", "pad": 0.5, "alpha": 0.9},
+      bbox={"fc": "white", "ec": "none", "pad": 0.4},  # over the grid
     )
