@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import pathlib
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -152,8 +153,9 @@ def measure(names, folder, batch, threads, flags, results, say) -> None:
         lambda name: start(live, name, folder, batch, threads, flags), names
       )
       for name, (answer, seconds) in zip(names, started, strict=True):
-        if answer is None:
-          say(f"  {name} is left out: {live.pop(name).last_words}")
+        if isinstance(answer, Failed):
+          live.pop(name).kill()
+          say(f"  {name} is left out: {str(answer).partition(': ')[2]}")
         elif first:
           count = answer["parameters"]
           say(f"  {name}: first step after {seconds:.1f} s, {count:,} numbers")
@@ -197,19 +199,19 @@ def measure(names, folder, batch, threads, flags, results, say) -> None:
 
 def start(
   live, name, folder, batch, threads, flags
-) -> tuple[dict | None, float]:
+) -> tuple[dict | Failed, float]:
   """Adds a process to the living ones and sees it through its first step.
 
   Returns:
-    What it answers, None if it died; and the seconds since it was called.
+    What it answers, or why it failed; and the seconds since it was called.
   """
   begin = time.perf_counter()
   tuned = name == "seqsum" or flags.malloc == "tuned"
   live[name] = Process(name, folder, batch, threads, tuned)
   try:
     answer = live[name].ask("start")[0]
-  except Failed:
-    answer = None
+  except Failed as error:
+    answer = error
   return answer, time.perf_counter() - begin
 
 
@@ -224,4 +226,8 @@ def tune(process: Process, kind: str, batch: int, seconds: float) -> dict:
 
 
 if __name__ == "__main__":
-  main()
+  try:
+    main()
+  except Failed as error:
+    print(error.stderr, file=sys.stderr)
+    sys.exit(str(error))

@@ -95,8 +95,10 @@ def names(path: str | os.PathLike, count: int) -> list[str]:
 
 def is_pictures(path: str | os.PathLike) -> bool:
   """Whether it is a folder or a picture, by its name; else it is a video."""
-  is_gif = str(path).lower().endswith(".gif")  # which may be animated
-  return os.path.isdir(path) or (images.is_named_so(path) and not is_gif)
+  name = str(path).lower()
+  is_picture = images.is_named_so(path) or name.endswith(images.HEIF_ENDINGS)
+  # A GIF may be animated.
+  return os.path.isdir(path) or (is_picture and not name.endswith(".gif"))
 
 
 def _frames(

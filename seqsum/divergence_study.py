@@ -96,14 +96,16 @@ def courses(figure: Any, lines: Lines) -> None:
 def table(lines: Lines) -> str:
   """How runs went: how many ended how, and how large things became.
 
-  A run is stuck that tests no better than a guess of the mean.
+  A run is stuck if its test mse is within 1% of a guess of the mean.
   """
   rows = []
   groups = _group(lines, _activation, _pixels, _optimizer)
   for names, group in groups.items():
     good = finished(group)
     ends = sorted(x["diverged_step"] for x in group if x not in good)
-    stuck = sum(x["test"]["mse"] >= x["guess_the_mean_mse"] for x in good)
+    stuck = sum(
+      x["test"]["mse"] >= 0.99 * x["guess_the_mean_mse"] for x in good
+    )
     parts = [x for line in group for x in line["course"]]
     sizes = np.array(parts, np.float64).reshape(-1, 4)
     rows.append(

@@ -3,12 +3,15 @@
 Every file that cannot be used is an `InputError` of one line that names it.
 """
 
+import codecs
+import contextlib
 import functools
 import glob
 import os
 import re
+import stat
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +20,13 @@ from PIL import Image, ImageOps
 from seqsum import normalize
 from seqsum.errors import InputError
 
-# No format that runs another program (EPS) or is none of a camera's.
+# No format that runs another program (EPS) or is none of a camera's. HEIF needs
+# pillow-heif.
 FORMATS = (
   "AVIF",
   "BMP",
   "GIF",
+  "HEIF",
   "JPEG",
   "JPEG2000",
   "MPO",
@@ -31,6 +36,11 @@ FORMATS = (
   "WEBP",
 )
 LARGE = 2048  # a larger picture is made smaller as it is read
+HEIF_ENDINGS = (".heic", ".heif", ".hif")
+NO_HEIF = "pip install 'seqsum[heif]' reads HEIC"
+# Files that Windows, macOS and a NAS add to a folder of pictures.
+SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir")
+MOST_NAMED = 3  # files that an error names
 
 
 def read_images(paths: Iterable[str | os.PathLike]) -> np.ndarray:
@@ -62,15 +72,12 @@ def find(paths: Iterable[str | os.PathLike]) -> list[str]:
   """The files that are meant, in order.
 
   Raises:
-    InputError: A path leads to none.
+    InputError: A path leads to none; see also `find_in_folder`.
   """
   found = []
   for path in map(os.fspath, paths):
     if os.path.isdir(path):
-      inside = [entry.path for entry in os.scandir(path) if _is_image(entry)]
-      if not inside:
-        raise InputError(f"{path}: a folder without images")
-      found += sorted(inside, key=natural)
+      found += find_in_folder(path)
     elif os.path.lexists(path):
       found.append(path)
     elif matches := glob.glob(path, recursive=True):
@@ -82,6 +89,86 @@ def find(paths: Iterable[str | os.PathLike]) -> list[str]:
   return found
 
 
+def find_in_folder(folder: str | os.PathLike) -> list[str]:
+  """The pictures in a folder, in natural order.
+
+  A file is a picture by the ending of its name, or by its content if the ending
+  is none of a picture's. Hidden files, those of the system (Thumbs.db) and text
+  are no pictures. All other files, and folders that hold pictures, are refused,
+  since a sequence without one of its frames has another sum.
+
+  Raises:
+    InputError: The folder cannot be listed, has no picture, or has files that
+      may be pictures and cannot be read.
+  """
+  try:
+    entries = [x for x in os.scandir(folder) if not is_hidden(x.name)]
+  except OSError as error:
+    raise InputError(f"{folder}: {error.strerror}") from error
+  entries.sort(key=lambda entry: natural(entry.path))
+  pictures, unread = [], []
+  for entry in entries:
+    if entry.is_dir():
+      if any(is_named_so(x) for x in os.listdir(entry) if not is_hidden(x)):
+        unread.append(entry.name + os.sep)
+    elif is_named_so(entry.name) or _can_identify(entry.path):
+      pictures.append(entry.path)
+    elif not _is_text(entry.path) or _is_drawing(entry.name):
+      unread.append(entry.name)
+  if unread:
+    count = len(unread)
+    more = f" and {count - MOST_NAMED} more" if count > MOST_NAMED else ""
+    heif = any(x.lower().endswith(HEIF_ENDINGS) for x in unread)
+    raise InputError(
+      f"{os.fspath(folder)}: {count} of {count + len(pictures)} files cannot be "
+      f"read as pictures ({', '.join(map(repr, unread[:MOST_NAMED]))}{more}): "
+      + (f"{NO_HEIF}; " if heif else "")
+      + "convert them to PNG, move them away, or name the files that are meant"
+    )
+  if not pictures:
+    raise InputError(f"{os.fspath(folder)}: a folder without images")
+  return pictures
+
+
+def is_hidden(name: str) -> bool:
+  """Whether a file or folder is hidden or the system's, and never a picture."""
+  return name.startswith(".") or name.lower() in SYSTEM_FILES
+
+
+def _can_identify(path: str) -> bool:
+  """Whether the content is a picture's of one of `FORMATS`."""
+  try:
+    with _open(path):
+      return True
+  except Exception:  # whatever the content does to Pillow's parsers
+    return False
+
+
+def _is_text(path: str) -> bool:
+  """Whether a file begins as text does; an empty one is text."""
+  try:
+    if not os.path.isfile(path):  # opening a pipe would wait
+      return False
+    with open(path, "rb") as file:
+      start = file.read(4096)
+  except OSError:
+    return False
+  if start.startswith((b"\xff\xfe", b"\xfe\xff")):  # UTF-16
+    return True
+  try:
+    # The last character may be cut off.
+    codecs.getincrementaldecoder("utf-8")().decode(start)
+  except UnicodeDecodeError:
+    return False
+  return b"\0" not in start
+
+
+def _is_drawing(name: str) -> bool:
+  """Whether a text file is a picture by its name: SVG, XPM, EPS."""
+  ending = Path(name).suffix.lower()
+  return ending in (".svg", ".ai", *Image.registered_extensions())
+
+
 def natural(path: str) -> list:
   """A key that sorts 2 before 10."""
   parts = re.split(r"(\d+)", path.lower())
@@ -90,20 +177,19 @@ def natural(path: str) -> list:
 
 @functools.cache
 def _formats() -> list[str]:
-  """Those of `FORMATS` that this Pillow was built with."""
+  """Those of `FORMATS` that are installed."""
   Image.init()
+  with contextlib.suppress(ImportError):
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
   return [name for name in FORMATS if name in Image.OPEN]
 
 
 def is_named_so(path: str | os.PathLike) -> bool:
   """Whether a file is an image by the ending of its name."""
-  known = Image.registered_extensions()
-  return known.get(Path(path).suffix.lower()) in FORMATS
-
-
-def _is_image(entry: os.DirEntry) -> bool:
-  hidden = entry.name.startswith(".")
-  return entry.is_file() and not hidden and is_named_so(entry.name)
+  formats = _formats()
+  return Image.registered_extensions().get(Path(path).suffix.lower()) in formats
 
 
 def read_picture(path: str | os.PathLike) -> np.ndarray:
@@ -123,6 +209,20 @@ def read_colours(path: str | os.PathLike) -> np.ndarray:
   return _read(path, _colours)
 
 
+@contextlib.contextmanager
+def _open(path: str | os.PathLike) -> Iterator[Image.Image]:
+  """Opens a picture, its pixels not yet read."""
+  if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait
+    raise InputError(f"{path}: not a file, and so not a picture")
+  # Pillow 13 maps an uncompressed TIFF that it opens by path into memory with
+  # the sides of the turned picture, which scrambles the pixels.
+  with (
+    open(path, "rb") as file,
+    Image.open(file, formats=_formats()) as image,
+  ):
+    yield image
+
+
 def _read(
   path: str | os.PathLike, convert: Callable[[Image.Image], np.ndarray]
 ) -> np.ndarray:
@@ -130,7 +230,7 @@ def _read(
     with warnings.catch_warnings():
       # Pillow warns of one that is large and refuses one that is larger.
       warnings.simplefilter("error", Image.DecompressionBombWarning)
-      with Image.open(path, formats=_formats()) as image:
+      with _open(path) as image:
         # MPO is what some cameras write: a photo and its preview.
         count = getattr(image, "n_frames", 1)
         if count > 1 and image.format != "MPO":
@@ -144,8 +244,10 @@ def _read(
   except Image.UnidentifiedImageError as error:
     size = os.path.getsize(path)
     what = "not an image that can be read" if size else "empty, zero bytes"
+    heif = os.fspath(path).lower().endswith(HEIF_ENDINGS)
     raise InputError(
       f"{path}: {what}; give PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF"
+      + (f", or {NO_HEIF}" if heif and "HEIF" not in _formats() else "")
     ) from error
   except (Image.DecompressionBombWarning, Image.DecompressionBombError):
     raise InputError(

@@ -75,6 +75,19 @@ class Recordings:
   test: np.ndarray
   sha256: str
 
+  def mean_target(self, per_step: bool) -> np.ndarray:
+    """[] or [D] float64, the mean of the training targets.
+
+    Args:
+      per_step: Of those at all real steps, not only the final ones.
+    """
+    lengths = self.source.lengths[self.train]
+    targets = self.source.targets[self.train]
+    steps = np.arange(targets.shape[1])
+    last = lengths[:, None] - 1
+    real = steps <= last if per_step else steps == last
+    return targets[real].mean(axis=0, dtype=np.float64)
+
 
 def is_recorded(name: str) -> bool:
   """Whether a data set's name says that it is one's own."""

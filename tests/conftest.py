@@ -13,6 +13,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 import jax
 import numpy as np
 import pytest
+from passed import pytest_configure  # noqa: F401
 from runs import QUICK, ROOT
 
 from seqsum import digits

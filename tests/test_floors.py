@@ -33,6 +33,7 @@ FLOORS = (
     "contents",
     "distribution",
     "lock",
+    "machine",
     "mnist",
     "optdigits",
     "scales",
@@ -96,7 +97,7 @@ FLOORS = (
   {"evaluate", "experiment"},
   {"splits"},
   {"session"},
-  {"plan", "results", "trackers", "trained"},
+  {"overview", "plan", "results", "trackers", "trained"},
   {
     "comparison",
     "divergence",

@@ -1,5 +1,7 @@
 """Image files of every kind, and files that are none."""
 
+import io
+import os
 import struct
 import zlib
 
@@ -182,3 +184,109 @@ def test_folders_and_globs_are_in_natural_order(tmp_path, picture):
   (tmp_path / "[1].png").unlink()
   names = [path.rsplit("/", 1)[1] for path in images.find([tmp_path])]
   assert names == ["1.png", "9.PNG", "10.png", "b2.png", "b10.png"]
+
+
+def save_set(folder, picture):
+  """1.png, 2.png and what a folder of pictures holds beside them."""
+  for name in ("1.png", "2.png"):
+    Image.fromarray(picture).save(folder / name)
+  for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "._1.png", "Icon\r"):
+    (folder / name).write_bytes(b"\xd0\xcf\x11\xe0\0")
+  for name in ("notes.txt", "README", "targets.csv", "1.json", "empty"):
+    (folder / name).write_text("" if name == "empty" else "no picture")
+  (folder / "utf16.txt").write_text("no picture", encoding="utf-16")
+  (folder / "@eaDir").mkdir()
+  Image.fromarray(picture).save(folder / "@eaDir" / "1.png")
+  (folder / "notes").mkdir()
+
+
+def test_a_folders_pictures_are_found_by_name_or_by_content(tmp_path, picture):
+  save_set(tmp_path, picture)
+  Image.fromarray(picture).save(tmp_path / "3", "PNG")
+  colour(picture).save(tmp_path / "4.jpg_large", "JPEG")
+  (tmp_path / "5.png").symlink_to(tmp_path / "1.png")
+  names = [path.rsplit("/", 1)[1] for path in images.find([tmp_path])]
+  assert names == ["1.png", "2.png", "3", "4.jpg_large", "5.png"]
+  assert len(images.read_images([tmp_path])) == 5
+
+
+def unread(name, picture):
+  """The content of a picture that is not read."""
+  stream = io.BytesIO()
+  if name.endswith((".tga", ".ico", ".xbm", ".eps")):
+    image = Image.fromarray(picture)
+    image = image.convert("1") if name.endswith(".xbm") else image
+    image.save(stream, {".xbm": "XBM"}.get(name[-4:], name[-3:].upper()))
+    return stream.getvalue()
+  if name.endswith(".svg"):
+    return b"<svg xmlns='http://www.w3.org/2000/svg'/>"
+  return b"\0\1\2\3 no format that is known"
+
+
+@pytest.mark.parametrize(
+  "name", ["3.tga", "3.ico", "3.eps", "3.svg", "3.xbm", "3.cr2", "3", "3.mov"]
+)
+def test_a_picture_that_is_not_read_is_named(tmp_path, picture, name):
+  save_set(tmp_path, picture)
+  (tmp_path / name).write_bytes(unread(name, picture))
+  with pytest.raises(InputError) as caught:
+    images.find([tmp_path])
+  assert str(caught.value) == (
+    f"{tmp_path}: 1 of 3 files cannot be read as pictures ('{name}'): convert "
+    "them to PNG, move them away, or name the files that are meant"
+  )
+
+
+def test_unread_pictures_are_counted(tmp_path, picture):
+  save_set(tmp_path, picture)
+  for i in (12, 3, 4, 5):
+    (tmp_path / f"{i}.tga").write_bytes(unread("3.tga", picture))
+  with pytest.raises(InputError) as caught:
+    images.read_images([tmp_path])
+  words = "4 of 6 files cannot be read as pictures ('3.tga', '4.tga', '5.tga' "
+  assert f"{words}and 1 more)" in str(caught.value)
+
+
+def test_pictures_in_a_folder_within_are_not_left_out(tmp_path, picture):
+  save_set(tmp_path, picture)
+  Image.fromarray(picture).save(tmp_path / "notes" / "3.png")
+  with pytest.raises(InputError, match=r"1 of 3 files .* \('notes/'\)"):
+    images.find([tmp_path])
+
+
+def test_links_that_lead_nowhere_and_pipes_are_named(tmp_path, picture):
+  save_set(tmp_path, picture)
+  (tmp_path / "3.png").symlink_to(tmp_path / "gone.png")
+  with pytest.raises(InputError, match=r"3\.png: No such file"):
+    images.read_images([tmp_path])
+  (tmp_path / "3.png").unlink()
+  os.mkfifo(tmp_path / "3.png")
+  with pytest.raises(InputError, match=r"3\.png: not a file"):
+    images.read_images([tmp_path])
+  (tmp_path / "3.png").rename(tmp_path / "3")
+  with pytest.raises(InputError, match=r"1 of 3 files .* \('3'\)"):
+    images.read_images([tmp_path])
+
+
+@pytest.mark.parametrize("name", ["3.HEIC", "3.heif", "3"])
+def test_heic_is_read_as_any_other_picture(tmp_path, picture, expected, name):
+  pillow_heif = pytest.importorskip("pillow_heif")
+  save_set(tmp_path, picture)
+  heif = pillow_heif.from_pillow(colour(picture))
+  heif.save(tmp_path / "3.heic", quality=90)
+  (tmp_path / "3.heic").rename(tmp_path / name)
+  frames = images.read_images([tmp_path])
+  assert len(frames) == 3
+  assert np.abs(frames[2] - expected).mean() < 6
+
+
+def test_heic_without_its_package_is_refused(tmp_path, picture, monkeypatch):
+  save_set(tmp_path, picture)
+  (tmp_path / "3.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+  formats = [name for name in images._formats() if name != "HEIF"]
+  monkeypatch.setattr(images, "_formats", lambda: formats)
+  remedy = r"pip install 'seqsum\[heif\]' reads HEIC"
+  with pytest.raises(InputError, match=rf"1 of 3 .* \('3\.HEIC'\): {remedy}"):
+    images.find([tmp_path])
+  with pytest.raises(InputError, match=remedy):
+    images.read_images([tmp_path / "3.HEIC"])
