@@ -26,7 +26,7 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from seqsum import cluster, command, results, trackers, train
+from seqsum import command
 from seqsum.errors import InputError
 from seqsum.stopping import StopRequest
 
@@ -77,6 +77,8 @@ def main() -> int:
   """Runs one experiment; returns the exit code."""
   if CONFIG.value is None:
     raise InputError("--config is missing: try --config=configs/sum_tiny.py")
+  from seqsum import cluster, results, trackers, train  # seconds
+
   name = pathlib.Path(flags.FLAGS["config"].config_filename).stem
   workdir = WORKDIR.value or os.path.join("runs", name)
   trackers.check(TRACKER.value)
@@ -103,6 +105,8 @@ def main() -> int:
 def join_processes() -> None:
   """Joins the other processes of the run, if it has any."""
   others = COORDINATOR.value, PROCESSES.value, PROCESS.value
+  from seqsum import cluster
+
   joins = DISTRIBUTED.value
   if joins is None:
     joins = others != (None, None, None) or cluster.is_launched()
