@@ -15,6 +15,7 @@ from importlib import metadata
 
 from absl import app, flags, logging
 
+from seqsum import streams
 from seqsum.bucket import is_outage
 from seqsum.errors import Diverged, InputError, Lost, brief
 
@@ -110,6 +111,7 @@ def run(
   """
 
   def start(argv: list[str]) -> int:
+    streams.protect()
     logging.get_absl_logger().addFilter(_is_not_orbax)
     sys.unraisablehook = _say_unless_closed
     # asyncio logs as errors the failed writes that Orbax did not wait for, and
