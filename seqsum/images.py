@@ -81,7 +81,8 @@ def find(paths: Iterable[str | os.PathLike]) -> list[str]:
     elif os.path.lexists(path):
       found.append(path)
     elif matches := glob.glob(path, recursive=True):
-      found += natural_order.sort(filter(os.path.isfile, matches))
+      files = [match for match in matches if not os.path.isdir(match)]
+      found += natural_order.sort(files)
     else:
       raise InputError(f"{path}: there is no such file")
   if not found:
