@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from absl import logging
 from etils import epath
 from ml_collections import ConfigDict
 
@@ -130,7 +131,16 @@ def _run(
     allocator.give_back()
     initial = session.init(config.seed).params
     if cluster.is_lead():
-      pngs = results.draw(session, initial, params, evaluator, reading, summary)
+      try:
+        pngs = results.draw(
+          session, initial, params, evaluator, reading, summary
+        )
+      except Exception as error:  # a report is not worth a run's summary.json
+        logging.warning(
+          "%s is not written: %s: %s",
+          *(session.workdir / "report", type(error).__name__, error),
+        )
+        return
       writer.pictures(pngs, step)
 
   # Compiled ahead, so that the compiler's memory is free when the first step

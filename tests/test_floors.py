@@ -38,6 +38,7 @@ FLOORS = (
     "machine",
     "mnist",
     "optdigits",
+    "scales",
     "scenes",
     "targets",
   },
