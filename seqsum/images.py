@@ -216,15 +216,13 @@ def read_colours(
   return _read(path, lambda image: pixels.colours(image, rule))
 
 
-def inspect(
-  path: str | os.PathLike, colour: bool = True, decode: bool = False
-) -> PictureFacts:
+def inspect(path: str | os.PathLike, colour: bool) -> PictureFacts:
   """What a `PixelRule` depends on, see `pixels.inspect`.
 
   Raises:
     InputError: As `read_picture` does, as far as pixels are decoded.
   """
-  return _read(path, lambda image: pixels.inspect(image, colour, decode))
+  return _read(path, lambda image: pixels.inspect(image, colour))
 
 
 @contextlib.contextmanager

@@ -83,12 +83,12 @@ def test_the_scale_of_the_training_data(tmp_path, kind, caplog):
   words = "values 0..8000 become 0..255.\n"
   assert words in sharing.readme(model, [])
   # What is brighter than all that it learned from cannot be shown.
-  save(tmp_path / "new", [deep(9000, kind)])
-  assert read(model, new)[0, 3, 3, 0] == 255
+  folder = save(tmp_path / "new", [deep(9000, kind), deep(9001, kind)])
+  assert (read(model, folder)[:, 3, 3, 0] == 255).all()
   (record,) = caplog.records
   assert record.getMessage() == (
-    f"{new}: has values outside 0..8000, the range of the training data; they "
-    "are clipped"
+    f"{folder}: values outside 0..8000, the range of the training data, are "
+    f"clipped (in 2 pictures, first in {new})"
   )
 
 
