@@ -25,7 +25,14 @@ import numpy as np
 
 from benchmarks import chart, machine, network, table
 from benchmarks.check import check
-from benchmarks.process import ROOT, Failed, Process, missing, time_command
+from benchmarks.process import (
+  ROOT,
+  Failed,
+  Process,
+  missing,
+  shown,
+  time_command,
+)
 from benchmarks.worker import PEERS
 from seqsum import digits
 
@@ -35,7 +42,7 @@ MULTIPLIERS = ("seqsum", "torch-eager")  # who is asked for that product
 CACHING = ("seqsum", "flax", "torch-compiled", "torch-packed-compiled")
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
@@ -59,7 +66,7 @@ def parse() -> argparse.Namespace:
   add("--out", default=str(ROOT / "benchmarks/results/peers"))
   add("--quick", action="store_true", help="batch 32, two short rounds")
   add("--check", action="store_true", help="compare outputs, time nothing")
-  flags = parser.parse_args()
+  flags = parser.parse_args(argv)
   if unknown := set(flags.peers) - set(PEERS):
     parser.error(f"no such peers: {', '.join(sorted(unknown))}")
   if flags.quick:
@@ -80,6 +87,8 @@ def main() -> None:
       say(f"{name} is left out: {', '.join(lacking)} is not installed")
     else:
       names.append(name)
+  if not names:
+    sys.exit("none of --peers can be measured: pip install -e '.[bench]'")
   with tempfile.TemporaryDirectory(prefix="peers-") as folder:
     folder = pathlib.Path(folder)
     data = prepare(folder, flags)
@@ -226,8 +235,5 @@ def tune(process: Process, kind: str, batch: int, seconds: float) -> dict:
 
 
 if __name__ == "__main__":
-  try:
+  with shown():
     main()
-  except Failed as error:
-    print(error.stderr, file=sys.stderr)
-    sys.exit(str(error))

@@ -1,5 +1,6 @@
 """Processes that run alone: one at a time, the others stopped."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -27,6 +28,16 @@ class Failed(Exception):
   def __init__(self, name: str, stderr: str, code: int | None):
     super().__init__(f"{name}: {exception_line(stderr, code)}")
     self.stderr = stderr
+
+
+@contextlib.contextmanager
+def shown():
+  """Prints what a child that failed wrote, and exits with its exception."""
+  try:
+    yield
+  except Failed as error:
+    print(error.stderr.rstrip(), file=sys.stderr)
+    sys.exit(str(error))
 
 
 def exception_line(stderr: str, code: int | None) -> str:

@@ -23,6 +23,7 @@ def overview(session: Session, found: bool) -> str:
   )
   rows = {
     "data": describe_data(session.data),
+    **_frames(session.data),
     "model": f"{describe_model(config)}; {parameters:,} parameters",
     "devices": _devices(session),
     "training": f"{schedule.total:,} steps of {config.batch_size:,} sequences, "
@@ -55,6 +56,13 @@ def describe_data(data: Digits | Recordings) -> str:
     what, where = f"sequences of {lengths} frames of {size}", ""
   parts = ", ".join(f"{count:,} {name}" for name, count in counts.items())
   return f"{data.name}: {parts} {what}{where}"
+
+
+def _frames(data: Digits | Recordings) -> dict[str, str]:
+  """How files became frames, which nobody chose in the config."""
+  if isinstance(data, Digits):
+    return {}
+  return {"frames": data.facts.describe_frames()}
 
 
 def describe_model(config: ConfigDict) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 
 from seqsum import clip_folder, eccv16, npz
 from seqsum.errors import InputError, choose, require
+from seqsum.pixels import PixelRule
 from seqsum.recorded import Recorded, describe
 
 READERS = {
@@ -42,6 +43,7 @@ class Source(Protocol):
       final one.
     splits: [N] str, one of `SPLITS` each; None if the files do not say.
     fingerprint: Of the files' content; changes when they do.
+    pictures, sizes: See `Recorded`.
   """
 
   shape: tuple[int, int, int]
@@ -50,6 +52,8 @@ class Source(Protocol):
   targets: np.ndarray
   splits: Sequence[str] | None
   fingerprint: bytes
+  pictures: PixelRule | None
+  sizes: tuple[tuple[int, int], ...]
 
   def read(self, n: int) -> np.ndarray:
     """Frames of sequence n: [length, H, W, C] uint8 or float32."""
@@ -152,7 +156,13 @@ def _load(
   for which in splits:
     sha256.update(np.int64(len(which)).tobytes() + which.tobytes())
   facts = describe(
-    source.shape, source.floats, source.lengths, source.targets, splits[0]
+    source.shape,
+    source.floats,
+    source.lengths,
+    source.targets,
+    splits[0],
+    source.pictures,
+    source.sizes,
   )
   return Recordings(name, source, facts, *splits, sha256.hexdigest())
 

@@ -75,16 +75,81 @@ def test_every_kind_of_file_gives_the_same_frame(
   assert np.abs(frame - expected).mean() < 6
 
 
-def test_a_photo_is_turned_as_the_camera_was_held(tmp_path, picture, expected):
-  exif = Image.Exif()
-  exif[0x0112] = 6  # shown after a quarter turn to the right
-  lying = Image.fromarray(np.rot90(picture))
-  lying.save(tmp_path / "held.jpg", exif=exif)
-  frame = images.read_frame(tmp_path / "held.jpg")
-  assert np.abs(frame - expected).mean() < 6
-  lying.save(tmp_path / "lying.jpg")
-  other = images.read_frame(tmp_path / "lying.jpg")
-  assert np.abs(other - expected).mean() > 12
+# EXIF's orientation of a picture that was turned so.
+TURNED = {
+  1: None,
+  2: Image.Transpose.FLIP_LEFT_RIGHT,
+  3: Image.Transpose.ROTATE_180,
+  4: Image.Transpose.FLIP_TOP_BOTTOM,
+  5: Image.Transpose.TRANSPOSE,
+  6: Image.Transpose.ROTATE_90,
+  7: Image.Transpose.TRANSVERSE,
+  8: Image.Transpose.ROTATE_270,
+}
+MODES = ("1", "L", "P", "LA", "RGB", "RGBA", "I;16", "I", "F")
+PRINT = ("CMYK", "YCbCr", "LAB")
+# Format, what it is saved with, modes, largest error of a pixel in 0..1.
+HELD = {
+  "TIFF": ({"compression": "raw"}, (*MODES, *PRINT), 0),
+  "TIFF, LZW": ({"compression": "tiff_lzw"}, (*MODES, *PRINT), 0),
+  "TIFF, Deflate": ({"compression": "tiff_adobe_deflate"}, MODES, 0),
+  "TIFF, PackBits": ({"compression": "packbits"}, MODES, 0),
+  "TIFF, JPEG": ({"compression": "jpeg", "quality": 95}, ("L", "RGB"), 0.1),
+  "PNG": ({}, MODES[:-2], 0),
+  "JPEG": ({"quality": 95}, ("L", "RGB", "CMYK"), 0.1),
+  "MPO": ({"quality": 95}, ("L", "RGB"), 0.1),
+  "WEBP": ({"lossless": True, "exact": True}, ("L", "RGB", "RGBA"), 0),
+  "AVIF": ({"quality": 95}, ("L", "RGB", "RGBA"), 0.1),
+  "HEIF": ({"quality": 95}, ("L", "RGB", "RGBA"), 0.1),
+}
+
+
+def modes_of(mode):
+  """[32, 48] pixels of a mode, of which no turn gives the same picture."""
+  grey = np.full((32, 48), 224, np.uint8)
+  grey[:16, :8], grey[16:24, 8:24] = 16, 96
+  if mode in ("LA", "RGBA"):
+    image = Image.fromarray(grey).convert(mode)
+    alpha = np.full_like(grey, 255)
+    alpha[24:, 40:] = 0
+    image.putalpha(Image.fromarray(alpha))
+    return image
+  if mode in ("I;16", "I"):
+    return Image.fromarray(grey.astype("u2" if mode == "I;16" else "i4") * 200)
+  if mode == "F":
+    return Image.fromarray(grey / np.float32(255))
+  if mode == "LAB":
+    return Image.frombytes("LAB", (48, 32), np.repeat(grey, 3).tobytes())
+  if mode == "P":
+    return Image.fromarray(grey).convert("RGB").quantize(8)
+  return Image.fromarray(grey).convert(mode)
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_a_photo_is_turned_as_the_camera_was_held(tmp_path, name):
+  """All eight orientations, in every mode of every format that has them."""
+  pytest.importorskip("pillow_heif")
+  images._formats()  # HEIF is one of them
+  options, modes, error = HELD[name]
+  kind = name.partition(",")[0]
+  path = tmp_path / "held"
+  for mode in modes:
+    upright = modes_of(mode)
+    upright.save(path, kind, **options)
+    expected = images.read_picture(path), images.read_colours(path)
+    assert expected[0].shape == (32, 48)
+    for orientation, turn in TURNED.items():
+      exif = Image.Exif()
+      exif[0x0112] = orientation
+      lying = upright if turn is None else upright.transpose(turn)
+      lying.save(path, kind, exif=exif.tobytes(), **options)
+      for read, right in zip(
+        (images.read_picture, images.read_colours), expected, strict=True
+      ):
+        shown = read(path)
+        where = (mode, orientation)
+        assert shown.shape == right.shape, where
+        assert np.abs(shown - right).max() <= error, where
 
 
 def bomb(width, height):
@@ -261,7 +326,7 @@ def test_links_that_lead_nowhere_and_pipes_are_named(tmp_path, picture):
     images.read_images([tmp_path])
   (tmp_path / "3.png").unlink()
   os.mkfifo(tmp_path / "3.png")
-  with pytest.raises(InputError, match=r"3\.png: not a file"):
+  with pytest.raises(InputError, match=r"3\.png: a pipe, not a file"):
     images.read_images([tmp_path])
   (tmp_path / "3.png").rename(tmp_path / "3")
   with pytest.raises(InputError, match=r"1 of 3 files .* \('3'\)"):

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from configs import fold, own, sum_tiny
 from seqsum import digits, mnist
@@ -60,6 +61,25 @@ def test_sequences_of_ones_own(tmp_path):
   assert said["data"] == (
     f"npz:{path}: 16 training, 2 validation, 2 test sequences of 6 frames of "
     "24x32x3"
+  )
+  assert said["frames"] == "24x32, 3 channels, uint8"
+
+
+def test_how_pictures_become_frames(tmp_path):
+  """Sizes, range and paper, which are chosen for all of them."""
+  for n in range(3):
+    (tmp_path / "data" / f"s{n}").mkdir(parents=True)
+    for k in range(2):
+      pixels = np.full((8 + n, 12), 1000 * (n + k), np.uint16)
+      Image.fromarray(pixels).save(tmp_path / "data" / f"s{n}" / f"{k}.png")
+  table = "sequence,target\n" + "".join(f"s{n},{n}\n" for n in range(3))
+  (tmp_path / "data" / "targets.csv").write_text(table)
+  config = own.get_config()
+  config.data.name = f"frames:{tmp_path / 'data'}"
+  said = rows(config, tmp_path / "run")
+  assert said["frames"] == (
+    "8x12, 1 channel, uint8; resized from 8x12..10x12; integer values "
+    "0..3000 become 0..255"
   )
 
 
