@@ -28,8 +28,17 @@ from absl import flags
 from etils import epath
 from tqdm import tqdm
 
-from seqsum import command, comparison, folder, lock, plan, rates, train
-from seqsum.errors import Diverged, InputError
+from seqsum import (
+  command,
+  comparison,
+  config_files,
+  folder,
+  lock,
+  plan,
+  rates,
+  train,
+)
+from seqsum.errors import Diverged
 from seqsum.metrics import number
 from seqsum.plan import Run, Study
 from seqsum.session import open_session, restore_best
@@ -39,7 +48,9 @@ from seqsum.writer import read_lines
 
 flags.adopt_module_key_flags(command)  # they belong into --help
 STUDY = flags.DEFINE_string(
-  "study", None, "The study's file, such as configs/studies/loss.py."
+  "study",
+  None,
+  "The study: a file, such as configs/studies/loss.py, or its name: loss.",
 )
 WORKDIR = flags.DEFINE_string(
   "workdir", None, "The study's folder; by default studies/<name of the file>."
@@ -209,7 +220,7 @@ def _measure(study: Study, run: Run) -> None:
 def main() -> int:
   """Runs one study; returns the exit code."""
   if STUDY.value is None:
-    raise InputError("--study is missing: try --study=configs/studies/tiny.py")
+    raise config_files.missing("study", "tiny")
   name = pathlib.Path(STUDY.value).stem
   workdir = epath.Path(WORKDIR.value or os.path.join("studies", name))
   study = plan.load(STUDY.value)
