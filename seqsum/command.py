@@ -1,4 +1,8 @@
-"""What the command lines share: flags, and one line for every mistake."""
+"""What the command lines share: flags, and one line for every mistake.
+
+Neither this file nor a command imports JAX before the flags are checked, so
+`--help` and a refused flag take a fraction of a second.
+"""
 
 import ast
 import contextlib
@@ -9,7 +13,6 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
 
-import jax
 from absl import app, flags, logging
 
 from seqsum import config_files
@@ -35,6 +38,8 @@ LIST_CONFIGS = flags.DEFINE_bool(
 def keep_programs() -> None:
   """Makes JAX keep what it compiles where --compilation_cache says."""
   if COMPILATION_CACHE.value:
+    import jax
+
     jax.config.update("jax_compilation_cache_dir", COMPILATION_CACHE.value)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
@@ -103,6 +108,16 @@ def _say_unless_closed(unraisable) -> None:
     sys.__unraisablehook__(unraisable)
 
 
+def _is_out_of_memory(error: Exception) -> bool:
+  """Whether the machine or a device has too little memory for a program."""
+  if isinstance(error, MemoryError):
+    return True
+  import jax
+
+  is_jax = isinstance(error, jax.errors.JaxRuntimeError)
+  return is_jax and "RESOURCE_EXHAUSTED" in str(error)
+
+
 def run(
   main: Callable[..., int],
   parse: Callable[[list[str]], list[str]] = parse_flags,
@@ -142,14 +157,12 @@ def run(
   except (InputError, Diverged, Lost, OSError) as error:
     # An OSError says what of the folder could not be written or read, and why.
     sys.exit(f"seqsum: {error}")
-  except (MemoryError, jax.errors.JaxRuntimeError) as error:
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+  except Exception as error:
+    if _is_out_of_memory(error):
       sys.exit(
         "seqsum: out of memory: lower config.batch_size, raise "
         f"config.accumulate, or take a smaller model ({brief(error)})"
       )
-    raise
-  except Exception as error:
     if not is_outage(error):
       raise
     sys.exit(f"seqsum: object storage cannot be reached: {brief(error)}")

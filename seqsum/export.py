@@ -14,13 +14,19 @@ it also leaves index.html: the page to draw on, in one file that needs no
 server.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from absl import flags
 from etils import epath
 
-from seqsum import command, drawing, folder, sharing, trained
+from seqsum import command, folder
 from seqsum.errors import InputError
-from seqsum.losses import FoldObjective
+
+if TYPE_CHECKING:
+  from seqsum import trained
 
 flags.adopt_module_key_flags(command)
 WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a run.")
@@ -42,6 +48,9 @@ def main(*arguments: str) -> int:
   if not arguments:
     raise InputError("where to? name a folder, such as out/")
   (out,) = arguments
+  from seqsum import drawing, sharing, trained  # seconds
+  from seqsum.losses import FoldObjective
+
   with_onnx = sharing.has_onnx() if ONNX.value is None else ONNX.value
   if with_onnx and not sharing.has_onnx():
     raise InputError(f"--onnx: {sharing.NO_ONNX}")

@@ -29,14 +29,7 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from seqsum import (
-  cluster,
-  command,
-  config_files,
-  results,
-  trackers,
-  train,
-)
+from seqsum import command, config_files
 from seqsum.stopping import StopRequest
 
 flags.adopt_module_key_flags(command)  # they belong into --help
@@ -88,6 +81,8 @@ def main() -> int:
   """Runs one experiment; returns the exit code."""
   if CONFIG.value is None:
     raise config_files.missing("config", "sum_tiny")
+  from seqsum import cluster, results, trackers, train  # seconds
+
   name = pathlib.Path(flags.FLAGS["config"].config_filename).stem
   workdir = WORKDIR.value or os.path.join("runs", name)
   trackers.check(TRACKER.value)
@@ -114,6 +109,8 @@ def main() -> int:
 def join_processes() -> None:
   """Joins the other processes of the run, if it has any."""
   others = COORDINATOR.value, PROCESSES.value, PROCESS.value
+  from seqsum import cluster
+
   joins = DISTRIBUTED.value
   if joins is None:
     joins = others != (None, None, None) or cluster.is_launched()

@@ -12,16 +12,22 @@ its frames, and videos:
     python -m seqsum.predict --workdir=runs/speed film.mp4
 """
 
+from __future__ import annotations
+
 import json
 import math
 import pathlib
 import shutil
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import flags
 
-from seqsum import command, folder, reading_chart, trained
+from seqsum import command, folder
 from seqsum.errors import InputError
+
+if TYPE_CHECKING:
+  from seqsum import trained
 
 flags.adopt_module_key_flags(command)
 WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a run.")
@@ -41,6 +47,8 @@ def main(*paths: str) -> int:
     raise InputError(f"--plot={PLOT.value}: must end in .png")
   if not paths:
     raise InputError("no images: name files, folders or globs")
+  from seqsum import reading_chart, trained  # seconds
+
   command.keep_programs()
   model = trained.load(WORKDIR.value)
   files, frames = model.read_files(paths)
