@@ -1,4 +1,8 @@
-"""What the command lines share: flags, and one line for every mistake."""
+"""What the command lines share: flags, and one line for every mistake.
+
+Neither this file nor a command imports JAX before the flags are checked, so
+`--help` and a refused flag take a fraction of a second.
+"""
 
 import ast
 import contextlib
@@ -11,9 +15,9 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
 
-import jax
 from absl import app, flags, logging
 
+from seqsum import config_files, streams
 from seqsum.bucket import is_outage
 from seqsum.errors import Diverged, InputError, Lost, brief
 
@@ -32,11 +36,18 @@ COMPILATION_CACHE = flags.DEFINE_string(
   "Where compiled programs are kept for the next start; '' keeps none.",
 )
 VERSION = flags.DEFINE_bool("version", False, "Print the version and exit.")
+LIST_CONFIGS = flags.DEFINE_bool(
+  "list_configs",
+  False,
+  "List the config files that come with seqsum by name, and exit.",
+)
 
 
 def keep_programs() -> None:
   """Makes JAX keep what it compiles where --compilation_cache says."""
   if COMPILATION_CACHE.value:
+    import jax
+
     jax.config.update("jax_compilation_cache_dir", COMPILATION_CACHE.value)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
@@ -55,26 +66,51 @@ def mistakes() -> Iterator[None]:
         words = ast.literal_eval(words)
     words = " ".join(words.split())
     raise InputError(f"unknown config field {words}") from error
+  except ImportError as error:
+    words = " ".join(str(error).split())
+    raise InputError(f"a config file's import failed: {words}") from error
   except (flags.Error, IndexError, OSError, SyntaxError, ValueError) as error:
     raise InputError(" ".join(str(error).split())) from error
 
 
+<<<<<<< HEAD
 def expand_home(arg: str) -> str:
   """Expands ~/x and --flag=~/x, which a shell leaves as it is behind '='."""
   flag, path = re.fullmatch(r"(--?[\w.]+=|)(.*)", arg, re.DOTALL).groups()
   return flag + os.path.expanduser(path)
+=======
+def find_files(argv: list[str]) -> list[str]:
+  """argv with the paths that --config and --study stand for.
+
+  Raises:
+    InputError: One of them is not a file.
+  """
+  found, rest = [], list(argv)
+  while rest:
+    arg = rest.pop(0)
+    name, equals, value = arg.lstrip("-").partition("=")
+    if arg.startswith("-") and name in FILES and name in flags.FLAGS:
+      if not equals and rest:  # --config sum_tiny
+        value = rest.pop(0)
+      arg = f"--{name}={config_files.find(name, value)}"
+    found.append(arg)
+  return found
+>>>>>>> main
 
 
 def parse_flags(argv: list[str]) -> list[str]:
   """absl's parser, except that every mistake is one line."""
+<<<<<<< HEAD
   argv = [expand_home(arg) for arg in argv]
   for arg in argv:
     name, _, path = arg.lstrip("-").partition("=")
     if arg.startswith("-") and name in FILES and not os.path.isfile(path):
       raise InputError(f"--{name}={path}: there is no such file")
+=======
+>>>>>>> main
   flags.FLAGS.set_gnu_getopt(True)  # flags may stand behind arguments
   with mistakes():
-    rest = flags.FLAGS(argv)
+    rest = flags.FLAGS(find_files(argv))
   if flags.FLAGS["verbosity"].using_default_value:
     flags.FLAGS.verbosity = -1  # warnings; app.run would make it 0
   return rest
@@ -95,6 +131,7 @@ def _say_unless_closed(unraisable) -> None:
     sys.__unraisablehook__(unraisable)
 
 
+<<<<<<< HEAD
 def describe(error: OSError) -> str:
   """A system's error in one line: the path, the reason and the remedy."""
   if error.filename is None:
@@ -102,6 +139,16 @@ def describe(error: OSError) -> str:
   path = os.fsdecode(error.filename)
   remedy = REMEDIES.get(error.errno, "mend that")
   return f"{path}: {error.strerror}; {remedy}, and give the same command again"
+=======
+def _is_out_of_memory(error: Exception) -> bool:
+  """Whether the machine or a device has too little memory for a program."""
+  if isinstance(error, MemoryError):
+    return True
+  import jax
+
+  is_jax = isinstance(error, jax.errors.JaxRuntimeError)
+  return is_jax and "RESOURCE_EXHAUSTED" in str(error)
+>>>>>>> main
 
 
 def run(
@@ -119,6 +166,7 @@ def run(
   """
 
   def start(argv: list[str]) -> int:
+    streams.protect()
     logging.get_absl_logger().addFilter(_is_not_orbax)
     sys.unraisablehook = _say_unless_closed
     # asyncio logs as errors the failed writes that Orbax did not wait for, and
@@ -133,22 +181,28 @@ def run(
     if VERSION.value:
       print(f"seqsum {metadata.version('seqsum')}")
       return 0
+    if LIST_CONFIGS.value:
+      print(config_files.describe())
+      return 0
     return main(*rest)
 
   try:
     app.run(start, flags_parser=parse)
   except (InputError, Diverged, Lost) as error:
     sys.exit(f"seqsum: {error}")
+<<<<<<< HEAD
   except OSError as error:
     sys.exit(f"seqsum: {describe(error)}")
   except (MemoryError, jax.errors.JaxRuntimeError) as error:
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+=======
+  except Exception as error:
+    if _is_out_of_memory(error):
+>>>>>>> main
       sys.exit(
         "seqsum: out of memory: lower config.batch_size, raise "
         f"config.accumulate, or take a smaller model ({brief(error)})"
       )
-    raise
-  except Exception as error:
     if not is_outage(error):
       raise
     sys.exit(f"seqsum: object storage cannot be reached: {brief(error)}")

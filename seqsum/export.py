@@ -14,12 +14,18 @@ it also leaves index.html: the page to draw on, in one file that needs no
 server.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from absl import flags
 
-from seqsum import command, drawing, folder, sharing, trained
+from seqsum import command, folder
 from seqsum.errors import InputError
-from seqsum.losses import FoldObjective
+
+if TYPE_CHECKING:
+  from seqsum import trained
 
 flags.adopt_module_key_flags(command)
 WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a run.")
@@ -40,7 +46,14 @@ def main(*arguments: str) -> int:
     raise InputError("--workdir is missing: name the folder of a run")
   if not arguments:
     raise InputError("where to? name a folder, such as out/")
+<<<<<<< HEAD
   out = folder.locate(*arguments, "the folder")
+=======
+  (out,) = arguments
+  from seqsum import drawing, sharing, trained  # seconds
+  from seqsum.losses import FoldObjective
+
+>>>>>>> main
   with_onnx = sharing.has_onnx() if ONNX.value is None else ONNX.value
   if with_onnx and not sharing.has_onnx():
     raise InputError(f"--onnx: {sharing.NO_ONNX}")

@@ -12,6 +12,8 @@ prints the same runs, a command a line; run where they have been made, the study
 only sets them side by side.
 """
 
+from __future__ import annotations
+
 from seqsum import allocator
 
 if __name__ == "__main__":
@@ -21,24 +23,29 @@ import os
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import jax
 from absl import flags
 from etils import epath
 from tqdm import tqdm
 
-from seqsum import command, comparison, folder, lock, plan, rates, train
-from seqsum.errors import Diverged, InputError
-from seqsum.metrics import number
-from seqsum.plan import Run, Study
-from seqsum.session import open_session, restore_best
+from seqsum import command, config_files, folder
+from seqsum.errors import Diverged
 from seqsum.stopping import StopRequest
+<<<<<<< HEAD
 from seqsum.study_charts import Line
+=======
+
+if TYPE_CHECKING:
+  from seqsum.plan import Run, Study
+  from seqsum.study_charts import Line
+>>>>>>> main
 
 flags.adopt_module_key_flags(command)  # they belong into --help
 STUDY = flags.DEFINE_string(
-  "study", None, "The study's file, such as configs/studies/loss.py."
+  "study",
+  None,
+  "The study: a file, such as configs/studies/loss.py, or its name: loss.",
 )
 WORKDIR = flags.DEFINE_string(
   "workdir", None, "The study's folder; by default studies/<name of the file>."
@@ -85,7 +92,7 @@ class Progress:
     self._bar.total -= run.sequences
     self._bar.refresh()
 
-  def of(self, run: Run) -> "RunProgress":
+  def of(self, run: Run) -> RunProgress:
     self._bar.set_description(run.name)
     return RunProgress(self._bar, run)
 
@@ -99,21 +106,25 @@ class RunProgress:
   def __init__(self, bar: tqdm, run: Run):
     self._bar, self._batch_size = bar, run.config.batch_size
 
-  def __call__(self, total: int, step: int, epochs: int) -> Self:
-    self.advance(step)
+  def __call__(self, total: int, epochs: int) -> Self:
     return self
+
+  def start(self, step: int) -> None:
+    self.advance(step)
 
   def advance(self, steps: int) -> None:
     self._bar.update(steps * self._batch_size)
 
   def training(self, line: dict[str, Any]) -> None:
+    from seqsum.metrics import number
+
     self._bar.set_postfix_str(f"mse {number(line['mse'])}")
 
   def validation(self, line: dict[str, Any]) -> None:
     """The table will say it."""
 
   def say(self, text: str) -> None:
-    """So it goes on; the bar shows where."""
+    """Prints nothing: the bar shows where the run is."""
 
   def __enter__(self) -> Self:
     return self
@@ -139,6 +150,10 @@ def run_study(
   Raises:
     InputError: Data or a folder cannot be used.
   """
+  import jax
+
+  from seqsum import comparison, lock, train
+
   workdir = folder.make_folder(workdir)
   held = lock.take(workdir)
   progress = Progress(sum(run.sequences for run in runs))
@@ -182,6 +197,8 @@ def run_study(
 
 def _rates(runs: Sequence[Run]) -> dict[str, float]:
   """Sequences a second of each variant that did not diverge."""
+  from seqsum import comparison, rates
+
   good = [x for x in runs if comparison.collect(x)["status"] == "finished"]
   return rates.measure(good)
 
@@ -198,6 +215,9 @@ def _measure(study: Study, run: Run) -> None:
   finished = (run.folder / "summary.json").exists()
   if study.measure is None or path.exists() or not finished:
     return
+  from seqsum.session import open_session, restore_best
+  from seqsum.writer import read_lines
+
   with open_session(run.config, run.folder) as session:
     with session.checkpoints() as checkpoints:
       _, state = restore_best(session, checkpoints)
@@ -207,7 +227,9 @@ def _measure(study: Study, run: Run) -> None:
 def main() -> int:
   """Runs one study; returns the exit code."""
   if STUDY.value is None:
-    raise InputError("--study is missing: try --study=configs/studies/tiny.py")
+    raise config_files.missing("study", "tiny")
+  from seqsum import plan  # seconds
+
   name = pathlib.Path(STUDY.value).stem
   workdir = folder.locate(WORKDIR.value or os.path.join("studies", name))
   study = plan.load(STUDY.value)
