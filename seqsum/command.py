@@ -73,12 +73,12 @@ def mistakes() -> Iterator[None]:
     raise InputError(" ".join(str(error).split())) from error
 
 
-<<<<<<< HEAD
 def expand_home(arg: str) -> str:
   """Expands ~/x and --flag=~/x, which a shell leaves as it is behind '='."""
   flag, path = re.fullmatch(r"(--?[\w.]+=|)(.*)", arg, re.DOTALL).groups()
   return flag + os.path.expanduser(path)
-=======
+
+
 def find_files(argv: list[str]) -> list[str]:
   """argv with the paths that --config and --study stand for.
 
@@ -95,19 +95,11 @@ def find_files(argv: list[str]) -> list[str]:
       arg = f"--{name}={config_files.find(name, value)}"
     found.append(arg)
   return found
->>>>>>> main
 
 
 def parse_flags(argv: list[str]) -> list[str]:
   """absl's parser, except that every mistake is one line."""
-<<<<<<< HEAD
   argv = [expand_home(arg) for arg in argv]
-  for arg in argv:
-    name, _, path = arg.lstrip("-").partition("=")
-    if arg.startswith("-") and name in FILES and not os.path.isfile(path):
-      raise InputError(f"--{name}={path}: there is no such file")
-=======
->>>>>>> main
   flags.FLAGS.set_gnu_getopt(True)  # flags may stand behind arguments
   with mistakes():
     rest = flags.FLAGS(find_files(argv))
@@ -131,7 +123,6 @@ def _say_unless_closed(unraisable) -> None:
     sys.__unraisablehook__(unraisable)
 
 
-<<<<<<< HEAD
 def describe(error: OSError) -> str:
   """A system's error in one line: the path, the reason and the remedy."""
   if error.filename is None:
@@ -139,7 +130,8 @@ def describe(error: OSError) -> str:
   path = os.fsdecode(error.filename)
   remedy = REMEDIES.get(error.errno, "mend that")
   return f"{path}: {error.strerror}; {remedy}, and give the same command again"
-=======
+
+
 def _is_out_of_memory(error: Exception) -> bool:
   """Whether the machine or a device has too little memory for a program."""
   if isinstance(error, MemoryError):
@@ -148,7 +140,6 @@ def _is_out_of_memory(error: Exception) -> bool:
 
   is_jax = isinstance(error, jax.errors.JaxRuntimeError)
   return is_jax and "RESOURCE_EXHAUSTED" in str(error)
->>>>>>> main
 
 
 def run(
@@ -190,15 +181,10 @@ def run(
     app.run(start, flags_parser=parse)
   except (InputError, Diverged, Lost) as error:
     sys.exit(f"seqsum: {error}")
-<<<<<<< HEAD
   except OSError as error:
     sys.exit(f"seqsum: {describe(error)}")
-  except (MemoryError, jax.errors.JaxRuntimeError) as error:
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-=======
   except Exception as error:
     if _is_out_of_memory(error):
->>>>>>> main
       sys.exit(
         "seqsum: out of memory: lower config.batch_size, raise "
         f"config.accumulate, or take a smaller model ({brief(error)})"

@@ -46,14 +46,10 @@ def main(*arguments: str) -> int:
     raise InputError("--workdir is missing: name the folder of a run")
   if not arguments:
     raise InputError("where to? name a folder, such as out/")
-<<<<<<< HEAD
   out = folder.locate(*arguments, "the folder")
-=======
-  (out,) = arguments
   from seqsum import drawing, sharing, trained  # seconds
   from seqsum.losses import FoldObjective
 
->>>>>>> main
   with_onnx = sharing.has_onnx() if ONNX.value is None else ONNX.value
   if with_onnx and not sharing.has_onnx():
     raise InputError(f"--onnx: {sharing.NO_ONNX}")

@@ -30,12 +30,7 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-<<<<<<< HEAD
-from seqsum import cluster, command, folder, results, trackers, train
-from seqsum.errors import InputError
-=======
-from seqsum import command, config_files, launchers
->>>>>>> main
+from seqsum import command, config_files, folder, launchers
 from seqsum.stopping import StopRequest
 
 flags.adopt_module_key_flags(command)  # they belong into --help

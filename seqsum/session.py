@@ -11,11 +11,7 @@ from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-<<<<<<< HEAD
-from seqsum import cluster, folder, lock, mesh, recordings, run_files
-=======
-from seqsum import cluster, folder, lock, machine, mesh, recordings
->>>>>>> main
+from seqsum import cluster, folder, lock, machine, mesh, recordings, run_files
 from seqsum.checkpoint import Checkpoints
 from seqsum.digits import Digits, load
 from seqsum.errors import InputError, brief, require
@@ -124,7 +120,8 @@ class Session:
 
     Such are cores, devices and versions of packages.
     """
-    before = folder.read_json(self.workdir / "config.json")
+    path = self.workdir / "config.json"
+    before = run_files.read_json(path, run_files.CONFIG)
     changes = machine.differences(before, self.facts())
     if changes and cluster.is_lead():
       logging.warning(
@@ -197,25 +194,16 @@ def open_session(
     data = load_data(config)
   workdir = folder.make_folder(workdir)
   unlocked = contextlib.ExitStack()
-  session = Session(config, workdir, recipe, schedule, devices, data, unlocked)
-  written = {"config": config.to_dict(), "dataset": session.facts()["dataset"]}
+  session = Session(
+    config, workdir, recipe, schedule, devices, data, unlocked, ""
+  )
+  facts = session.facts()
+  written = {"config": config.to_dict(), "dataset": facts["dataset"]}
   folder.is_claimed(workdir, written)  # before a lock is left in it
   with lock.take(workdir) as held:
-<<<<<<< HEAD
-    with cluster.lead_first("data"):
-      data = load_data(config)
-    recipe.model.encoder().check(recipe.sampler.shape)
-    session = Session(
-      config, workdir, recipe, schedule, devices, data, held, ""
-    )
-    facts = session.facts()
-=======
->>>>>>> main
     with cluster.lead_first("claim"):
       folder.claim(workdir, config.to_dict(), facts)
-    run = folder.digest(
-      {"config": config.to_dict(), "dataset": facts["dataset"]}
-    )
+    run = folder.digest(written)
     return dataclasses.replace(session, lock=held.pop_all(), run=run)
 
 
@@ -225,17 +213,8 @@ def read_config(workdir: epath.PathLike) -> dict[str, Any]:
   Raises:
     InputError: There is no run, or its file cannot be read.
   """
-<<<<<<< HEAD
-  workdir = folder.locate(workdir)
-  path = workdir / "config.json"
+  path = folder.locate(workdir) / "config.json"
   said = run_files.read_json(path, run_files.CONFIG)
-=======
-  path = epath.Path(workdir) / "config.json"
-  try:
-    said = folder.read_json(path)
-  except (OSError, ValueError) as error:
-    raise InputError(f"{path}: cannot be read: {error}") from error
->>>>>>> main
   if said is None:
     raise InputError(
       f"--workdir={workdir}: no run is there (it has no config.json); name the "
@@ -250,7 +229,7 @@ def open_trained(workdir: epath.PathLike) -> Session:
   Raises:
     InputError: There is no run, or one that this seqsum does not understand.
   """
-  workdir = epath.Path(workdir)
+  workdir = folder.locate(workdir)
   path, said = workdir / "config.json", read_config(workdir)
   try:
     config = ConfigDict(said["config"])

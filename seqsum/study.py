@@ -32,14 +32,10 @@ from tqdm import tqdm
 from seqsum import command, config_files, folder
 from seqsum.errors import Diverged
 from seqsum.stopping import StopRequest
-<<<<<<< HEAD
-from seqsum.study_charts import Line
-=======
 
 if TYPE_CHECKING:
   from seqsum.plan import Run, Study
   from seqsum.study_charts import Line
->>>>>>> main
 
 flags.adopt_module_key_flags(command)  # they belong into --help
 STUDY = flags.DEFINE_string(
@@ -216,7 +212,6 @@ def _measure(study: Study, run: Run) -> None:
   if study.measure is None or path.exists() or not finished:
     return
   from seqsum.session import open_session, restore_best
-  from seqsum.writer import read_lines
 
   with open_session(run.config, run.folder) as session:
     with session.checkpoints() as checkpoints:

@@ -242,13 +242,8 @@ def test_again(config: ConfigDict, workdir: epath.PathLike) -> dict[str, Any]:
     open_session(config, workdir, is_new=False) as session,
     session.checkpoints() as checkpoints,
   ):
-<<<<<<< HEAD
-    best, state = restore_best(session, checkpoints)
-=======
     session.warn_of_changes()
-    history = read_lines(session.workdir / "metrics.jsonl")
-    best, state = restore_best(session, checkpoints, history)
->>>>>>> main
+    best, state = restore_best(session, checkpoints)
   reading = session.evaluator(TEST)(state.evaluated)
   metrics = evaluate.measure(reading, session.recipe.per_step)
   return {"step": best, **metrics, **evaluate.break_down(reading)}
