@@ -81,6 +81,24 @@ class Session:
       (state, Totals.zero()),
     )
 
+  def check_memory(self) -> None:
+    """Checks that training fits into a device, of batches nothing counted.
+
+    Raises:
+      InputError: Parameters, gradients and the optimizer's state do not.
+    """
+    state = self.like()[0]
+    size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
+    parameters = sum(x.size for x in jax.tree.leaves(state.params))
+    needed = size + 4 * parameters
+    there = machine.memory(jax.local_devices()[0])
+    if there is not None and needed > there:
+      raise InputError(
+        f"config.model has {parameters:,} parameters: with gradients and the "
+        f"optimizer's state they take {needed / 1e9:,.0f} GB of memory, a "
+        f"device has {there / 1e9:,.0f} GB; take fewer or smaller layers"
+      )
+
   def feed(self, stream: int) -> Feed:
     """See `splits.make_feed`."""
     return make_feed(self.config, self.data, self.devices, stream)
@@ -189,15 +207,18 @@ def open_session(
   recipe.model.encoder().check(recipe.sampler.shape)
   with cluster.lead_first("data"):
     data = load_data(config)
-  workdir = folder.make_folder(workdir)
   unlocked = contextlib.ExitStack()
-  session = Session(config, workdir, recipe, schedule, devices, data, unlocked)
+  session = Session(
+    config, epath.Path(workdir), recipe, schedule, devices, data, unlocked
+  )
+  session.check_memory()
+  workdir = folder.make_folder(workdir)
   written = {"config": config.to_dict(), "dataset": session.facts()["dataset"]}
   folder.is_claimed(workdir, written)  # before a lock is left in it
   with lock.take(workdir) as held:
     with cluster.lead_first("claim"):
       folder.claim(workdir, config.to_dict(), session.facts())
-    return dataclasses.replace(session, lock=held.pop_all())
+    return dataclasses.replace(session, workdir=workdir, lock=held.pop_all())
 
 
 def read_config(workdir: epath.PathLike) -> dict[str, Any]:
