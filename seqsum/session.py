@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import os
 from typing import Any, Self
 
 import jax
@@ -201,6 +202,12 @@ def open_session(
     InputError: A value in the config cannot be used, the data cannot be had,
       or the folder cannot be written, is in use or belongs to another run.
   """
+  try:
+    os.fspath(workdir).encode()
+  except UnicodeEncodeError as error:  # TensorStore's paths are UTF-8
+    raise InputError(
+      f"--workdir={workdir}: the name is not UTF-8; take another folder"
+    ) from error
   if not is_new:
     read_config(workdir)
   recipe, schedule, devices = check(config)

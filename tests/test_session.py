@@ -136,3 +136,9 @@ def test_parameters_without_end_are_refused(tmp_path):
   # RMSProp keeps one number a parameter; and there is the gradient.
   assert f"take {12 * count / 1e9:,.0f} GB of memory" in words
   assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_whose_name_is_not_utf8_is_refused(tmp_path):
+  workdir = tmp_path / os.fsdecode(b"run \xff")
+  assert "the name is not UTF-8" in refused(tiny(), workdir)
+  assert os.listdir(tmp_path) == []
