@@ -5,8 +5,11 @@ import subprocess
 import sys
 
 import pytest
+from etils import epath
 from PIL import Image
 from runs import QUICK, ROOT
+
+from seqsum import folder
 
 NAMES = [os.fsdecode(b"\xff.png"), "é±.png"]
 PRINT = """
@@ -122,3 +125,9 @@ def test_predict_prints_any_file_name(
   assert r"\udcff.png" in said
   assert (r"\xe9\xb1.png" if encoding == "ascii" else "é±.png") in said
   assert "sum: " in said
+
+
+def test_a_file_can_name_any_file(tmp_path):
+  """As a report names its data."""
+  folder.write_whole(epath.Path(tmp_path) / "page", NAMES[0])
+  assert (tmp_path / "page").read_bytes() == rb"\udcff.png"
