@@ -70,7 +70,7 @@ def test_how_pictures_become_frames(tmp_path):
   for n in range(3):
     (tmp_path / "data" / f"s{n}").mkdir(parents=True)
     for k in range(2):
-      pixels = np.full((8 + n, 12), 1000 * (n + k), np.uint16)
+      pixels = np.full((28 + n, 32), 1000 * (n + k), np.uint16)
       Image.fromarray(pixels).save(tmp_path / "data" / f"s{n}" / f"{k}.png")
   table = "sequence,target\n" + "".join(f"s{n},{n}\n" for n in range(3))
   (tmp_path / "data" / "targets.csv").write_text(table)
@@ -78,7 +78,7 @@ def test_how_pictures_become_frames(tmp_path):
   config.data.name = f"frames:{tmp_path / 'data'}"
   said = rows(config, tmp_path / "run")
   assert said["frames"] == (
-    "8x12, 1 channel, uint8; resized from 8x12..10x12; integer values "
+    "28x32, 1 channel, uint8; resized from 28x32..30x32; integer values "
     "0..3000 become 0..255"
   )
 
