@@ -158,6 +158,7 @@ def check(config: ConfigDict) -> tuple[Recipe, Schedule, Mesh]:
   if recordings.is_recorded(config.data.name):
     recorded = load_data(config).facts
   recipe = build_recipe(config, recorded)
+  recipe.model.encoder().check(recipe.sampler.shape)
   schedule = build_schedule(config)
   if recorded:  # a batch has to come from outside for every step
     schedule = dataclasses.replace(schedule, steps_per_call=1)
@@ -211,7 +212,6 @@ def open_session(
   if not is_new:
     read_config(workdir)
   recipe, schedule, devices = check(config)
-  recipe.model.encoder().check(recipe.sampler.shape)
   with cluster.lead_first("data"):
     data = load_data(config)
   unlocked = contextlib.ExitStack()
