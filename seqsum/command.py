@@ -15,7 +15,7 @@ from importlib import metadata
 
 from absl import app, flags, logging
 
-from seqsum import config_files
+from seqsum import config_files, streams
 from seqsum.bucket import is_outage
 from seqsum.errors import Diverged, InputError, Lost, brief
 
@@ -133,6 +133,7 @@ def run(
   """
 
   def start(argv: list[str]) -> int:
+    streams.protect()
     logging.get_absl_logger().addFilter(_is_not_orbax)
     sys.unraisablehook = _say_unless_closed
     # asyncio logs as errors the failed writes that Orbax did not wait for, and

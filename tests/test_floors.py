@@ -6,7 +6,7 @@ import pathlib
 import seqsum
 
 FLOORS = (
-  {"allocator", "errors", "shapes", "stopping"},
+  {"allocator", "errors", "launchers", "shapes", "stopping", "streams"},
   {"bucket", "config_files"},
   {
     "array_cache",
