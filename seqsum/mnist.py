@@ -5,9 +5,11 @@ here needs neither: it downloads through TFDS, reads the files with zlib and
 NumPy and writes array_record, which can be read without TensorFlow too.
 """
 
+import contextlib
 import hashlib
-import sys
+import io
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +81,24 @@ def read_folder(folder: Path) -> dict[str, bytes]:
       )
     contents[name] = data
   return contents
+
+
+def announce(name: str, origin: str, folder: Path) -> None:
+  """Prints where a data set comes from and where it will be kept."""
+  print(f"{name}: {origin}, once; keeping it in {folder}", flush=True)
+
+
+@contextlib.contextmanager
+def without_noise() -> Iterator[None]:
+  """Hides what TFDS prints while it prepares a data set.
+
+  It prints sizes as unknown and rates of files that are already there.
+  """
+  import tensorflow_datasets as tfds
+
+  tfds.disable_progress_bar()
+  with contextlib.redirect_stdout(io.StringIO()):
+    yield
 
 
 def answers(url: str, seconds: float = 3.0) -> bool:
@@ -169,11 +189,15 @@ def prepare(data_dir: Path, manual_dir: Path | None):
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download import download_manager, util
 
-    if not sys.stderr.isatty():
-      tfds.disable_progress_bar()
     config = tfds.download.DownloadConfig(manual_dir=manual_dir)
+    origin = f"reading its files in {manual_dir}"
+    if manual_dir is None:
+      size = sum(size for size, _ in FILES.values())
+      origin = f"downloading {size / 1e6:.0f} MB from {URL}"
+    announce(NAME, origin, data_dir / NAME)
     try:
-      _builder(data_dir).download_and_prepare(download_config=config)
+      with without_noise():
+        _builder(data_dir).download_and_prepare(download_config=config)
     except download_manager.NonMatchingChecksumError as error:
       raise InputError(
         f"{URL} served something that is not MNIST: set data.manual_dir to a "

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from seqsum.figures import BLUE, GREY, INK, WIDTH, picture
+from seqsum.figures import BLUE, GREY, INK, WIDTH, nothing, picture
 
 MOST_FRAMES = 16  # of one sequence, its last ones
 
@@ -29,9 +29,12 @@ def draw(
     task: What the fold is called, "sum".
     whole: Whether values are whole numbers.
   """
-  from matplotlib.colors import LinearSegmentedColormap
+  from matplotlib.colors import LinearSegmentedColormap, to_rgba
   from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
+  if not len(frames):
+    nothing(figure)
+    return
   start = max(0, len(frames) - MOST_FRAMES)
   frames, predictions = frames[start:], predictions[start:]
   place = np.arange(start + 1, start + len(frames) + 1)
@@ -44,7 +47,8 @@ def draw(
     shown = (shares > 0.005).any(axis=0)
     tall = np.diff(values).min(initial=np.inf)
     tall = tall if np.isfinite(tall) else 1.0
-    ink = LinearSegmentedColormap.from_list("ink", ["#FFFFFF", "#7FB7D8"])
+    clear = to_rgba(BLUE, 0), to_rgba(BLUE, 0.5)
+    ink = LinearSegmentedColormap.from_list("", clear)
     for x, column in zip(place, shares, strict=True):
       chart.bar(
         np.full(shown.sum(), x),
@@ -56,16 +60,22 @@ def draw(
       )
   chart.plot(place, predictions, "o-", color=BLUE, ms=5, lw=1.2, zorder=3)
   for x, value in zip(place, predictions, strict=True):
+    finite = np.isfinite(value)
     chart.annotate(
       f"{value:.4g}",
-      (x, value),
+      (x, value if finite else 0.0),
       (0, 7),
+      xycoords="data" if finite else ("data", "axes fraction"),
       textcoords="offset points",
       ha="center",
       color=INK,
       weight="bold" if x == place[-1] else "normal",
     )
+  chart.use_sticky_edges = False  # the lowest box has room below it
   chart.margins(y=0.2)
+  if whole:
+    low, high = chart.get_ylim()
+    chart.set_ylim(min(low, -0.04 * high), high)  # from nothing
   chart.set_ylabel(f"{task} so far", color=GREY)
   chart.tick_params(axis="x", bottom=False, labelbottom=False)
   if whole:

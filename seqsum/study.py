@@ -100,9 +100,11 @@ class RunProgress:
   def __init__(self, bar: tqdm, run: Run):
     self._bar, self._batch_size = bar, run.config.batch_size
 
-  def __call__(self, total: int, step: int, epochs: int) -> Self:
-    self.advance(step)
+  def __call__(self, total: int, epochs: int) -> Self:
     return self
+
+  def start(self, step: int) -> None:
+    self.advance(step)
 
   def advance(self, steps: int) -> None:
     self._bar.update(steps * self._batch_size)
@@ -116,7 +118,7 @@ class RunProgress:
     """The table will say it."""
 
   def say(self, text: str) -> None:
-    """So it goes on; the bar shows where."""
+    """Prints nothing: the bar shows where the run is."""
 
   def __enter__(self) -> Self:
     return self

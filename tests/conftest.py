@@ -20,6 +20,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
 import numpy as np
+import passed
 import pytest
 from runs import QUICK, ROOT
 from warm import Warm
@@ -34,6 +35,7 @@ QUICKLY_COMPILED = "--xla_backend_optimization_level=0"
 
 
 def pytest_configure(config):
+  passed.pytest_configure(config)
   if config.option.markexpr == "not slow":
     os.environ["XLA_FLAGS"] += f" {QUICKLY_COMPILED}"
 
@@ -113,3 +115,19 @@ def finished(run, shared, tmp_path_factory):
   workdir = tmp_path_factory.mktemp("finished") / "run"
   shutil.copytree(made, workdir)
   return workdir, subprocess.CompletedProcess(QUICK, 0, said.read_text(), "")
+
+
+def pytest_terminal_summary(terminalreporter):
+  """Prints what tests/test_pages.py did not run."""
+  lines = [
+    line
+    for reports in terminalreporter.stats.values()
+    for report in reports
+    if getattr(report, "when", "") == "call"
+    for name, line in report.user_properties
+    if name == "not run"
+  ]
+  if lines:
+    terminalreporter.section("code blocks and commands that were not run")
+    for line in lines:
+      terminalreporter.line(line)
