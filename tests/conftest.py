@@ -79,27 +79,31 @@ def environment(shared):
 
 
 @pytest.fixture(scope="session")
-def run(environment):
+def warm(environment):
+  with Warm(environment) as warm:
+    yield warm
+
+
+@pytest.fixture(scope="session")
+def run(warm, environment):
   """Runs a program in a process of its own.
 
-  One that gets other variables is started by Python itself; others are forked,
-  see `warm`.
+  It is forked, see `warm`, unless it gets variables that an import might read.
   """
-  with Warm(environment) as warm:
 
-    def run(*flags, cwd=ROOT, program="seqsum.main", **env):
-      if not env:
-        return warm.run(program, *flags, cwd=cwd)
-      return subprocess.run(
-        [sys.executable, "-m", program, *flags],
-        cwd=cwd,
-        env=environment | env,
-        capture_output=True,
-        text=True,
-        timeout=300,
-      )
+  def run(*flags, cwd=ROOT, program="seqsum.main", **env):
+    if set(env) <= {"XLA_FLAGS"}:
+      return warm.run(program, *flags, cwd=cwd, **env)
+    return subprocess.run(
+      [sys.executable, "-m", program, *flags],
+      cwd=cwd,
+      env=environment | env,
+      capture_output=True,
+      text=True,
+      timeout=300,
+    )
 
-    yield run
+  return run
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ A process that has imported what the programs import forks once for each, before
 any of them has started JAX's threads. The fork is a process of its own: with
 its own flags, folder, environment, output and exit code.
 
-As a script it reads a JSON object a line, one for each program, and prints the
-program's exit code.
+Run as a program, it reads a JSON object a line, one for each, and prints the
+exit codes.
 """
 
 import gc
@@ -20,6 +20,8 @@ from typing import Self
 
 from seqsum import allocator
 
+ROOT = pathlib.Path(__file__).parent.parent
+
 
 class Warm:
   """Starts the process; a context that ends it.
@@ -32,8 +34,9 @@ class Warm:
     # Else `allocator.keep_memory` would start the program anew.
     environment = {allocator.VARIABLE: allocator.SETTING} | environment
     self._process = subprocess.Popen(
-      [sys.executable, __file__],
-      env=environment | {"PYTHONPATH": os.pathsep.join(sys.path)},
+      [sys.executable, "-m", "tests.warm"],
+      cwd=ROOT,
+      env=environment,
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       text=True,
@@ -41,7 +44,7 @@ class Warm:
     self._environment = environment
 
   def run(
-    self, program: str, *flags: str, cwd: os.PathLike
+    self, program: str, *flags: str, cwd: os.PathLike, **env: str
   ) -> subprocess.CompletedProcess:
     """As `subprocess.run` of `python -m program`, its output captured."""
     with tempfile.TemporaryDirectory() as folder:
@@ -51,7 +54,7 @@ class Warm:
         "cwd": os.fspath(cwd),
         "out": os.fspath(out),
         "err": os.fspath(err),
-        "environment": self._environment,
+        "environment": self._environment | env,
       }
       self._process.stdin.write(json.dumps(job) + "\n")
       self._process.stdin.flush()
