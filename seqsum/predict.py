@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 flags.adopt_module_key_flags(command)
 WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a run.")
 JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
-PLOT = flags.DEFINE_string("plot", None, "Draw what was read; a PNG file.")
+PLOT = flags.DEFINE_string(
+  "plot", None, "Draw what was read; a PNG file, or a GIF that moves."
+)
 SHOW_FRAMES = flags.DEFINE_bool(
   "show_frames", False, "Print each frame as the network sees it."
 )
@@ -43,8 +45,8 @@ def main(*paths: str) -> int:
   """Reads the images as one sequence; returns the exit code."""
   if WORKDIR.value is None:
     raise InputError("--workdir is missing: name the folder of a run")
-  if PLOT.value is not None and not PLOT.value.endswith(".png"):
-    raise InputError(f"--plot={PLOT.value}: must end in .png")
+  if PLOT.value is not None and not PLOT.value.endswith((".png", ".gif")):
+    raise InputError(f"--plot={PLOT.value}: must end in .png or .gif")
   if not paths:
     raise InputError("no images: name files, folders or globs")
   from seqsum import reading_chart, trained  # seconds
@@ -59,7 +61,9 @@ def main(*paths: str) -> int:
         f"--plot={PLOT.value}: draws one number a frame, {model.name} says "
         f"{reading.predictions.shape[-1]}; take --json"
       )
-    png = reading_chart.draw(
+    moves = PLOT.value.endswith(".gif")
+    draw = reading_chart.animate if moves else reading_chart.draw
+    plot = draw(
       frames,
       reading.predictions,
       reading.values,
@@ -68,7 +72,7 @@ def main(*paths: str) -> int:
       model.says_whole,
     )
     try:
-      pathlib.Path(PLOT.value).write_bytes(png)
+      pathlib.Path(PLOT.value).write_bytes(plot)
     except OSError as error:
       raise InputError(f"--plot={PLOT.value}: {error.strerror}") from error
   if JSON.value:

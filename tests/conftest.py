@@ -7,7 +7,9 @@ slow tests, `.ci/run`'s real run and what measures speed compile as users do.
 """
 
 import fcntl
+import logging
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -25,6 +27,7 @@ import pytest
 from runs import QUICK, ROOT
 from warm import Warm
 
+import seqsum
 from seqsum import digits
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -43,6 +46,18 @@ def pytest_configure(config):
 @pytest.fixture(scope="session")
 def bundled() -> digits.Digits:
   return digits.load("digits")
+
+
+@pytest.fixture
+def warned(caplog):
+  """A function: seqsum's own warnings so far, whatever other packages warn."""
+  ours = pathlib.Path(seqsum.__file__).parent
+  return lambda: [
+    record.getMessage()
+    for record in caplog.records
+    if record.levelno == logging.WARNING
+    and pathlib.Path(record.pathname).parent == ours
+  ]
 
 
 @pytest.fixture(scope="session")

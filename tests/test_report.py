@@ -8,12 +8,15 @@ import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
+from runs import summary
 
-from seqsum import error_charts, figures
+from configs import sum_tiny as base
+from seqsum import error_charts, figures, train
 from seqsum.evaluate import Evaluation
 from seqsum.learning_chart import learning_curves
 from seqsum.metrics import number
 from seqsum.report import write_report
+from seqsum.stopping import StopRequest
 
 NAMES = ("learning", "agreement", "errors", "sequences", "mistakes", "filters")
 VOID = {"meta", "img", "source"}  # elements of the page that have no end tag
@@ -371,3 +374,71 @@ def test_numbers_of_two_digits_have_no_exponent():
   assert [number(x, 2) for x in (0.123, 45.6, 213.0, 4380.2)] == [
     *("0.12", "46", "213", "4,380")
   ]
+
+
+def test_digits_that_are_known_have_a_table(monkeypatch, tmp_path):
+  shown = {}
+
+  def both(chart, *data):
+    shown[chart] = data
+    return b"", b""
+
+  monkeypatch.setattr(figures.Chart, "both", both)
+  assert "digits" not in write(tmp_path)[0]  # a sum is all that is known
+  read = LABELS + (LABELS == 4)
+  assert "digits" in write(tmp_path, evaluation=evaluation(digits=read))[0]
+  labels, taken = shown[error_charts.confusion]
+  assert labels.tolist() == [4, 1, 2, 9, 9, 9, 5, 0, 2]  # no padding
+  assert taken.tolist() == [5, 1, 2, 9, 9, 9, 5, 0, 2]
+  # A classifier of digits: sequences of one.
+  ones = {
+    "lengths": np.ones(4, np.int32),
+    "labels": LABELS[:, :1],
+    "targets": TARGETS[:, :1],
+    "predictions": np.array([[4.2], [np.nan], [8.6], [-3]], np.float32),
+    "losses": np.zeros((4, 1)),
+  }
+  assert "digits" in write(tmp_path, evaluation=evaluation(**ones))[0]
+  assert [x.tolist() for x in shown[error_charts.confusion]] == [
+    [4, 9, 5],
+    [4, 9, 0],
+  ]
+
+
+def test_a_picture_that_fails_is_left_out_with_a_warning(
+  monkeypatch, tmp_path, caplog
+):
+  def draw(*_):
+    raise ZeroDivisionError("of a picture")
+
+  monkeypatch.setattr(error_charts, "errors", figures.Chart(draw))
+  with caplog.at_level("WARNING", "absl"):
+    pictures, page = write(tmp_path)
+  assert list(pictures) == [name for name in NAMES if name != "errors"]
+  assert len(page.addresses) == 2 * len(pictures)
+  assert "errors.png is left out" in caplog.text
+  assert "ZeroDivisionError: of a picture" in caplog.text
+
+
+def test_a_run_without_a_report_has_its_summary(tmp_path, caplog):
+  """One that learns all there is, and cannot write its report."""
+  config = base.get_config()
+  config.update_from_flattened_dict(
+    {
+      "epochs": 1,
+      "sequences_per_epoch": 640,
+      "batch_size": 16,
+      "eval_sequences": 8,
+      "eval_batch_size": 8,
+      "loss": "cross_entropy",
+      "sequence.max_len": 1,
+      "sequence.digits": (0, 1),
+    }
+  )
+  (tmp_path / "report").write_text("a file of somebody else's")
+  with StopRequest() as stop:
+    assert train.train_and_evaluate(config, tmp_path, stop)
+  assert summary(tmp_path)["validation"]["mse"] == 0
+  assert summary(tmp_path)["test"]["exact_accuracy"] == 1
+  said = caplog.text
+  assert f"{tmp_path}/report is not written: FileExistsError" in said

@@ -2,7 +2,7 @@
 
     python -m seqsum.study --study=configs/studies/tiny.py
 
-Under two minutes on two cores, with the digits that scikit-learn brings.
+Under two minutes on two cores, with the bundled digits.
 """
 
 import ml_collections
@@ -22,6 +22,9 @@ def get_study() -> Study:
     variants={
       f"{rate:g}": {"optimizer.learning_rate": rate}
       for rate in (1e-4, 1e-3, 1e-2)
+    },
+    labels={
+      f"{rate:g}": f"learning rate {rate:g}" for rate in (1e-4, 1e-3, 1e-2)
     },
     seeds=2,
   )
