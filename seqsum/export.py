@@ -12,13 +12,22 @@ that shows how to run both. With the browser's ONNX Runtime,
 
 it also leaves index.html: the page to draw on, in one file that needs no
 server.
+
+    python -m seqsum.export --workdir=runs/sum --weights out/
+
+writes for seqsum instead: `seqsum.load("out")` and every `--workdir=out` read
+the folder, which has the parameters without the optimizer's state. The network
+that comes with seqsum was written so (seqsum/pretrained/README.md).
 """
+
+import json
+from collections.abc import Mapping
 
 import numpy as np
 from absl import flags
 from etils import epath
 
-from seqsum import command, drawing, folder, sharing, trained
+from seqsum import command, drawing, folder, sharing, trained, weights
 from seqsum.errors import InputError
 from seqsum.losses import FoldObjective
 
@@ -32,6 +41,9 @@ RUNTIME = flags.DEFINE_string(
   None,
   "The folder dist/ of the npm package onnxruntime-web, to write the page.",
 )
+WEIGHTS = flags.DEFINE_bool(
+  "weights", False, "Write the parameters alone, for seqsum.load()."
+)
 CLOSE = 1e-5  # of what the model says itself, in units of the largest value
 
 
@@ -42,6 +54,12 @@ def main(*arguments: str) -> int:
   if not arguments:
     raise InputError("where to? name a folder, such as out/")
   (out,) = arguments
+  if WEIGHTS.value:
+    files = pack_weights(WORKDIR.value)
+    _write(epath.Path(out), files)
+    for name, content in files.items():
+      print(f"{epath.Path(out) / name}  {len(content):,} bytes")
+    return 0
   with_onnx = sharing.has_onnx() if ONNX.value is None else ONNX.value
   if with_onnx and not sharing.has_onnx():
     raise InputError(f"--onnx: {sharing.NO_ONNX}")
@@ -72,12 +90,7 @@ def main(*arguments: str) -> int:
     files["index.html"] = drawing.page(model, reader).encode()
   files["README.txt"] = sharing.readme(model, files).encode()
   out = epath.Path(out)
-  try:
-    out.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-      folder.write_whole(out / name, content)
-  except OSError as error:
-    raise InputError(f"{out}: cannot be written ({error.strerror})") from error
+  _write(out, files)
   for name, content in files.items():
     line = f"{out / name}  {len(content):,} bytes"
     if name in differ:
@@ -86,6 +99,42 @@ def main(*arguments: str) -> int:
   if not with_onnx:
     print(f"no ONNX: {sharing.NO_ONNX}")
   return 0
+
+
+def pack_weights(workdir: epath.PathLike) -> dict[str, bytes]:
+  """The files of a folder that `seqsum.load` reads, by name.
+
+  Raises:
+    InputError: The run is not finished: it has no summary.json.
+  """
+  model = trained.load(workdir)
+  workdir = epath.Path(workdir)
+  said = folder.read_json(workdir / "config.json")
+  summary = folder.read_json(workdir / "summary.json")
+  if summary is None:
+    raise InputError(
+      f"--workdir={workdir}: the run is not finished, so its test accuracy is "
+      "not known; run it to its end"
+    )
+  for name in folder.MACHINE:
+    section, field = name.split(".")
+    said["config"][section][field] = ""
+  kept = {x: said[x] for x in ("config", "dataset", "versions")}
+  as_bytes = lambda x: (json.dumps(x, indent=2) + "\n").encode()
+  return {
+    "config.json": as_bytes(kept),
+    "summary.json": as_bytes(summary),
+    **weights.pack(model.step, model.params),
+  }
+
+
+def _write(out: epath.Path, files: Mapping[str, bytes]) -> None:
+  try:
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+      folder.write_whole(out / name, content)
+  except OSError as error:
+    raise InputError(f"{out}: cannot be written ({error.strerror})") from error
 
 
 def _difference(model: trained.Trained, content: bytes, run) -> float:

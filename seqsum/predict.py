@@ -1,10 +1,15 @@
 r"""Reads your own images with a trained network: the value after each, the sum.
 
-    python -m seqsum.predict --workdir=runs/sum 3.png 4.jpg photos/*.jpg
+    python -m seqsum.predict 3.png 4.jpg photos/*.jpg
+    python -m seqsum.predict --workdir=runs/sum 3.png 4.jpg
 
+The first uses the network that comes with seqsum, the second one of your own.
 Each image shows one digit, drawn or photographed, dark on light or light on
 dark. A folder stands for the images in it, in natural order; so does a quoted
-glob. What cannot be read is told in one line, and then nothing else is.
+glob. A file that cannot be read is an error of one line, and nothing else is
+printed. A picture that seems to show something else than one upright digit
+(several inks, a table around the paper, a digit on its side) gets a line on
+stderr.
 
 A run on sequences of one's own reads images as they are, brought to the size of
 its frames, and videos:
@@ -16,34 +21,47 @@ import json
 import math
 import pathlib
 import shutil
+import sys
+import warnings
 
 import numpy as np
 from absl import flags
 
-from seqsum import command, folder, reading_chart, trained
+from seqsum import command, folder, images, reading_chart, trained
 from seqsum.errors import InputError
 
 flags.adopt_module_key_flags(command)
-WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a run.")
+WORKDIR = flags.DEFINE_string(
+  "workdir",
+  None,
+  "The folder of a run; by default the network that comes with seqsum.",
+)
 JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
 PLOT = flags.DEFINE_string("plot", None, "Draw what was read; a PNG file.")
 SHOW_FRAMES = flags.DEFINE_bool(
   "show_frames", False, "Print each frame as the network sees it."
 )
+# Probabilities of a single digit below which it is warned of: always, and where
+# the digit is read with more than SURE after a quarter turn.
+UNSURE, UNSURE_UPRIGHT, SURE = 0.8, 0.95, 0.999
 MOST_LIKELY = 0.001  # a value less likely than this is not in the JSON
 
 
 def main(*paths: str) -> int:
   """Reads the images as one sequence; returns the exit code."""
-  if WORKDIR.value is None:
-    raise InputError("--workdir is missing: name the folder of a run")
   if PLOT.value is not None and not PLOT.value.endswith(".png"):
     raise InputError(f"--plot={PLOT.value}: must end in .png")
   if not paths:
     raise InputError("no images: name files, folders or globs")
   command.keep_programs()
   model = trained.load(WORKDIR.value)
-  files, frames = model.read_files(paths)
+  with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always", images.PictureWarning)
+    files, frames = model.read_files(paths)
+  warned = [" ".join(str(x.message).split()) for x in caught]
+  warned += doubts(model, files, frames)
+  for line in warned:
+    print(f"seqsum: warning: {line}", file=sys.stderr)
   reading = model.read(frames)
   if PLOT.value is not None:
     if reading.predictions.ndim > 1:
@@ -64,7 +82,8 @@ def main(*paths: str) -> int:
     except OSError as error:
       raise InputError(f"--plot={PLOT.value}: {error.strerror}") from error
   if JSON.value:
-    print(json.dumps(folder.plain(as_json(model, files, reading)), indent=2))
+    said = as_json(model, files, reading) | {"warnings": warned}
+    print(json.dumps(folder.plain(said), indent=2))
     return 0
   *rows, answer = lines(model, files, reading)
   if SHOW_FRAMES.value:
@@ -75,6 +94,46 @@ def main(*paths: str) -> int:
     ]
   print("\n".join([*rows, answer]))
   return 0
+
+
+def doubts(
+  model: trained.Trained, files: list[str], frames: np.ndarray
+) -> list[str]:
+  """A line for each image that the model is not sure of, read by itself.
+
+  Images are also read after a quarter turn to the left and to the right: a
+  digit on its side is often taken for another one.
+
+  Args:
+    model: Warnings need its probabilities of single digits; others get none.
+    files: T names.
+    frames: [T, 28, 28, 1] uint8.
+  """
+  if not model.reads_digits or model.recipe.sampler.min_len > 1:
+    return []
+  turned = np.stack([np.rot90(frames, k, (1, 2)) for k in (0, 1, 3)], axis=1)
+  reading = model.read(turned.reshape(-1, 1, *frames.shape[1:]))
+  if reading.probabilities is None:
+    return []
+  shares = reading.probabilities.reshape(len(files), 3, -1)
+  values = reading.values[shares.argmax(axis=-1)]
+  shares = shares.max(axis=-1)
+  said = []
+  for file, share, value in zip(files, shares, values, strict=True):
+    turn = share[1:].argmax() + 1
+    line = f"{file}: read as {value[0]:g} with a probability of {share[0]:.0%}"
+    if (
+      share[0] < UNSURE_UPRIGHT
+      and share[turn] > SURE
+      and (value[turn] != value[0])
+    ):
+      said.append(
+        f"{line}; turned by a quarter as {value[turn]:g} with "
+        f"{share[turn]:.1%}: does it lie on its side?"
+      )
+    elif share[0] < UNSURE:
+      said.append(f"{line} only: check that it shows one upright digit")
+  return said
 
 
 def lines(

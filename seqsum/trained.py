@@ -8,6 +8,7 @@ model.predict(frames)  # [3.02, 7.11]
 import dataclasses
 import functools
 import os
+import sys
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -16,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from seqsum import clips, images
+from seqsum import clips, images, weights
+from seqsum import folder as folder_files
 from seqsum.distribution import build_support
 from seqsum.errors import InputError
 from seqsum.given import FoldCore
@@ -27,6 +29,9 @@ from seqsum.sequences import Sampler
 from seqsum.session import open_trained, restore_best
 from seqsum.videos import DistinctSum
 from seqsum.writer import read_lines
+
+# The network that is used where no run is named; README.md in it has its data.
+PRETRAINED = epath.Path(__file__).parent / "pretrained"
 
 
 class Reading(NamedTuple):
@@ -233,20 +238,44 @@ class Trained:
     return frames
 
 
-def load(workdir: epath.PathLike) -> Trained:
-  """The best model that a run has come to, finished or not.
+def load(workdir: epath.PathLike | None = None) -> Trained:
+  """Loads the best model of a run, finished or not.
+
+  Args:
+    workdir: The run's folder, or one that `seqsum.export --weights` wrote. By
+      default the network that comes with seqsum, which a line on stderr names:
+      it reads MNIST's digits and gives their sum.
 
   Raises:
     InputError: There is no run in the folder, or it has no checkpoint.
   """
+  if workdir is None:
+    workdir = PRETRAINED
+    print(f"seqsum: {_describe(PRETRAINED)}", file=sys.stderr)
   session = open_trained(workdir)
-  with session.checkpoints() as checkpoints:
-    history = read_lines(session.workdir / "metrics.jsonl")
-    step, state = restore_best(session, checkpoints, history)
+  if (session.workdir / weights.FILE).exists():
+    state, _ = session.like()
+    step, params = weights.read(session.workdir, state.evaluated)
+    params = session.put(params)
+  else:
+    with session.checkpoints() as checkpoints:
+      history = read_lines(session.workdir / "metrics.jsonl")
+      step, state = restore_best(session, checkpoints, history)
+    params = state.evaluated
   return Trained(
     name=session.workdir.name,
     step=step,
     recipe=session.recipe,
-    params=state.evaluated,
+    params=params,
     shape=session.recipe.sampler.shape,
+  )
+
+
+def _describe(folder: epath.Path) -> str:
+  """One line about the network that comes with seqsum."""
+  summary = folder_files.read_json(folder / "summary.json")
+  exact = summary["test"]["exact_accuracy"]
+  return (
+    f"no --workdir: using the network that comes with seqsum ({folder.name}, "
+    f"trained on {summary['dataset']}, {exact:.1%} of the test sums exact)"
   )

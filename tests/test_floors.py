@@ -45,6 +45,7 @@ FLOORS = (
     "long_sum",
     "saving",
     "tfds_images",
+    "weights",
   },
   {
     "checkpoint",
