@@ -49,16 +49,15 @@ def draw(results: dict[str, Any], path: pathlib.Path) -> None:
       middle = statistics.median(measured)
       ax.barh(row, middle, height=0.7, color=OURS if ours else THEIRS)
       ax.plot([min(measured), max(measured)], [row, row], color="black", lw=1)
-      ax.annotate(
+      ax.annotate(  # at the bar's foot, where neither limits nor spreads are
         f"{middle:,.0f}",
-        (max(measured), row),
+        (0, row),
         (4, 0),
         textcoords="offset points",
         va="center",
-        bbox={"color": "white", "pad": 0.6},  # a limit may run behind it
         fontsize=9,
         fontweight="bold" if ours else "normal",
-        color=OURS if ours else "black",
+        color="white" if ours else "black",
       )
     for frames, label in ((table.PADDED, "padded"), (table.REAL, "no blanks")):
       if place := table.limit(setting, frames, "train"):
@@ -77,6 +76,7 @@ def draw(results: dict[str, Any], path: pathlib.Path) -> None:
     ax.set_yticks(range(len(names)), [table.LABELS[name] for name in names])
     ax.set_ylim(len(names) + 0.5, -0.6)
     ax.tick_params(axis="y", length=0)
+    ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.tick_params(axis="x", labelsize=8, colors=LIMIT)
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.spines["bottom"].set_color(LIMIT)

@@ -50,7 +50,7 @@ def program(max_len: int, frames: int, remat: int) -> dict:
   }
 
 
-def main() -> None:
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   numbers = lambda text: [int(x) for x in text.split(",")]
   add = parser.add_argument
@@ -59,8 +59,11 @@ def main() -> None:
   add("--remat", type=numbers, default=[0, 64], help="config.model.remat")
   add("--rounds", type=int, default=5)
   add("--out", default=str(ROOT / "benchmarks/results/lengths"))
-  flags = parser.parse_args()
+  return parser.parse_args(argv)
 
+
+def main() -> None:
+  flags = parse()
   programs = []
   for max_len in flags.lengths:
     for remat in flags.remat:

@@ -21,7 +21,7 @@ import seqsum.main  # noqa: F401
 from benchmarks import network
 from benchmarks.network import Batch
 from configs import sum as experiment
-from seqsum.batches import SequenceBatch
+from seqsum.batches import AnySampler, SequenceBatch
 from seqsum.metrics import Totals, final
 from seqsum.parallel import compile_step
 from seqsum.recipe import TRAIN, VALIDATION
@@ -69,7 +69,7 @@ class Peer:
     for _ in range(steps):
       before = totals
       self.state, totals = self.advance(
-        self.state, totals, self.session.config.seed, *self.data, None
+        self.state, totals, None, self.session.config.seed, *self.data
       )
       jax.block_until_ready(before)  # the device is one step ahead, not more
     jax.block_until_ready(self.state)
@@ -122,21 +122,23 @@ class Peer:
 
 
 class _Given:
-  """A sampler that draws one batch, always the same.
+  """A sampler that returns one batch at every step.
 
   Attributes:
-    sampler: Whose lengths the batch has.
+    sampler: What it is otherwise: `batches.AnySampler`.
     batch: The batch.
   """
 
-  def __init__(self, sampler, batch: Batch):
+  def __init__(self, sampler: AnySampler, batch: Batch):
     self.sampler, self.batch = sampler, batch
-    self.max_len = network.TIME
 
-  def rows(self, shards: int = 1) -> tuple[int, ...]:
-    return self.sampler.rows(shards)
+  def __getattr__(self, name: str):
+    return getattr(self.sampler, name)
 
-  def __call__(self, key, images, labels, **shard) -> SequenceBatch:
+  def lengths(self, key, step, *data) -> jax.Array:
+    return jnp.asarray(self.batch.lengths, jnp.int32)
+
+  def __call__(self, key, *data, **share) -> SequenceBatch:
     batch = self.batch
     targets = np.repeat(batch.targets[:, None], network.TIME, axis=1)
     return SequenceBatch(

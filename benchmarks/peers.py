@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import pathlib
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,14 @@ import numpy as np
 
 from benchmarks import chart, machine, network, table
 from benchmarks.check import check
-from benchmarks.process import ROOT, Failed, Process, missing, time_command
+from benchmarks.process import (
+  ROOT,
+  Failed,
+  Process,
+  missing,
+  shown,
+  time_command,
+)
 from benchmarks.worker import PEERS
 from seqsum import digits
 
@@ -34,7 +42,7 @@ MULTIPLIERS = ("seqsum", "torch-eager")  # who is asked for that product
 CACHING = ("seqsum", "flax", "torch-compiled", "torch-packed-compiled")
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
@@ -58,7 +66,7 @@ def parse() -> argparse.Namespace:
   add("--out", default=str(ROOT / "benchmarks/results/peers"))
   add("--quick", action="store_true", help="batch 32, two short rounds")
   add("--check", action="store_true", help="compare outputs, time nothing")
-  flags = parser.parse_args()
+  flags = parser.parse_args(argv)
   if unknown := set(flags.peers) - set(PEERS):
     parser.error(f"no such peers: {', '.join(sorted(unknown))}")
   if flags.quick:
@@ -79,6 +87,8 @@ def main() -> None:
       say(f"{name} is left out: {', '.join(lacking)} is not installed")
     else:
       names.append(name)
+  if not names:
+    sys.exit("none of --peers can be measured: pip install -e '.[bench]'")
   with tempfile.TemporaryDirectory(prefix="peers-") as folder:
     folder = pathlib.Path(folder)
     data = prepare(folder, flags)
@@ -152,8 +162,9 @@ def measure(names, folder, batch, threads, flags, results, say) -> None:
         lambda name: start(live, name, folder, batch, threads, flags), names
       )
       for name, (answer, seconds) in zip(names, started, strict=True):
-        if answer is None:
-          say(f"  {name} is left out: {live.pop(name).last_words}")
+        if isinstance(answer, Failed):
+          live.pop(name).kill()
+          say(f"  {name} is left out: {str(answer).partition(': ')[2]}")
         elif first:
           count = answer["parameters"]
           say(f"  {name}: first step after {seconds:.1f} s, {count:,} numbers")
@@ -197,19 +208,19 @@ def measure(names, folder, batch, threads, flags, results, say) -> None:
 
 def start(
   live, name, folder, batch, threads, flags
-) -> tuple[dict | None, float]:
+) -> tuple[dict | Failed, float]:
   """Adds a process to the living ones and sees it through its first step.
 
   Returns:
-    What it answers, None if it died; and the seconds since it was called.
+    What it answers, or why it failed; and the seconds since it was called.
   """
   begin = time.perf_counter()
   tuned = name == "seqsum" or flags.malloc == "tuned"
   live[name] = Process(name, folder, batch, threads, tuned)
   try:
     answer = live[name].ask("start")[0]
-  except Failed:
-    answer = None
+  except Failed as error:
+    answer = error
   return answer, time.perf_counter() - begin
 
 
@@ -224,4 +235,5 @@ def tune(process: Process, kind: str, batch: int, seconds: float) -> dict:
 
 
 if __name__ == "__main__":
-  main()
+  with shown():
+    main()

@@ -1,5 +1,6 @@
 """Processes that run alone: one at a time, the others stopped."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -18,7 +19,50 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 
 class Failed(Exception):
-  """A process died; the message is the last it had to say."""
+  """A child process failed. The message is its name and its exception's line.
+
+  Attributes:
+    stderr: All that the child wrote to stderr.
+  """
+
+  def __init__(self, name: str, stderr: str, code: int | None):
+    super().__init__(f"{name}: {exception_line(stderr, code)}")
+    self.stderr = stderr
+
+
+@contextlib.contextmanager
+def shown():
+  """Prints what a child that failed wrote, and exits with its exception."""
+  try:
+    yield
+  except Failed as error:
+    print(error.stderr.rstrip(), file=sys.stderr)
+    sys.exit(str(error))
+
+
+def exception_line(stderr: str, code: int | None) -> str:
+  """The line of a child's stderr that names what went wrong.
+
+  That is the exception of the last traceback, which need not be the last line:
+  JAX appends a note of several lines to its exceptions.
+
+  Args:
+    stderr: All that the child wrote there.
+    code: Its exit code, negative for a signal, None if it still runs.
+
+  Returns:
+    The exception's first line; without a traceback, the last line that is not
+    blank; without any, the exit code.
+  """
+  lines = [line for line in stderr.splitlines() if line.strip()]
+  starts = [n for n, line in enumerate(lines) if line.startswith("Traceback (")]
+  if starts:
+    for line in lines[starts[-1] + 1 :]:
+      if not line[0].isspace():  # frames are indented, the exception is not
+        return line
+  if code and code < 0:
+    return f"ended by {signal.Signals(-code).name}"
+  return lines[-1] if lines else f"exit code {code}"
 
 
 def missing(name: str) -> list[str]:
@@ -132,16 +176,12 @@ class Process:
       answer = json.loads(self._child.stdout.readline())
     except (BrokenPipeError, json.JSONDecodeError) as error:
       self._child.wait(10)
-      raise Failed(f"{self.name}: {self.last_words}") from error
+      self._errors.seek(0)
+      raise Failed(
+        self.name, self._errors.read(), self._child.returncode
+      ) from error
     self._signal(signal.SIGSTOP)
     return answer["result"], answer["seconds"]
-
-  @property
-  def last_words(self) -> str:
-    """The last line that the process wrote to stderr."""
-    self._errors.seek(0)
-    lines = self._errors.read().strip().splitlines()
-    return lines[-1] if lines else f"exit {self._child.poll()}"
 
   def kill(self) -> None:
     self._signal(signal.SIGKILL)
@@ -185,7 +225,8 @@ def time_command(
       "config.log_every": 1,  # so that the first step leaves a line
     }
     options = [f"--{name}={value}" for name, value in options.items()]
-    with (folder / f"{kind}.txt").open("w") as errors:
+    output = folder / f"{kind}.txt"
+    with output.open("w") as errors:
       begin = time.perf_counter()
       child = subprocess.Popen(
         [sys.executable, "-m", "seqsum.main", *options],
@@ -197,7 +238,7 @@ def time_command(
       )
       while not (lines.exists() and lines.stat().st_size):
         if child.poll() is not None:
-          raise Failed((folder / f"{kind}.txt").read_text()[-2000:])
+          raise Failed("seqsum.main", output.read_text(), child.returncode)
         time.sleep(0.01)
       result[kind] = time.perf_counter() - begin
       if kind == "warm":
@@ -205,6 +246,7 @@ def time_command(
       _, status, usage = os.wait4(child.pid, 0)
       if kind == "cold":
         if status:
-          raise Failed((folder / f"{kind}.txt").read_text()[-2000:])
+          code = os.waitstatus_to_exitcode(status)
+          raise Failed("seqsum.main", output.read_text(), code)
         result["memory"] = usage.ru_maxrss / 1e3
   return result

@@ -123,12 +123,15 @@ def whole_step(config: ConfigDict, devices: int = 1):
   return run, lowered.compile()
 
 
-def main() -> None:
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument("--batch", type=int, default=128)
   parser.add_argument("--rounds", type=int, default=20)
-  flags = parser.parse_args()
+  return parser.parse_args(argv)
 
+
+def main() -> None:
+  flags = parse()
   runs = {}
   for name, (function, inputs) in parts(flags.batch).items():
     options = compiler_options()

@@ -192,7 +192,7 @@ def model_table(batches: list[int], **link: float) -> str:
   return "\n".join(rows)
 
 
-def main() -> None:
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
@@ -207,11 +207,14 @@ def main() -> None:
   add("--latency", type=float, default=1e-6, help="seconds a message")
   add("--batches", type=numbers, default=[128, 1024, 8192])
   add("--out", default=str(ROOT / "benchmarks/results/scaling"))
-  flags = parser.parse_args()
+  return parser.parse_args(argv)
 
+
+def main() -> None:
+  flags = parse()
   jax.config.update("jax_num_cpu_devices", VIRTUAL)
   if len(jax.devices()) < max(flags.devices):
-    parser.error(
+    raise SystemExit(
       f"--devices={max(flags.devices)}: there are only {len(jax.devices())}"
     )
   lines = measure(flags.devices, flags.strong, flags.weak, flags.rounds)

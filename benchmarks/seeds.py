@@ -70,14 +70,21 @@ class Turns:
     return middle - start, time.perf_counter() - middle
 
 
-def main() -> None:
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
   parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
   parser.add_argument("--seeds", type=int, default=3)
   parser.add_argument("--steps", type=int, default=20)
   parser.add_argument("--rounds", type=int, default=5)
-  options = parser.parse_args()
+  parser.add_argument(
+    "--configs", type=lambda text: text.split(","), default=list(CONFIGS)
+  )
+  return parser.parse_args(argv)
+
+
+def main() -> None:
+  options = parse()
   print(f"{'config':10}  one by one    by vmap  vmap takes")
-  for name in CONFIGS:
+  for name in options.configs:
     turns = Turns(name, options.seeds, options.steps)
     seconds = [turns() for _ in range(options.rounds)]
     unit = 1e3 / options.steps / options.seeds

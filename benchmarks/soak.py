@@ -151,11 +151,15 @@ def draw(
   plt.close(figure)
 
 
-def main() -> int:
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
   parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
   parser.add_argument("--steps", type=int, default=200_000)
   parser.add_argument("--out", default="benchmarks/results/soak")
-  options = parser.parse_args()
+  return parser.parse_args(argv)
+
+
+def main() -> int:
+  options = parse()
   out = pathlib.Path(options.out)
   out.parent.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory() as home:
@@ -166,10 +170,15 @@ def main() -> int:
       stdout=subprocess.DEVNULL,
     )
     samples = watch(process, workdir)
-    if process.returncode not in (0, 130, 143) or not samples:
-      return process.returncode or 1  # 130, 143: stopped, and what was seen
+    if process.returncode not in (0, 130, 143):  # stopped: judge what was seen
+      sys.exit(f"seqsum.main: exit code {process.returncode}, see above")
     pace = paces(workdir / "metrics.jsonl")
-  verdict = judge(samples, pace)
+  try:
+    verdict = judge(samples, pace)
+  except (IndexError, statistics.StatisticsError):
+    sys.exit(
+      f"--steps={options.steps}: too short to compare; take ten times it"
+    )
   result = verdict | {
     "machine": machine.describe(),
     "sampled": samples,

@@ -14,19 +14,43 @@ import csv
 import hashlib
 import math
 import os
-from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from seqsum import clips, images
-from seqsum.errors import InputError
+from seqsum import clips, images, natural_order
+from seqsum.errors import InputError, require_file
 from seqsum.npz import spread
 
 FILE = "targets.csv"
 MORE = object()  # where cells go that no column is for
 LARGEST = float(np.finfo(np.float32).max)
-Table = dict[str, list[tuple[int, dict[str, str]]]]  # sequence -> line, cells
+MOST_NAMED = 3  # sequences that an error names
+VIDEOS = (  # endings of their names
+  *(".3g2", ".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mj2", ".mkv"),
+  *(".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogg", ".ogv", ".ts", ".webm"),
+  ".wmv",
+)
+
+
+class Line(NamedTuple):
+  """A line of the table.
+
+  Attributes:
+    number: Its number in the file, from 1.
+    frame: Counted from 1; None if the table has one line for each sequence.
+    target: The numbers of the target columns.
+    split: None if the table has no such column.
+  """
+
+  number: int
+  frame: float | None
+  target: list[float]
+  split: str | None
+
+
+Table = dict[str, list[Line]]  # sequence -> its lines
 
 
 class ClipFolder:
@@ -36,35 +60,41 @@ class ClipFolder:
     path: The folder.
     size: (H, W) that frames are brought to; () for that of the first frame.
 
-  Frames have one channel if no sequence has colours, see `clips.Survey`.
+  Attributes:
+    pictures: How all pictures become frames, see `clips.survey`.
+    sizes: The smallest and the largest (H, W) of the files' frames; () if all
+      have one size.
+
+  Frames have one channel if no frame of any sequence has colours.
   """
 
   floats = False
 
   def __init__(self, path: Path, size: tuple[int, ...] = ()):
-    self._path = path
-    table, columns = _read_table(path / FILE)
-    self._names = list(table)
+    self._path, table = path, path / FILE
+    lines = _read_table(table)
+    self._names = list(lines)
     for name in self._names:
       plain = name not in ("", ".", "..") and os.path.basename(name) == name
       if not plain or not (path / name).exists():
         raise InputError(
-          f"{path / FILE}, line {table[name][0][0]}: there is no sequence "
+          f"{table}, line {lines[name][0].number}: there is no sequence "
           f"{name!r} in the folder"
         )
-    surveys = [clips.survey(path / name) for name in self._names]
-    channels = 3 if any(survey.coloured for survey in surveys) else 1
-    self.shape = (*(size or surveys[0].size), channels)
-    self.lengths = np.array([survey.count for survey in surveys], np.int32)
-    self.targets = _targets(path / FILE, table, columns, self.lengths)
-    self.splits = _splits(path / FILE, table)
+    self.splits = _splits(table, lines)
+    _check_all_named(path, lines)
+    survey = clips.survey(path / name for name in self._names)
+    self.pictures, self.sizes = survey.rule, survey.range
+    self.shape = (*(size or survey.size), 3 if survey.coloured else 1)
+    self.lengths = np.array(survey.counts, np.int32)
+    self.targets = _targets(table, lines, self.lengths)
     self.fingerprint = repr(
-      [self.shape, _digests(path / FILE)]
+      [self.shape, _digests(table)]
       + [_digests(path / name) for name in self._names]
     ).encode()
 
   def read(self, n: int) -> np.ndarray:
-    frames = clips.read(self._path / self._names[n], self.shape)
+    frames = clips.read(self._path / self._names[n], self.shape, self.pictures)
     if len(frames) != self.lengths[n]:
       raise InputError(
         f"{self._path / self._names[n]}: has {len(frames)} frames now, had "
@@ -73,14 +103,15 @@ class ClipFolder:
     return frames
 
 
-def _read_table(path: Path) -> tuple[Table, list[str]]:
-  """Its lines by sequence, in the order of the file; the target columns."""
+def _read_table(path: Path) -> Table:
+  """Its lines by sequence, in the order of the file."""
   table = {}
+  require_file(path)
   with path.open(newline="", encoding="utf-8-sig") as stream:
     reader = csv.DictReader(stream, strict=True, restkey=MORE, restval="")
     try:
-      columns = [x for x in reader.fieldnames or () if x.startswith("target")]
       names = reader.fieldnames or []
+      columns = [name for name in names if name.startswith("target")]
       if "sequence" not in names or not columns:
         raise InputError(
           f"{path}: needs the columns sequence and target, has "
@@ -90,50 +121,92 @@ def _read_table(path: Path) -> tuple[Table, list[str]]:
         if names.count(name) > 1:
           raise InputError(f"{path}: has the column {name!r} twice")
       for cells in reader:
+        where = f"{path}, line {reader.line_num}"
         if cells.pop(MORE, None) is not None:
           raise InputError(
-            f"{path}, line {reader.line_num}: has more cells than the "
-            f"{len(names)} columns; a decimal comma?"
+            f"{where}: has more cells than the {len(names)} columns; a decimal "
+            "comma?"
           )
-        table.setdefault(cells["sequence"], []).append((reader.line_num, cells))
+        line = Line(
+          reader.line_num,
+          _number(where, "frame", cells["frame"]) if "frame" in cells else None,
+          [_number(where, column, cells[column]) for column in columns],
+          cells.get("split"),
+        )
+        table.setdefault(cells["sequence"], []).append(line)
     except (csv.Error, UnicodeDecodeError) as error:
       raise InputError(f"{path}: not a sound CSV file ({error})") from error
   if not table:
     raise InputError(f"{path}: names no sequence")
-  return table, columns
+  return table
 
 
-def _targets(
-  path: Path, table: Table, columns: Sequence[str], lengths: np.ndarray
-) -> np.ndarray:
+def _check_all_named(path: Path, table: Table) -> None:
+  """Raises `InputError` if the folder has a sequence that the table lacks."""
+  names = [
+    entry.name
+    for entry in os.scandir(path)
+    if entry.name not in table and _is_sequence(entry)
+  ]
+  if names:
+    names = natural_order.sort(names)
+    more = len(names) - MOST_NAMED
+    raise InputError(
+      f"{path / FILE}: has no line for {len(names)} of the "
+      f"{len(names) + len(table)} sequences in the folder ("
+      + ", ".join(map(repr, names[:MOST_NAMED]))
+      + (f" and {more} more" if more > 0 else "")
+      + "): add lines, or move them out of the folder"
+    )
+
+
+def _is_sequence(entry: os.DirEntry) -> bool:
+  """Whether it is a video, a picture, or a folder with one somewhere in it."""
+  if images.is_hidden(entry.name):
+    return False
+  if not entry.is_dir():
+    return _holds_frames(entry.name)
+  for _, folders, names in os.walk(entry.path):
+    folders[:] = [name for name in folders if not images.is_hidden(name)]
+    if any(
+      _holds_frames(name) and not images.is_hidden(name) for name in names
+    ):
+      return True
+  return False
+
+
+def _holds_frames(name: str) -> bool:
+  """Whether a file is a video or a picture, by its name."""
+  endings = VIDEOS + images.HEIF_ENDINGS
+  return name.lower().endswith(endings) or images.is_named_so(name)
+
+
+def _targets(path: Path, table: Table, lengths: np.ndarray) -> np.ndarray:
   """[N, T] or [N, T, D] float32."""
   time = int(lengths.max())
-  per_frame = "frame" in next(iter(table.values()))[0][1]
-  found = np.zeros((len(table), time, len(columns)), np.float32)
+  first = next(iter(table.values()))[0]
+  found = np.zeros((len(table), time, len(first.target)))
   for n, (name, lines) in enumerate(table.items()):
-    wanted = lengths[n] if per_frame else 1
+    wanted = 1 if first.frame is None else lengths[n]
     if len(lines) != wanted:
-      what = "a line a frame" if per_frame else "one line"
+      what = "one line" if first.frame is None else "a line a frame"
       raise InputError(
-        f"{path}, line {lines[0][0]}: {name!r} has {lengths[n]} frames and "
+        f"{path}, line {lines[0].number}: {name!r} has {lengths[n]} frames and "
         f"{len(lines)} lines, expected {what}"
       )
+    if first.frame is None:
+      found[n] = lines[0].target
+      continue
     seen = set()
-    for line, cells in lines:
-      where = f"{path}, line {line}"
-      values = [_number(where, column, cells[column]) for column in columns]
-      if per_frame:
-        frame = _number(where, "frame", cells["frame"])
-        if frame in seen or frame not in range(1, lengths[n] + 1):
-          raise InputError(
-            f"{where}: frame {cells['frame']!r} of {name!r}, expected each of "
-            f"1..{lengths[n]} once"
-          )
-        seen.add(frame)
-        found[n, int(frame) - 1] = values
-      else:
-        found[n] = values
-  targets = found[..., 0] if len(columns) == 1 else found
+    for line in lines:
+      if line.frame in seen or line.frame not in range(1, lengths[n] + 1):
+        raise InputError(
+          f"{path}, line {line.number}: frame '{line.frame:g}' of {name!r}, "
+          f"expected each of 1..{lengths[n]} once"
+        )
+      seen.add(line.frame)
+      found[n, int(line.frame) - 1] = line.target
+  targets = found[..., 0] if len(first.target) == 1 else found
   return spread(f"{path}: targets", targets, lengths, time)
 
 
@@ -142,25 +215,23 @@ def _number(where: str, column: str, cell: str) -> float:
     number = float(cell)
   except ValueError:
     number = math.nan
-  if not abs(number) <= LARGEST:
+  # Python reads 1_000 as 1000.
+  if not abs(number) <= LARGEST or "_" in cell:
     raise InputError(f"{where}: {column} is {cell!r}, not a number")
   return number
 
 
 def _splits(path: Path, table: Table) -> list[str] | None:
-  said = {
-    name: {cells["split"] for _, cells in lines if "split" in cells}
-    for name, lines in table.items()
-  }
-  for name, splits in said.items():
+  """The split of each sequence; None if there is no such column."""
+  found = {name: {line.split for line in table[name]} for name in table}
+  for name, splits in found.items():
     if len(splits) > 1:
       raise InputError(
         f"{path}: {name!r} is in the splits {', '.join(sorted(splits))}, "
         "expected one"
       )
-  if not any(said.values()):
-    return None
-  return [min(splits) for splits in said.values()]
+  splits = [min(splits) for splits in found.values()]
+  return None if splits[0] is None else splits
 
 
 def _digests(path: Path) -> list[tuple[str, str]]:

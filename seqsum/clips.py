@@ -10,19 +10,24 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from absl import logging
 from PIL import Image
 
 from seqsum import images
 from seqsum.errors import InputError, brief
+from seqsum.pixels import PictureFacts, PixelRule, PixelSurvey
 
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,ogg,flv,gif"
 MOST_PIXELS = 8192 * 4320  # of one picture of a video
 MOST_BYTES = 1 << 30  # of all frames that are returned
+PLAIN = PixelRule()
 NO_FRAME = "there is no frame in it"
 
 
 def read(
-  path: str | os.PathLike, shape: tuple[int, int, int] | None = None
+  path: str | os.PathLike,
+  shape: tuple[int, int, int] | None = None,
+  rule: PixelRule | None = None,
 ) -> np.ndarray:
   """The frames of a video, or of a folder of pictures of one size.
 
@@ -32,6 +37,8 @@ def read(
     shape: H, W, C to bring the frames to, C 1 (luminance) or 3 (red, green,
       blue): each pixel is the mean of what it covers, and what has other
       proportions is stretched. By default the size that they have, in colour.
+    rule: How pictures become frames; None chooses one rule for all pictures of
+      the folder. Values outside its range are clipped, with a warning.
 
   Returns:
     [T, H, W, C] uint8, T at least 1. Of a video that is cut off, what is there
@@ -45,41 +52,71 @@ def read(
   ):
     raise ValueError(f"shape {shape}, expected (H, W, C) with C of 1 or 3")
   channels = 3 if shape is None else shape[2]
-  return _collect(path, _frames(path, channels), shape)
+  if rule is None and is_pictures(path):
+    rule = survey([path]).rule
+  return _collect(path, _frames(path, channels, rule), shape)
 
 
 class Survey(NamedTuple):
-  """What is known of frames that are not kept.
+  """What is known of sequences whose frames are not kept.
 
   Attributes:
-    count: How many there are.
-    size: (H, W) of the first.
-    coloured: Whether a frame is more than grey. Of a folder only the first
-      picture is looked at, of a video all that is decoded to count.
+    counts: How many frames each sequence has.
+    size: (H, W) of the first frame.
+    range: The smallest and the largest (H, W), by area; () if all frames have
+      one size.
+    coloured: Whether any frame is more than grey.
+    rule: For all pictures.
   """
 
-  count: int
+  counts: tuple[int, ...]
   size: tuple[int, int]
+  range: tuple[tuple[int, int], ...]
   coloured: bool
+  rule: PixelRule
 
 
-def survey(path: str | os.PathLike) -> Survey:
-  """Counts the frames that `read` would return, one in memory at a time.
+def survey(paths: Iterable[str | os.PathLike]) -> Survey:
+  """Looks at all frames that `read` would return, one in memory at a time.
+
+  Of most pictures the header is enough: pixels are decoded where a picture has
+  more than 8 bits, may be transparent, or may be the first with a colour.
+  Videos are decoded.
 
   Raises:
-    InputError: As `read` does, but for the sizes.
+    InputError: As `read` does, but for the sizes; or the pictures have no scale
+      in common.
   """
-  frames = (frame for _, frame in _frames(path, 3))
-  first = next(frames, None)
-  if first is None:
-    raise InputError(f"{path}: {NO_FRAME}")
-  count, coloured = 1, _is_coloured(first)
-  if is_pictures(path):
-    count = len(images.find([path]))
-  else:
-    for frame in frames:
-      count, coloured = count + 1, coloured or _is_coloured(frame)
-  return Survey(count, first.shape[:2], coloured)
+  pixels, counts, sizes, first = PixelSurvey(), [], set(), None
+  for path in paths:
+    if is_pictures(path):
+      files = images.find([path])
+      for file in files:
+        if first is None:
+          first = images.read_picture(file).shape
+        facts = images.inspect(file, colour=not pixels.coloured)
+        pixels.add(file, facts)
+        sizes.add(facts.size)
+      counts.append(len(files))
+      continue
+    count = 0
+    for name, frame in _frames(path, 3):
+      count, size = count + 1, frame.shape[:2]
+      first = first or size
+      sizes.add(size)
+      coloured = not pixels.coloured and _is_coloured(frame)
+      pixels.add(name, PictureFacts(size, "8-bit", coloured=coloured))
+    if not count:
+      raise InputError(f"{path}: {NO_FRAME}")
+    counts.append(count)
+  ordered = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+  return Survey(
+    counts=tuple(counts),
+    size=first,
+    range=(ordered[0], ordered[-1]) if len(sizes) > 1 else (),
+    coloured=pixels.coloured,
+    rule=pixels.rule(),
+  )
 
 
 def _is_coloured(frame: np.ndarray) -> bool:
@@ -102,11 +139,11 @@ def is_pictures(path: str | os.PathLike) -> bool:
 
 
 def _frames(
-  path: str | os.PathLike, channels: int
+  path: str | os.PathLike, channels: int, rule: PixelRule = PLAIN
 ) -> Iterator[tuple[str, np.ndarray]]:
   """Names and [h, w, channels] uint8; raises `InputError` as `read` does."""
   if is_pictures(path):
-    yield from _pictures(path, channels)
+    yield from _pictures(path, channels, rule)
     return
   if not os.path.isfile(path):  # of a pipe there is no end
     raise InputError(f"{path}: there is no such file")
@@ -168,14 +205,26 @@ def _collect(
 
 
 def _pictures(
-  path: str | os.PathLike, channels: int
+  path: str | os.PathLike, channels: int, rule: PixelRule
 ) -> Iterator[tuple[str, np.ndarray]]:
+  outside = []
   for name in images.find([path]):
     if channels == 1:
-      picture = images.read_picture(name)[..., None]
+      picture = images.read_picture(name, rule)[..., None]
     else:
-      picture = images.read_colours(name)
-    yield name, np.round(255 * picture).astype(np.uint8)
+      picture = images.read_colours(name, rule)
+    if rule.depth != "8-bit" and not 0 <= picture.min() <= picture.max() <= 1:
+      outside.append(name)
+    yield name, np.round(255 * picture.clip(0, 1)).astype(np.uint8)
+  if outside:
+    logging.warning(
+      "%s: values outside %s, the range of the training data, are clipped (in "
+      "%d pictures, first in %s)",
+      path,
+      rule.range,
+      len(outside),
+      outside[0],
+    )
 
 
 def _decode(

@@ -1,4 +1,8 @@
-"""What the command lines share: flags, and one line for every mistake."""
+"""What the command lines share: flags, and one line for every mistake.
+
+Neither this file nor a command imports JAX before the flags are checked, so
+`--help` and a refused flag take a fraction of a second.
+"""
 
 import ast
 import contextlib
@@ -9,9 +13,9 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
 
-import jax
 from absl import app, flags, logging
 
+from seqsum import streams
 from seqsum.bucket import is_outage
 from seqsum.errors import Diverged, InputError, Lost, brief
 
@@ -29,6 +33,8 @@ VERSION = flags.DEFINE_bool("version", False, "Print the version and exit.")
 def keep_programs() -> None:
   """Makes JAX keep what it compiles where --compilation_cache says."""
   if COMPILATION_CACHE.value:
+    import jax
+
     jax.config.update("jax_compilation_cache_dir", COMPILATION_CACHE.value)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
@@ -80,6 +86,16 @@ def _say_unless_closed(unraisable) -> None:
     sys.__unraisablehook__(unraisable)
 
 
+def _is_out_of_memory(error: Exception) -> bool:
+  """Whether the machine or a device has too little memory for a program."""
+  if isinstance(error, MemoryError):
+    return True
+  import jax
+
+  is_jax = isinstance(error, jax.errors.JaxRuntimeError)
+  return is_jax and "RESOURCE_EXHAUSTED" in str(error)
+
+
 def run(
   main: Callable[..., int],
   parse: Callable[[list[str]], list[str]] = parse_flags,
@@ -95,6 +111,7 @@ def run(
   """
 
   def start(argv: list[str]) -> int:
+    streams.protect()
     logging.get_absl_logger().addFilter(_is_not_orbax)
     sys.unraisablehook = _say_unless_closed
     # asyncio logs as errors the failed writes that Orbax did not wait for, and
@@ -116,14 +133,12 @@ def run(
   except (InputError, Diverged, Lost, OSError) as error:
     # An OSError says what of the folder could not be written or read, and why.
     sys.exit(f"seqsum: {error}")
-  except (MemoryError, jax.errors.JaxRuntimeError) as error:
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+  except Exception as error:
+    if _is_out_of_memory(error):
       sys.exit(
         "seqsum: out of memory: lower config.batch_size, raise "
         f"config.accumulate, or take a smaller model ({brief(error)})"
       )
-    raise
-  except Exception as error:
     if not is_outage(error):
       raise
     sys.exit(f"seqsum: object storage cannot be reached: {brief(error)}")

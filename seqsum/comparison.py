@@ -131,8 +131,12 @@ def write(
   if study.conclude and lines:
     table += "\n" + study.conclude(lines)
   folder.write_whole(workdir / "table.md", table)
+  labelled = [
+    line | {"variant": study.labels.get(line["variant"], line["variant"])}
+    for line in lines
+  ]
   for name in study.figures if lines else ():
-    folder.write_whole(workdir / f"{name}.png", FIGURES[name](lines))
+    folder.write_whole(workdir / f"{name}.png", FIGURES[name](labelled))
   return table
 
 

@@ -12,7 +12,7 @@ import socket
 
 from absl import flags
 
-from seqsum import command, drawing, trained
+from seqsum import command
 from seqsum.errors import InputError
 
 flags.adopt_module_key_flags(command)
@@ -35,6 +35,8 @@ def main() -> int:
     ) from error
   if not 0 <= PORT.value <= 65535:
     raise InputError(f"--port={PORT.value}: must be in 0..65535")
+  from seqsum import drawing, trained  # seconds
+
   command.keep_programs()
   model = trained.load(WORKDIR.value)
   if not model.reads_digits:

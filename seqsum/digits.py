@@ -45,6 +45,7 @@ class Digits:
   Attributes:
     name: The data really used, which may be the fallback.
     train, validation, test: No image of MNIST or digits is in two of them.
+    origin: Where the images are: a package, or a path.
     sha256: The `array_cache.digest` of all images and labels, in that order.
   """
 
@@ -52,6 +53,7 @@ class Digits:
   train: Split
   validation: Split
   test: Split
+  origin: str = ""
   sha256: str = dataclasses.field(init=False)
 
   def __post_init__(self):
@@ -66,7 +68,7 @@ class Digits:
       Split(*(x[np.isin(split.labels, digits)] for x in split))
       for split in (self.train, self.validation, self.test)
     ]
-    return Digits(self.name, *splits)
+    return Digits(self.name, *splits, origin=self.origin)
 
 
 def load(
@@ -129,7 +131,7 @@ def _mnist(root, manual_dir, fallback) -> Digits:
       idx.decode(files[images], files[labels], count)
       for images, labels, count in mnist.SPLITS.values()
     ]
-    return _carve("mnist", *arrays)
+    return _carve("mnist", *arrays, origin=str(manual_dir))
   if not fallback or fallback == "mnist":
     raise InputError(
       f"data.name='mnist' cannot be had: {reason}; set data.manual_dir to a "
@@ -144,7 +146,7 @@ def _mnist(root, manual_dir, fallback) -> Digits:
   return load(fallback, data_dir=root)
 
 
-def _carve(name, *splits: Arrays) -> Digits:
+def _carve(name, *splits: Arrays, origin: str = "") -> Digits:
   """Takes the validation split off the end of the training split."""
   train, test = (Split(*arrays) for arrays in splits)
   for images, labels in (train, test):
@@ -159,6 +161,7 @@ def _carve(name, *splits: Arrays) -> Digits:
     Split(train.images[:-held_out], train.labels[:-held_out]),
     Split(train.images[-held_out:], train.labels[-held_out:]),
     test,
+    origin=origin,
   )
 
 
@@ -175,16 +178,18 @@ def _bundled() -> Digits:
   test, validation, train = (
     Split(images[i], labels[i]) for i in np.split(order, [300, 500])
   )
-  return Digits("digits", train, validation, test)
+  return Digits("digits", train, validation, test, origin="scikit-learn")
 
 
 def _cached(name, folder: Path, prepare, sha256=None) -> Digits:
   """What `folder` keeps, or else what `prepare` gives, kept from now on."""
   path = folder / "seqsum.npz"
   arrays = array_cache.load(path, KEYS, sha256)
+  origin = str(folder)
   if arrays is not None:
-    return Digits(name, *map(Split, arrays[::2], arrays[1::2]))
-  digits = prepare()
+    splits = map(Split, arrays[::2], arrays[1::2])
+    return Digits(name, *splits, origin=origin)
+  digits = dataclasses.replace(prepare(), origin=origin)
   arrays = (*digits.train, *digits.validation, *digits.test)
   array_cache.save(path, dict(zip(KEYS, arrays, strict=True)))
   return digits

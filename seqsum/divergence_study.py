@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from seqsum.figures import BLUE, GREY, VERMILION, WIDTH, picture
+from seqsum.figures import BLUE, GREY, VERMILION, WIDTH, nothing, picture
 from seqsum.metrics import number
 from seqsum.question_tables import markdown
 from seqsum.study_charts import SMALL, Line, Lines, finished
@@ -45,9 +45,13 @@ def courses(figure: Any, lines: Lines) -> None:
 
   Means over `log_every` steps.
   """
+  if not lines:
+    nothing(figure)
+    return
   activations = list(dict.fromkeys(map(_activation, lines)))
   pixels = list(dict.fromkeys(map(_pixels, lines)))
   colors = {"rmsprop": BLUE, "sgd": VERMILION}
+  words = {"rmsprop": "RMSProp", "sgd": "plain gradient descent"}
   figure.set_size_inches(WIDTH, 1.0 + 1.45 * len(activations))
   panels = figure.subplots(
     len(activations), len(pixels), sharex=True, sharey=True, squeeze=False
@@ -56,8 +60,8 @@ def courses(figure: Any, lines: Lines) -> None:
   for row, activation in zip(panels, activations, strict=True):
     row[0].set_ylabel("training mse")
     for axes, pixel in zip(row, pixels, strict=True):
-      words = {"ha": "right", "va": "top", "fontsize": SMALL}
-      axes.text(0.98, 0.97, activation, transform=axes.transAxes, **words)
+      corner = {"ha": "right", "va": "top", "fontsize": SMALL}
+      axes.text(0.98, 0.97, activation, transform=axes.transAxes, **corner)
       for line in cells.get((activation, pixel), ()):
         name, _, clipped = _optimizer(line).partition(",")
         look = {"color": colors.get(name, GREY)}
@@ -72,14 +76,16 @@ def courses(figure: Any, lines: Lines) -> None:
     axes.set_title(f"pixels in {pixel}")
   for axes in panels[-1]:
     axes.set_xlabel("training step")
-  panels[0, 0].set(yscale="log", ylim=(1, 1e9))
+  panels[0, 0].set(ylim=(1, 1e9), yscale="log")
   panels[0, 0].set_yticks(
     (1, 1e3, 1e6, 1e9), ("1", "1 thousand", "1 million", "1 billion")
   )
   panels[0, 0].minorticks_off()
   from matplotlib.lines import Line2D
 
-  keys = [Line2D([], [], color=c, label=name) for name, c in colors.items()]
+  keys = [
+    Line2D([], [], color=c, label=words[name]) for name, c in colors.items()
+  ]
   keys += [
     Line2D([], [], color=GREY, ls=(0, (2, 1.2)), label="clipped to norm 1"),
     Line2D([], [], color=GREY, marker="x", ls="", label="inf or nan"),
@@ -90,14 +96,16 @@ def courses(figure: Any, lines: Lines) -> None:
 def table(lines: Lines) -> str:
   """How runs went: how many ended how, and how large things became.
 
-  A run is stuck that tests no better than a guess of the mean.
+  A run is stuck if its test mse is within 1% of a guess of the mean.
   """
   rows = []
   groups = _group(lines, _activation, _pixels, _optimizer)
   for names, group in groups.items():
     good = finished(group)
     ends = sorted(x["diverged_step"] for x in group if x not in good)
-    stuck = sum(x["test"]["mse"] >= x["guess_the_mean_mse"] for x in good)
+    stuck = sum(
+      x["test"]["mse"] >= 0.99 * x["guess_the_mean_mse"] for x in good
+    )
     parts = [x for line in group for x in line["course"]]
     sizes = np.array(parts, np.float64).reshape(-1, 4)
     rows.append(

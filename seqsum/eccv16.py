@@ -21,9 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqsum import hdf5, keyshots
+from seqsum import hdf5, keyshots, natural_order
 from seqsum.errors import InputError, require
-from seqsum.images import natural
+from seqsum.npz import check_precision
 from seqsum.rank_correlation import kendall, spearman
 
 
@@ -64,7 +64,7 @@ def read(path: str | os.PathLike) -> Iterator[Video]:
   """
   with hdf5.open_file(path) as file:
     with hdf5.named(f"{path}"):
-      names = sorted(file, key=natural)
+      names = natural_order.sort(file)
       if not names:
         raise InputError("there is no video in it")
     for name in names:
@@ -85,6 +85,7 @@ class Features:
   """
 
   floats, splits = True, None
+  pictures, sizes = None, ()  # no file is a picture
 
   def __init__(self, path: str | os.PathLike, size: tuple[int, ...] = ()):
     require(not size, "data.size", size, "features are no pictures")
@@ -118,6 +119,7 @@ def _read_video(group, name: str) -> Video:
   if not steps:
     raise InputError("features: of no frame at all")
   gtscore = hdf5.numbers(group, "gtscore", (steps,))
+  check_precision("gtscore: its values", gtscore[None])
   picks = hdf5.whole(group, "picks", (steps,))
   if (np.diff(picks) <= 0).any() or picks[0] < 0:
     raise InputError("picks: must ascend, from 0 or more")

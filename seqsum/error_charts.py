@@ -8,10 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from seqsum.figures import BLUE, GREY, INK, PALE, VERMILION, WIDTH, picture
+from seqsum.figures import (
+  BLUE,
+  FAINT,
+  GREY,
+  INK,
+  PALE,
+  VERMILION,
+  WIDTH,
+  nothing,
+  picture,
+)
 from seqsum.metrics import WHOLE, is_exact
 
 MOST_POINTS = 10_000
+FEW = 10  # sequences; a mean of fewer is drawn hollow
 
 
 @picture
@@ -25,12 +36,17 @@ def errors(
 ) -> None:
   """Where the errors are: exact accuracy by length, error by target.
 
+  A mean of the error has a bar of one standard error up and down.
+
   Args:
     lengths: [N] int.
     targets, predictions: [N] float, the final ones; of vectors [N, D].
     task: What the fold is called, "sum".
     tolerance: How near is right.
   """
+  if not len(lengths):
+    nothing(figure)
+    return
   exact = is_exact(predictions, targets, tolerance)
   whole = tolerance == WHOLE
   targets, predictions = targets.ravel(), predictions.ravel()
@@ -43,7 +59,7 @@ def errors(
   dots.sharex(counts)
   for y, (*_, group) in enumerate(groups):
     share = 100 * exact[group].mean()
-    bars.barh(y, 100, color="#F0F2F5", height=0.72)
+    bars.barh(y, 100, color=FAINT, height=0.72)
     bars.barh(y, share, color=BLUE, height=0.72)
     inside = share > 50
     bars.text(
@@ -68,19 +84,27 @@ def errors(
   bars.tick_params(length=0)
 
   groups = list(_groups(targets, 50))
-  middle = [(low + high) / 2 for low, high, _ in groups]
-  finite = [miss[group & np.isfinite(miss)] for _, _, group in groups]
-  mean = [x.mean() if x.size else np.nan for x in finite]
-  dots.plot(middle, mean, "o-", color=VERMILION, ms=4, lw=1)
-  dots.set_title(f"mean absolute error, by true {task}")
+  middle = np.array([(low + high) / 2 for low, high, _ in groups], float)
+  counted = np.array([group.sum() for *_, group in groups], int)
+  mean, error, count = _means(miss, [group for *_, group in groups])
+  dots.errorbar(middle, mean, error, fmt="none", ecolor=VERMILION, elinewidth=1)
+  few = count < FEW
+  dots.plot(middle, mean, color=VERMILION, lw=0.8, alpha=0.4)
+  look = {"marker": "o", "ms": 4, "ls": "", "mec": VERMILION, "clip_on": False}
+  dots.plot(middle[~few], mean[~few], mfc=VERMILION, **look)
+  dots.plot(middle[few], mean[few], mfc="white", **look)
+  hollow = f"; hollow: of fewer than {FEW}" if few.any() else ""
+  dots.set_title(f"mean error ± standard error{hollow}")
   dots.set_ylim(0)
   dots.tick_params(labelbottom=False)
-  counts.vlines(middle, 0, [g.sum() for *_, g in groups], color=GREY, lw=3)
+  counts.vlines(middle, 0, counted, color=GREY, lw=3)
   seen = "sequences" if len(exact) == len(targets) else "parts"
   counts.set_title(f"{seen}, by true {task}")
   counts.set_ylim(0)
   counts.set_xlabel(f"true {task}")
-  if middle[-1] > 200:
+  if not middle.size:
+    dots.text(0.5, 0.5, "no finite targets", transform=dots.transAxes)
+  elif middle[-1] > 200:
     counts.set_xscale("symlog", linthresh=10)
     counts.set_xlim(middle[0] - 1, middle[-1] * 1.2)
   elif whole:
@@ -90,10 +114,32 @@ def errors(
 def _groups(
   values: np.ndarray, most: int
 ) -> Iterator[tuple[float, float, np.ndarray]]:
-  """(lowest, highest, which) of each value, or of neighbours if many."""
-  unique = np.unique(values)
-  for run in np.array_split(unique, min(most, len(unique))):
-    yield run[0], run[-1], (values >= run[0]) & (values <= run[-1])
+  """(lowest, highest, which) of each value, or of neighbours if many.
+
+  Values that are inf or nan are in no group.
+  """
+  unique = np.unique(values[np.isfinite(values)])
+  for run in np.array_split(unique, max(1, min(most, len(unique)))):
+    if run.size:
+      yield run[0], run[-1], (values >= run[0]) & (values <= run[-1])
+
+
+def _means(
+  values: np.ndarray, groups: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Of each group, its finite values': mean, standard error, count; [G] each.
+
+  Of one value the standard error is 0, of none the mean is nan.
+  """
+  found = []
+  for group in groups:
+    some = values[group & np.isfinite(values)].astype(np.float64)
+    n = some.size
+    mean = some.sum() / n if n else np.nan
+    error = some.std(ddof=1) / np.sqrt(n) if n > 1 else 0.0
+    found.append((mean, error, n))
+  mean, error, count = np.array(found, float).reshape(-1, 3).T
+  return mean, error, count
 
 
 @picture
@@ -112,6 +158,11 @@ def agreement(
     tolerance: How near is right.
   """
   targets, predictions = targets.ravel(), predictions.ravel()
+  known = np.isfinite(targets)
+  if not known.any():
+    nothing(figure)
+    return
+  targets, predictions = targets[known], predictions[known]
   exact = is_exact(predictions, targets, tolerance)  # of vectors, each part
   whole = tolerance == WHOLE
   some = np.unique(np.linspace(0, len(targets) - 1, MOST_POINTS).astype(int))
@@ -122,6 +173,7 @@ def agreement(
     axes.set_xscale("symlog", linthresh=10)
     axes.set_yscale("symlog", linthresh=10)
     pad = 1 + 0.5 * high
+  pad = pad or 1.0  # of targets that are all alike
   low, high = low - min(pad, 5), high + pad
   ends = np.linspace(low, high, 1000)
   axes.fill_between(ends, ends - tolerance, ends + tolerance, color=PALE, lw=0)
@@ -153,3 +205,54 @@ def agreement(
   corner = {"transform": axes.transAxes, "va": "top"}
   for i, (line, color) in enumerate(said):
     axes.text(0.03, 0.97 - 0.06 * i, line, color=color, **corner)
+
+
+@picture
+def confusion(figure: Any, labels: np.ndarray, digits: np.ndarray) -> None:
+  """How often each digit was taken for each, with the counts.
+
+  Args:
+    labels: [N] int, the digits that are shown.
+    digits: [N] int, those that they were taken for.
+  """
+  from matplotlib.colors import LinearSegmentedColormap, to_rgba
+
+  if not len(labels):
+    nothing(figure)
+    return
+  names = np.unique(np.concatenate([labels, digits, np.arange(10)]))
+  counts = np.zeros((len(names), len(names)), int)
+  places = np.searchsorted(names, labels), np.searchsorted(names, digits)
+  np.add.at(counts, places, 1)
+  shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+  figure.set_size_inches(WIDTH, 4.9)
+  axes = figure.subplots()
+  right = np.eye(len(names), dtype=bool)
+  # From nothing to the full colour, so that the page is what they lie on.
+  for where, color, full in ((right, BLUE, 1.0), (~right, VERMILION, 0.05)):
+    clear = to_rgba(color, 0), to_rgba(color, 0.85)
+    ramp = LinearSegmentedColormap.from_list("", clear)
+    shown = np.where(where & (counts > 0), shares, np.nan)
+    axes.imshow(shown, cmap=ramp, vmin=0, vmax=full)
+  small = 7 if len(names) <= 10 else 5
+  for (row, column), count in np.ndenumerate(counts):
+    if not count:
+      continue
+    strong = shares[row, column] > (0.5 if row == column else 0.03)
+    color = "#FCFCFD" if strong else INK  # on both pages
+    said = f"{count:,}" if count < 10_000 else f"{count / 1000:.0f}k"
+    axes.text(
+      column, row, said, ha="center", va="center", fontsize=small, color=color
+    )
+  axes.set_xticks(range(len(names)), list(map(str, names)))
+  axes.set_yticks(range(len(names)), list(map(str, names)))
+  axes.tick_params(length=0)
+  axes.set(xlabel="taken for", ylabel="digit")
+  axes.set_title(
+    f"{(labels == digits).mean():.2%} of {len(labels):,} digits are right"
+  )
+  axes.set_xticks(np.arange(len(names) + 1) - 0.5, minor=True)
+  axes.set_yticks(np.arange(len(names) + 1) - 0.5, minor=True)
+  axes.grid(which="minor", color=PALE, lw=0.5)
+  axes.tick_params(which="minor", length=0)
+  axes.spines[:].set_visible(False)

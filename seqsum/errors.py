@@ -1,7 +1,9 @@
 """What a user can mend: one line that names the value and the remedy."""
 
 import difflib
+import os
 import re
+import stat
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -51,6 +53,29 @@ def require(condition: bool, field: str, value, remedy: str) -> None:
   """Raises `InputError("field=value: remedy")` unless the condition holds."""
   if not condition:
     raise InputError(f"{field}={value!r}: {remedy}")
+
+
+KINDS = {
+  stat.S_IFDIR: "a folder",
+  stat.S_IFIFO: "a pipe",
+  stat.S_IFSOCK: "a socket",
+  stat.S_IFCHR: "a device",
+  stat.S_IFBLK: "a device",
+}
+
+
+def require_file(path: str | os.PathLike) -> None:
+  """Raises `InputError` unless a path that exists is a regular file.
+
+  Opening a pipe waits for a writer, and some devices have no end.
+
+  Raises:
+    InputError: It is a folder, a pipe, a socket or a device.
+    OSError: There is nothing at the path.
+  """
+  kind = stat.S_IFMT(os.stat(path).st_mode)
+  if kind != stat.S_IFREG:
+    raise InputError(f"{path}: {KINDS.get(kind, 'something else')}, not a file")
 
 
 def brief(error: Exception) -> str:

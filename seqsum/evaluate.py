@@ -226,10 +226,15 @@ def break_down(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
   }
 
 
-def guess_the_mean(evaluation: Evaluation) -> float:
-  """The mse of one guess for all sequences, their mean target."""
-  target = evaluation.final(evaluation.targets)
-  return float(target.var(axis=0, dtype=np.float64).mean())
+def guess_the_mean(evaluation: Evaluation, mean: np.ndarray | float) -> float:
+  """The mse of a model that predicts the same value for every sequence.
+
+  Args:
+    evaluation: Its targets; of predictions nothing is used.
+    mean: [] or [D], the mean of the training targets.
+  """
+  target = evaluation.final(evaluation.targets).astype(np.float64)
+  return float(np.square(target - np.asarray(mean)).mean())
 
 
 def _errors(

@@ -20,16 +20,21 @@ the folder, which has the parameters without the optimizer's state. The network
 that comes with seqsum was written so (seqsum/pretrained/README.md).
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import flags
 from etils import epath
 
-from seqsum import command, drawing, folder, sharing, trained, weights
+from seqsum import command, folder
 from seqsum.errors import InputError
-from seqsum.losses import FoldObjective
+
+if TYPE_CHECKING:
+  from seqsum import trained
 
 flags.adopt_module_key_flags(command)
 WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a run.")
@@ -60,6 +65,9 @@ def main(*arguments: str) -> int:
     for name, content in files.items():
       print(f"{epath.Path(out) / name}  {len(content):,} bytes")
     return 0
+  from seqsum import drawing, sharing, trained  # seconds
+  from seqsum.losses import FoldObjective
+
   with_onnx = sharing.has_onnx() if ONNX.value is None else ONNX.value
   if with_onnx and not sharing.has_onnx():
     raise InputError(f"--onnx: {sharing.NO_ONNX}")
@@ -107,6 +115,8 @@ def pack_weights(workdir: epath.PathLike) -> dict[str, bytes]:
   Raises:
     InputError: The run is not finished: it has no summary.json.
   """
+  from seqsum import trained, weights  # seconds
+
   model = trained.load(workdir)
   workdir = epath.Path(workdir)
   said = folder.read_json(workdir / "config.json")

@@ -5,18 +5,45 @@ slide. Blue is what is right, vermilion what is wrong; colour is never the only
 sign.
 """
 
+import contextlib
 import functools
 import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from seqsum.metrics import WHOLE, is_exact
+from seqsum.metrics import WHOLE, is_exact, number
 
 BLUE, VERMILION = "#0072B2", "#D55E00"  # told apart by the colour-blind
 INK, GREY, PALE = "#1F2933", "#66707C", "#D5DAE0"
+FAINT = "#F0F2F5"
+# On a dark page; white is what the page has behind its figures.
+DARK = {
+  "#FFFFFF": "#1D2126",
+  "#000000": "#F3F5F7",
+  INK: "#E8EAED",
+  GREY: "#A3ABB5",
+  PALE: "#454D57",
+  FAINT: "#2A3037",
+  BLUE: "#56B4E9",
+  VERMILION: "#FF8B3D",
+}
+COLOURED = (
+  "color",
+  "facecolor",
+  "edgecolor",
+  "markerfacecolor",
+  "markeredgecolor",
+)
+# Frames that are ink: paper and pen.
+PAPER, PEN = np.array([0.955, 0.96, 0.97]), np.array([0.08, 0.11, 0.15])
+DARK_PAPER, DARK_PEN = (
+  np.array([0.17, 0.19, 0.22]),
+  np.array([0.96, 0.97, 0.98]),
+)
+ON_PAPER = "ink on paper"  # the mark of their images
 WIDTH = 5.0  # inches
 MOST_FRAMES = 10  # of one sequence, its last ones
 FONTS = ("Inter", "Helvetica", "Arial", "Liberation Sans")  # the first there is
@@ -39,29 +66,109 @@ STYLE = {
 }
 
 
-def picture(draw: Callable[..., None]) -> Callable[..., bytes]:
-  """Makes `draw(figure, ...) -> None` a function `(...) -> PNG`.
+class Chart:
+  """A function from data to a picture; made by the decorator `picture`.
 
-  The figure that `draw` gets is Matplotlib's, `WIDTH` inches square until it is
-  told otherwise, in the style above. No state of pyplot's is read or changed.
+  The figure that `draw` gets is Matplotlib's, `WIDTH` inches square until
+  `draw` changes that, in the style above. No state of pyplot's is read or
+  changed.
   """
 
-  @functools.wraps(draw)
-  def drawn(*args, **kwargs) -> bytes:
-    import matplotlib  # a second that only a report needs
+  def __init__(self, draw: Callable[..., None]):
+    self._draw = draw
+    functools.update_wrapper(self, draw)
+
+  def __call__(self, *args, **kwargs) -> bytes:
+    """Returns the picture as a PNG, for a light page."""
+    with _style():
+      return _png(self._figure(*args, **kwargs))
+
+  def both(self, *args, **kwargs) -> tuple[bytes, bytes]:
+    """Returns two PNGs of one size: for a light page, and for a dark one."""
+    with _style():
+      figure = self._figure(*args, **kwargs)
+      light = _png(figure)
+      figure.set_layout_engine("none")  # everything has its place by now
+      _darken(figure)
+      return light, _png(figure)
+
+  def figure(self, *args, **kwargs) -> Any:
+    """Returns Matplotlib's Figure, for those who measure what is in it."""
+    with _style():
+      figure = self._figure(*args, **kwargs)
+      figure.draw_without_rendering()
+    return figure
+
+  def _figure(self, *args, **kwargs) -> Any:
     from matplotlib.figure import Figure
-    from matplotlib.font_manager import get_font_names
 
-    fonts = [font for font in FONTS if font in get_font_names()]
-    family = {"font.family": [*fonts[:1], "DejaVu Sans"]}
-    file = io.BytesIO()
-    with matplotlib.rc_context(STYLE | family), np.errstate(all="ignore"):
-      figure = Figure(figsize=(WIDTH, WIDTH))
-      draw(figure, *args, **kwargs)
-      figure.savefig(file, format="png")
-    return file.getvalue()
+    figure = Figure(figsize=(WIDTH, WIDTH))
+    self._draw(figure, *args, **kwargs)
+    return figure
 
-  return drawn
+
+def picture(draw: Callable[..., None]) -> Chart:
+  """Makes `draw(figure, ...) -> None` a function `(...) -> PNG`."""
+  return Chart(draw)
+
+
+@contextlib.contextmanager
+def _style() -> Iterator[None]:
+  import matplotlib  # a second that only a report needs
+  from matplotlib.font_manager import get_font_names
+
+  fonts = [font for font in FONTS if font in get_font_names()]
+  family = {"font.family": [*fonts[:1], "DejaVu Sans"]}
+  with matplotlib.rc_context(STYLE | family), np.errstate(all="ignore"):
+    yield
+
+
+def _png(figure: Any) -> bytes:
+  file = io.BytesIO()
+  figure.savefig(file, format="png")
+  return file.getvalue()
+
+
+def _darken(figure: Any) -> None:
+  """Exchanges the colours of all that a figure holds for those of `DARK`.
+
+  Colours that are not in `DARK` stay; so do images, but for frames that are ink
+  on paper (`show`).
+  """
+  from matplotlib import colors
+  from matplotlib.text import Text
+
+  dark = {key.lower(): colors.to_rgb(value) for key, value in DARK.items()}
+
+  def exchange(color: Any) -> np.ndarray:
+    rgba = colors.to_rgba_array(color).copy()
+    for one in rgba:
+      if one[3]:  # else it is not to be seen
+        one[:3] = dark.get(colors.to_hex(one), one[:3])
+    return rgba
+
+  artists = figure.findobj()
+  for text in [x for x in artists if isinstance(x, Text)]:
+    if box := text.get_bbox_patch():
+      artists.append(box)
+  for artist in artists:
+    if artist.get_gid() == ON_PAPER:
+      share = (artist.get_array() - PAPER) / (PEN - PAPER)
+      artist.set_data(DARK_PAPER + share * (DARK_PEN - DARK_PAPER))
+    for name in COLOURED:
+      get = getattr(artist, f"get_{name}", None)
+      if get is None or not hasattr(artist, f"set_{name}"):
+        continue
+      rgba = exchange(get())
+      if len(rgba):  # not "none"
+        one = len(rgba) == 1
+        getattr(artist, f"set_{name}")(tuple(rgba[0]) if one else rgba)
+
+
+def nothing(figure: Any) -> None:
+  """A small picture that says that there is nothing to draw."""
+  figure.set_size_inches(WIDTH, 0.6)
+  figure.text(0.5, 0.5, "nothing to draw", ha="center", va="center", color=GREY)
 
 
 @picture
@@ -83,9 +190,14 @@ def sequences(
     targets, predictions: [M, T] float; of vectors [M, T, D] the first part.
     tolerance: How near is right.
   """
+  if not len(frames):
+    nothing(figure)
+    return
   if frames.dtype != np.uint8:
-    low, high = frames.min(), frames.max()
-    frames = np.uint8(255 * (frames - low) / max(high - low, 1e-9))
+    finite = frames[np.isfinite(frames)]
+    low, high = finite.min(initial=0), finite.max(initial=0)
+    share = (frames - low) / max(high - low, 1e-9)
+    frames = np.uint8(255 * np.clip(np.nan_to_num(share), 0, 1))
   if targets.ndim == 3:
     targets, predictions = targets[..., 0], predictions[..., 0]
   whole = tolerance == WHOLE
@@ -101,13 +213,19 @@ def sequences(
   figure.set(size_inches=(WIDTH, tall / inch + 0.2), layout_engine="none")
   axes = figure.add_axes((0.1 / WIDTH, 0, 1 - 0.2 / WIDTH, 1))
   axes.axis("off")
-  word = functools.partial(axes.text, ha="center", va="baseline")
-  word(0, 0.15 * inch, "prediction so far", ha="left", fontsize=9)
-  word(0, 0.3 * inch, "true value so far", ha="left", fontsize=9, color=GREY)
-  key = (
-    f"✓ {'rounds to' if whole else f'within {tolerance:.2g} of'} the true value"
+  word = functools.partial(axes.text, ha="center", va="baseline", fontsize=9)
+  # A target that is the same at all frames is known at the last.
+  constant = longest > 1 and all(
+    (row[:length] == row[0]).all()
+    for row, length in zip(targets, lengths, strict=True)
   )
-  word(across, 0.15 * inch, key, ha="right", fontsize=9, color=BLUE)
+  said = "true value" if constant else "true value so far"
+  word(0, 0.15 * inch, "prediction so far", ha="left")
+  word(0, 0.3 * inch, said, ha="left", color=GREY)
+  near = "rounds to" if whole else f"within {tolerance:.2g} of"
+  far = "does not" if whole else "is not"
+  word(across, 0.15 * inch, f"✓ {near} the true value", ha="right", color=BLUE)
+  word(across, 0.3 * inch, f"✗ {far}", ha="right", color=VERMILION)
   for i, (strip, length) in enumerate(zip(frames, lengths, strict=True)):
     left = (i % strips) * (longest * width + gap)
     top = (i // strips) * down + 0.45 * inch
@@ -117,6 +235,7 @@ def sequences(
       ink(np.concatenate(strip[first:length], axis=1)),
       extent=(left, right, top + height, top),
       interpolation="nearest",
+      gid=mark(strip),
     )
     if frames.shape[-1] == 3:  # digits have paper between them
       edges = left + width * np.arange(1, length - first)
@@ -126,17 +245,18 @@ def sequences(
     for t in range(first, length):
       middle = left + (t - first + 0.5) * width
       said = _short(predictions[i, t], places=1 if whole else 2)
-      look = {"fontsize": 9, "color": INK}
+      look = {"color": INK}
       if t == length - 1:
         exact = is_exact(predictions[i, t], targets[i, t], tolerance)
         said += "✓" if exact else "✗"
         look |= {"color": BLUE if exact else VERMILION, "weight": "bold"}
       word(middle, top + height + 0.17 * inch, said, **look)
+      if constant and t < length - 1:
+        continue
       word(
         middle,
         top + height + 0.32 * inch,
         _short(targets[i, t], places=0 if whole else 2),
-        fontsize=9,
         color=GREY,
       )
   axes.set(xlim=(0, across), ylim=(tall, 0))
@@ -147,8 +267,16 @@ def ink(image: np.ndarray) -> np.ndarray:
   if image.shape[-1] == 3:
     return image / 255
   ink = image.mean(axis=-1, keepdims=True) / 255
-  paper, pen = np.array([0.955, 0.96, 0.97]), np.array([0.08, 0.11, 0.15])
-  return paper + ink * (pen - paper)
+  return PAPER + ink * (PEN - PAPER)
+
+
+def mark(image: np.ndarray) -> str | None:
+  """The `gid` of the Matplotlib image that shows a frame [H, W, C].
+
+  In the picture for a dark page, ink on paper becomes light on dark; colours
+  stay.
+  """
+  return None if image.shape[-1] == 3 else ON_PAPER
 
 
 def _short(value: float, places: int = 1) -> str:
@@ -172,28 +300,30 @@ def draw_filters(figure: Any, kernels: Mapping[str, np.ndarray]) -> None:
     kernels: By name, [kh, kw, C, F] float, of one shape. A filter's C channels
       stand one below the other.
   """
-  before = next(iter(kernels.values()))
+  if not kernels:
+    nothing(figure)
+    return
   finite = np.abs(np.stack(list(kernels.values())))
   limit = np.max(finite, where=np.isfinite(finite), initial=0) or 1.0
-  kh, kw, channels, count = before.shape
-  across = min(max(count, 8), 16 if kw < 8 else 8)
+  kh, kw, channels, count = next(iter(kernels.values())).shape
+  across = 8 if count * channels <= 32 else 12  # large enough to be seen
   rows = math.ceil(count / across) * (channels * kh + 1)
-  inch = (across * (kw + 1) - 1) / (WIDTH - 0.75)
-  figure.set_size_inches(WIDTH, len(kernels) * rows / inch + 0.75)
-  axes = figure.subplots(len(kernels), 1, squeeze=False)[:, 0]
-  for ax, (name, kernel) in zip(axes, kernels.items(), strict=True):
+  inch = (across * (kw + 1) - 1) / (WIDTH - 0.2)
+  figure.set_size_inches(WIDTH, len(kernels) * (rows / inch + 0.25) + 0.75)
+  panels = figure.subplots(len(kernels), 1, squeeze=False)[:, 0]
+  for axes, (name, kernel) in zip(panels, kernels.items(), strict=True):
     sheet = np.full((rows - 1, across * (kw + 1) - 1), np.nan)
     for i in range(count):
       y = i // across * (channels * kh + 1)
       x = i % across * (kw + 1)
       tile = kernel[..., i].transpose(2, 0, 1).reshape(channels * kh, kw)
       sheet[y : y + channels * kh, x : x + kw] = tile
-    scale = ax.imshow(sheet, cmap="RdBu_r", vmin=-limit, vmax=limit)
-    ax.set_ylabel(name, rotation=0, ha="right", va="center")
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
-  bar = figure.colorbar(scale, ax=axes, location="bottom", aspect=50)
-  bar.set_ticks(
-    [-limit, 0, limit], labels=[f"-{limit:.2f}", "0", f"{limit:.2f}"]
-  )
+    scale = axes.imshow(sheet, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    axes.set_title(name)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+  bar = figure.colorbar(scale, ax=panels, location="bottom", aspect=50)
+  ends = number(limit, 2)
+  bar.set_ticks([-limit, 0, limit], labels=[f"-{ends}", "0", ends])
+  bar.outline.set_visible(False)
   bar.set_label("weight")

@@ -3,7 +3,7 @@
 import functools
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+import scipy
 
 
 def similarity(first: np.ndarray, second: np.ndarray) -> float:
@@ -19,7 +19,7 @@ def similarity(first: np.ndarray, second: np.ndarray) -> float:
   columns = (x.reshape(-1, x.shape[-1]) for x in (first, second))
   first, second = (x / np.linalg.norm(x, axis=0) for x in columns)
   cosines = np.abs(first.T @ second)
-  return float(cosines[linear_sum_assignment(-cosines)].mean())
+  return float(cosines[scipy.optimize.linear_sum_assignment(-cosines)].mean())
 
 
 def chance(shape: tuple[int, ...], pairs: int = 200) -> float:

@@ -6,8 +6,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seqsum.figures import BLUE, GREY, INK, PALE, VERMILION, WIDTH, ink, picture
-from seqsum.study_charts import spread
+from seqsum import scales
+from seqsum.figures import (
+  BLUE,
+  GREY,
+  INK,
+  PALE,
+  VERMILION,
+  WIDTH,
+  ink,
+  mark,
+  nothing,
+  picture,
+)
 from seqsum.tasks import Task
 
 LEAST = 0.005  # what is less likely is not drawn
@@ -39,7 +50,7 @@ def moves(task: Task, digits: np.ndarray) -> Iterator[Move]:
     for value, share in values.items():
       for digit, odds in zip(task.digits, shares, strict=True):
         both = share * float(odds)
-        if both < LEAST / 10:
+        if not both >= LEAST / 10:  # or nan
           continue
         new = float(task.combine(value, float(digit)))
         after[new] = after.get(new, 0.0) + both
@@ -69,6 +80,9 @@ def flow(
     digits: [M, T, D] float, the probabilities that the model gives them.
     task: The fold.
   """
+  if not len(frames):
+    nothing(figure)
+    return
   figure.set_size_inches(WIDTH, 2.5 * len(frames))
   panels = figure.subplots(len(frames), 1, squeeze=False)[:, 0]
   for axes, strip, length, shown, shares in zip(
@@ -116,7 +130,12 @@ def _panel(
     where = "data", "axes fraction"
     axes.add_artist(
       AnnotationBbox(
-        OffsetImage(ink(image), zoom=0.8, interpolation="nearest"),
+        OffsetImage(
+          ink(image),
+          zoom=22 / max(image.shape[:2]),
+          interpolation="nearest",
+          gid=mark(image),
+        ),
         at,
         xycoords=where,
         xybox=(0, 34),
@@ -149,33 +168,51 @@ def _panel(
   axes.set_xlim(-0.3, longest + 0.7)
   # Of many frames there is room for the last values alone.
   for step in range(1, len(strip) + 1) if longest <= FEW else [len(strip)]:
-    _name_values(axes, step, nodes, truth[step])
+    _name_values(axes, step, nodes, truth[step], step == len(strip))
   axes.set_xticks(range(len(strip) + 1))
   axes.set_xlabel("frames read", fontsize=8)
   axes.set_ylabel(f"{task.name} so far", fontsize=8)
-  axes.grid(axis="y", color=PALE, lw=0.5)
+  axes.set_axisbelow(True)
+  axes.grid(axis="y", color=PALE, lw=0.5, alpha=0.6)
   axes.tick_params(labelsize=8)
 
 
 def _name_values(
-  axes: Any, step: int, nodes: Mapping[tuple[int, float], float], true: float
+  axes: Any,
+  step: int,
+  nodes: Mapping[tuple[int, float], float],
+  true: float,
+  is_last: bool,
 ) -> None:
-  """Says the values of a step beside their circles, none over another."""
+  """Writes the values of a step beside their circles, none over another."""
   some = [
     (value, share)
     for (at, value), share in nodes.items()
     if at == step and share > NAMED
   ]
-  to_axes = axes.transData + axes.transAxes.inverted()
-  places = [to_axes.transform((step, value))[1] for value, _ in some]
-  for (value, share), y in zip(some, spread(places, 0.085), strict=True):
+  if not is_last:  # flows go on from here: there is room for two
+    some = sorted(some, key=lambda one: -one[1])[:2]
+  places = scales.heights(axes, [value for value, _ in some])
+  if is_last:
+    places = scales.apart(places, 0.085)
+  top = max((value for value, _ in some), default=0)
+  for (value, share), y in zip(some, places, strict=True):
+    if is_last:
+      right = 5 + 5 * math.sqrt(share) + 4 * (value == true)
+      place, ha, va = (right, 0), "left", "center"
+    elif value == top:  # flows come from below and go on upwards, mostly
+      place, ha, va = (-6, 7), "right", "bottom"
+    else:
+      place, ha, va = (6, -7), "left", "top"
     axes.annotate(
       f"{value:g}" + (f" {share:.0%}" if share < SURE else ""),
       (step, y),
-      (5 + 5 * math.sqrt(share) + 4 * (value == true), 0),
+      place,
       xycoords=("data", "axes fraction"),
       textcoords="offset points",
-      va="center",
+      ha=ha,
+      va=va,
       fontsize=8,
       color=INK if value == true else VERMILION,
+      bbox={"fc": "white", "ec": "none", "pad": 0.4},  # over the grid
     )

@@ -8,18 +8,19 @@ import contextlib
 import functools
 import glob
 import os
-import re
-import stat
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from seqsum import normalize
-from seqsum.errors import InputError
+from seqsum import natural_order, normalize, pixels
+from seqsum.errors import InputError, require_file
+from seqsum.pixels import PictureFacts, PixelRule
 
+T = TypeVar("T")
 # No format that runs another program (EPS) or is none of a camera's. HEIF needs
 # pillow-heif.
 FORMATS = (
@@ -35,7 +36,6 @@ FORMATS = (
   "TIFF",
   "WEBP",
 )
-LARGE = 2048  # a larger picture is made smaller as it is read
 HEIF_ENDINGS = (".heic", ".heif", ".hif", ".heics", ".heifs")
 NO_HEIF = "pip install 'seqsum[heif]' reads HEIC"
 # Files that Windows, macOS and a NAS add to a folder of pictures.
@@ -52,7 +52,7 @@ def read_images(paths: Iterable[str | os.PathLike]) -> np.ndarray:
 
   Args:
     paths: Files, folders (all images in them) and globs; those of a folder or
-      a glob in natural order, 2.png before 10.png.
+      a glob in natural order, 2.png before 10.png (`natural_order`).
 
   Returns:
     [T, 28, 28, 1] uint8, as MNIST was made.
@@ -91,7 +91,8 @@ def find(paths: Iterable[str | os.PathLike]) -> list[str]:
     elif os.path.lexists(path):
       found.append(path)
     elif matches := glob.glob(path, recursive=True):
-      found += sorted(filter(os.path.isfile, matches), key=natural)
+      files = [match for match in matches if not os.path.isdir(match)]
+      found += natural_order.sort(files)
     else:
       raise InputError(f"{path}: there is no such file")
   if not found:
@@ -115,9 +116,9 @@ def find_in_folder(folder: str | os.PathLike) -> list[str]:
     entries = [x for x in os.scandir(folder) if not is_hidden(x.name)]
   except OSError as error:
     raise InputError(f"{folder}: {error.strerror}") from error
-  entries.sort(key=lambda entry: natural(entry.path))
+  entries = {entry.path: entry for entry in entries}
   pictures, unread = [], []
-  for entry in entries:
+  for entry in map(entries.get, natural_order.sort(entries)):
     if entry.is_dir():
       if any(is_named_so(x) for x in os.listdir(entry) if not is_hidden(x)):
         unread.append(entry.name + os.sep)
@@ -127,12 +128,12 @@ def find_in_folder(folder: str | os.PathLike) -> list[str]:
       unread.append(entry.name)
   if unread:
     count = len(unread)
+    names = ", ".join(map(repr, unread[:MOST_NAMED]))
     more = f" and {count - MOST_NAMED} more" if count > MOST_NAMED else ""
     heif = any(x.lower().endswith(HEIF_ENDINGS) for x in unread)
-    total = count + len(pictures)
     raise InputError(
-      f"{os.fspath(folder)}: {count} of {total} files cannot be read as "
-      f"pictures ({', '.join(map(repr, unread[:MOST_NAMED]))}{more}): "
+      f"{os.fspath(folder)}: {count} of {count + len(pictures)} files cannot "
+      f"be read as pictures ({names}{more}): "
       + (f"{NO_HEIF}; " if heif else "")
       + "convert them to PNG, move them away, or name the files that are meant"
     )
@@ -180,12 +181,6 @@ def _is_drawing(name: str) -> bool:
   return ending in (".svg", ".ai", *Image.registered_extensions())
 
 
-def natural(path: str) -> list:
-  """A key that sorts 2 before 10."""
-  parts = re.split(r"(\d+)", path.lower())
-  return [int(x) if x.isdecimal() else x for x in parts] + [path]
-
-
 @functools.cache
 def _formats() -> list[str]:
   """Those of `FORMATS` that are installed."""
@@ -203,28 +198,47 @@ def is_named_so(path: str | os.PathLike) -> bool:
   return Image.registered_extensions().get(Path(path).suffix.lower()) in formats
 
 
-def read_picture(path: str | os.PathLike) -> np.ndarray:
+def read_picture(
+  path: str | os.PathLike, rule: PixelRule | None = None
+) -> np.ndarray:
   """The brightness of an image file: [H, W] float32 in 0..1.
 
   Colour becomes luminance, transparency the paper behind it, and a photo is
   turned as its camera was held.
 
+  Args:
+    path: The file.
+    rule: Of the data set that it belongs to. Values outside the rule's range
+      are returned as they are, outside 0..1. None chooses a rule for this
+      picture alone.
+
   Raises:
-    InputError: It cannot be read, or is more than one picture.
+    InputError: It cannot be read, is more than one picture, or does not go with
+      the rule.
   """
-  return _read(path, _brightness)
+  return _read(path, lambda image: pixels.brightness(image, rule))
 
 
-def read_colours(path: str | os.PathLike) -> np.ndarray:
+def read_colours(
+  path: str | os.PathLike, rule: PixelRule | None = None
+) -> np.ndarray:
   """[H, W, 3] float32 in 0..1, red, green and blue; see `read_picture`."""
-  return _read(path, _colours)
+  return _read(path, lambda image: pixels.colours(image, rule))
+
+
+def inspect(path: str | os.PathLike, colour: bool) -> PictureFacts:
+  """What a `PixelRule` depends on, see `pixels.inspect`.
+
+  Raises:
+    InputError: As `read_picture` does, as far as pixels are decoded.
+  """
+  return _read(path, lambda image: pixels.inspect(image, colour))
 
 
 @contextlib.contextmanager
 def _open(path: str | os.PathLike) -> Iterator[Image.Image]:
   """Opens a picture, its pixels not yet read."""
-  if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait
-    raise InputError(f"{path}: not a file, and so not a picture")
+  require_file(path)
   # Pillow 13 maps an uncompressed TIFF that it opens by path into memory with
   # the sides of the turned picture, which scrambles the pixels.
   with (
@@ -234,9 +248,7 @@ def _open(path: str | os.PathLike) -> Iterator[Image.Image]:
     yield image
 
 
-def _read(
-  path: str | os.PathLike, convert: Callable[[Image.Image], np.ndarray]
-) -> np.ndarray:
+def _read(path: str | os.PathLike, convert: Callable[[Image.Image], T]) -> T:
   try:
     with warnings.catch_warnings():
       # Pillow warns of one that is large and refuses one that is larger.
@@ -249,7 +261,10 @@ def _read(
             f"{path}: {count} pictures in one file (animated, or pages): save "
             "each as a file"
           )
-        picture = convert(image)
+        try:
+          return convert(image)
+        except InputError as error:
+          raise InputError(f"{path}: {error}") from error
   except InputError:
     raise
   except Image.UnidentifiedImageError as error:
@@ -270,60 +285,7 @@ def _read(
     raise InputError(f"{path}: {reason}") from error
   except Exception as error:  # Pillow's decoders raise what they come upon
     raise InputError(f"{path}: damaged ({_line(error)})") from error
-  if not np.isfinite(picture).all():
-    raise InputError(f"{path}: holds inf or nan")
-  return picture
 
 
 def _line(error: Exception) -> str:
   return " ".join(str(error).split()) or type(error).__name__
-
-
-def _brightness(image: Image.Image) -> np.ndarray:
-  if image.mode.startswith(("I", "F")):
-    return _deep(image)
-  colours, alpha = _load(image)
-  light = np.asarray(colours.convert("L"), np.float32) / 255
-  return light if alpha is None else _on_paper(light, light, alpha)
-
-
-def _colours(image: Image.Image) -> np.ndarray:
-  if image.mode.startswith(("I", "F")):
-    return np.repeat(_deep(image)[..., None], 3, axis=-1)
-  picture, alpha = _load(image)
-  light = np.asarray(picture.convert("L"), np.float32) / 255
-  colours = np.asarray(picture.convert("RGB"), np.float32) / 255
-  return colours if alpha is None else _on_paper(colours, light, alpha)
-
-
-def _deep(image: Image.Image) -> np.ndarray:
-  """16 or 32 bits, whole or floating, from the least to the most of them."""
-  image = ImageOps.exif_transpose(image)
-  values = np.asarray(image).astype(np.float32)
-  with np.errstate(all="ignore"):  # inf and nan are told of
-    span = np.ptp(values)
-    return (values - values.min()) / (span if span else 1)
-
-
-def _load(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:
-  """The picture, RGB or L, and how much of it covers what is behind it."""
-  image.draft("RGB", (LARGE, LARGE))  # a JPEG's decoder can skip detail
-  if image.has_transparency_data:
-    image = image.convert("RGBA")
-  elif image.mode != "L":
-    image = image.convert("RGB")
-  image.thumbnail((LARGE, LARGE))
-  image = ImageOps.exif_transpose(image)
-  if image.mode != "RGBA":
-    return image, None
-  alpha = np.asarray(image.getchannel("A"), np.float32) / 255
-  return image.convert("RGB"), alpha
-
-
-def _on_paper(
-  picture: np.ndarray, light: np.ndarray, alpha: np.ndarray
-) -> np.ndarray:
-  """Behind dark ink the paper is white, behind light ink it is black."""
-  drawn = (alpha * light).sum() / max(alpha.sum(), 1)
-  alpha = alpha.reshape(alpha.shape + (1,) * (picture.ndim - 2))
-  return alpha * picture + (1 - alpha) * (drawn < 0.5)

@@ -12,22 +12,19 @@ A run on sequences of one's own whose target is the importance of each frame,
 such as SumMe's and TVSum's (`eccv16:FILE`), is judged in the same way.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from absl import flags
 from etils import epath
 
-from seqsum import (
-  command,
-  film,
-  folder,
-  judging,
-  keyshots,
-  summary_chart,
-  trained,
-)
+from seqsum import command, folder, keyshots
 from seqsum.errors import InputError
-from seqsum.judging import Example, Score
-from seqsum.session import open_trained
+
+if TYPE_CHECKING:
+  from seqsum.judging import Example, Score
 
 flags.adopt_module_key_flags(command)
 WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a run.")
@@ -47,6 +44,9 @@ def main() -> int:
   if VIDEOS.value < 1:
     raise InputError(f"--videos={VIDEOS.value}: must be at least 1")
   keyshots.budget(1, SHARE.value)
+  from seqsum import judging, trained  # seconds
+  from seqsum.session import open_trained
+
   command.keep_programs()
   session = open_trained(WORKDIR.value)
   model = trained.load(WORKDIR.value)
@@ -76,6 +76,8 @@ def _write(
   score: Score,
 ) -> list[str]:
   """Writes the files; returns their names."""
+  from seqsum import film, summary_chart
+
   folder.write_json(out / "importance.json", results)
   written = ["importance.json"]
   if example.frames.dtype != np.uint8 or min(example.frames.shape[1:3]) < 2:

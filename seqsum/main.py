@@ -17,6 +17,7 @@ from seqsum import allocator
 if __name__ == "__main__":
   allocator.keep_memory()  # starts anew, so it comes before what takes long
 
+import contextlib
 import io
 import json
 import os
@@ -26,7 +27,7 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from seqsum import cluster, command, results, trackers, train
+from seqsum import command, launchers
 from seqsum.errors import InputError
 from seqsum.stopping import StopRequest
 
@@ -77,13 +78,19 @@ def main() -> int:
   """Runs one experiment; returns the exit code."""
   if CONFIG.value is None:
     raise InputError("--config is missing: try --config=configs/sum_tiny.py")
+  if not (EVAL_ONLY.value or joins_others()):
+    print("loading JAX ...", flush=True)
+  from seqsum import cluster, results, trackers, train  # seconds
+
   name = pathlib.Path(flags.FLAGS["config"].config_filename).stem
   workdir = WORKDIR.value or os.path.join("runs", name)
   trackers.check(TRACKER.value)
   command.keep_programs()
   join_processes()
   if EVAL_ONLY.value:
-    print(json.dumps(train.test_again(CONFIG.value, workdir), indent=2))
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is for JSON alone
+      found = train.test_again(CONFIG.value, workdir)
+    print(json.dumps(found, indent=2))
     return 0
   with StopRequest(cluster.highest) as stop, cluster.together():
     summary = train.train_and_evaluate(
@@ -102,14 +109,22 @@ def main() -> int:
 
 def join_processes() -> None:
   """Joins the other processes of the run, if it has any."""
+  if not joins_others():
+    return
+  from seqsum import cluster
+
   others = COORDINATOR.value, PROCESSES.value, PROCESS.value
-  joins = DISTRIBUTED.value
-  if joins is None:
-    joins = others != (None, None, None) or cluster.is_launched()
-  if joins:
-    cluster.connect(*others, BIND.value)
-    if not cluster.is_lead():
-      sys.stdout = io.StringIO()  # what the lead says is said
+  cluster.connect(*others, BIND.value)
+  if not cluster.is_lead():
+    sys.stdout = io.StringIO()  # the lead prints for all
+
+
+def joins_others() -> bool:
+  """Whether this is one of several processes of a run."""
+  if DISTRIBUTED.value is not None:
+    return DISTRIBUTED.value
+  others = COORDINATOR.value, PROCESSES.value, PROCESS.value
+  return others != (None, None, None) or launchers.is_launched()
 
 
 if __name__ == "__main__":

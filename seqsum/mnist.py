@@ -5,15 +5,17 @@ here needs neither: it downloads through TFDS, reads the files with zlib and
 NumPy and writes array_record, which can be read without TensorFlow too.
 """
 
+import contextlib
 import hashlib
-import sys
+import io
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from seqsum import idx
-from seqsum.errors import InputError
+from seqsum.errors import InputError, require_file
 from seqsum.idx import CLASSES, SHAPE
 
 NAME, VERSION = "seqsum_mnist", "1.0.0"  # TFDS has a builder named mnist
@@ -63,12 +65,14 @@ def read_folder(folder: Path) -> dict[str, bytes]:
   contents = {}
   for name, (size, sha256) in FILES.items():
     try:
+      require_file(folder / name)
       with (folder / name).open("rb") as stream:
         data = stream.read(size + 1)
-    except OSError as error:
+    except (InputError, OSError) as error:
+      reason = getattr(error, "strerror", error)
       raise InputError(
         f"data.manual_dir={str(folder)!r}: cannot read {name} "
-        f"({error.strerror}): put MNIST's four files there, from {URL}"
+        f"({reason}): put MNIST's four files there, from {URL}"
       ) from error
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
@@ -79,6 +83,24 @@ def read_folder(folder: Path) -> dict[str, bytes]:
       )
     contents[name] = data
   return contents
+
+
+def announce(name: str, origin: str, folder: Path) -> None:
+  """Prints where a data set comes from and where it will be kept."""
+  print(f"{name}: {origin}, once; keeping it in {folder}", flush=True)
+
+
+@contextlib.contextmanager
+def without_noise() -> Iterator[None]:
+  """Hides what TFDS prints while it prepares a data set.
+
+  It prints sizes as unknown and rates of files that are already there.
+  """
+  import tensorflow_datasets as tfds
+
+  tfds.disable_progress_bar()
+  with contextlib.redirect_stdout(io.StringIO()):
+    yield
 
 
 def answers(url: str, seconds: float = 3.0) -> bool:
@@ -169,11 +191,15 @@ def prepare(data_dir: Path, manual_dir: Path | None):
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download import download_manager, util
 
-    if not sys.stderr.isatty():
-      tfds.disable_progress_bar()
     config = tfds.download.DownloadConfig(manual_dir=manual_dir)
+    origin = f"reading its files in {manual_dir}"
+    if manual_dir is None:
+      size = sum(size for size, _ in FILES.values())
+      origin = f"downloading {size / 1e6:.0f} MB from {URL}"
+    announce(NAME, origin, data_dir / NAME)
     try:
-      _builder(data_dir).download_and_prepare(download_config=config)
+      with without_noise():
+        _builder(data_dir).download_and_prepare(download_config=config)
     except download_manager.NonMatchingChecksumError as error:
       raise InputError(
         f"{URL} served something that is not MNIST: set data.manual_dir to a "

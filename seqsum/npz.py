@@ -14,11 +14,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from seqsum.errors import InputError, brief, require
+from seqsum.errors import InputError, brief, require, require_file
 
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # of a member: signature, two lengths
 FIELDS = {"frames", "lengths", "targets", "split"}
 LARGE = 1 << 32  # bytes; a compressed member is read into memory
+LARGEST = 1e15  # target; float32 holds the square of an error, and sums of it
 
 
 class NpzSource:
@@ -29,8 +30,11 @@ class NpzSource:
     size: Must be (): frames are what they are.
   """
 
+  pictures, sizes = None, ()  # no file is a picture
+
   def __init__(self, path: Path, size: tuple[int, ...] = ()):
     require(not size, "data.size", size, "frames of an .npz file stay as large")
+    require_file(path)
     self._path, self._stamp = path, _stamp(path)
     with path.open("rb") as stream:
       try:
@@ -47,9 +51,9 @@ class NpzSource:
         name in arrays, f"{path}: array", name, f"is missing; has {found}"
       )
     frames = arrays["frames"]
+    _check_frames(path, frames)
     if frames.ndim == 4:  # one channel
       frames = frames[..., None]
-    _check_frames(path, frames)
     self._frames = frames
     self.shape, self.floats = frames.shape[2:], frames.dtype != np.uint8
     self.lengths = _lengths(path, arrays.get("lengths"), *frames.shape[:2])
@@ -162,15 +166,35 @@ def _read(
 
 
 def _check_frames(path: Path, frames: np.ndarray) -> None:
-  if frames.ndim != 5 or 0 in frames.shape:
-    raise InputError(
-      f"{path}: frames have the shape {frames.shape}, expected [N, T, H, W, C] "
-      "or [N, T, H, W]"
-    )
+  """Raises `InputError` unless frames are [N, T, H, W, C] or [N, T, H, W]."""
   if frames.dtype != np.uint8 and not np.issubdtype(frames.dtype, np.floating):
     raise InputError(
       f"{path}: frames are {frames.dtype}, expected uint8 in 0..255, or floats"
     )
+  shape = f"{path}: frames have the shape {frames.shape}"
+  if frames.ndim == 3:
+    raise InputError(
+      f"{shape}: if these are [N, H, W], frames[:, None] adds T; if they are "
+      "features [N, T, F], frames[:, :, None, None] adds H and W"
+    )
+  if frames.ndim not in (4, 5) or 0 in frames.shape:
+    raise InputError(f"{shape}, expected [N, T, H, W, C] or [N, T, H, W]")
+  # A picture is wider than it has colours. Both wrong orders would be trained
+  # on without an error where the kernels are small enough.
+  few = lambda axis: frames.shape[axis] <= 4
+  many = lambda *axes: min(frames.shape[axis] for axis in axes) > 4
+  if frames.ndim == 4 and few(3) and many(1, 2):
+    raise InputError(
+      f"{shape}, which looks like [N, H, W, C] without T: give frames[:, None] "
+      "for sequences of one frame, frames[..., None] if it is [N, T, H, W]"
+    )
+  if frames.ndim == 5 and many(3, 4):
+    for axis, name in ((2, "[N, T, C, H, W]"), (1, "[N, C, T, H, W]")):
+      if few(axis) and (axis == 2 or frames.shape[3] == frames.shape[4]):
+        raise InputError(
+          f"{shape}, which looks like {name}, but channels come last, "
+          f"[N, T, H, W, C]: give np.moveaxis(frames, {axis}, -1)"
+        )
 
 
 def _lengths(
@@ -209,7 +233,8 @@ def spread(
     every frame of it; in the padding the final one goes on.
 
   Raises:
-    InputError: They are of another shape, or hold inf or nan.
+    InputError: They are of another shape, hold inf or nan, or are numbers that
+      float32 does not tell apart.
   """
   count = len(lengths)
   if not (
@@ -222,7 +247,6 @@ def spread(
       f"{what} have the shape {targets.shape}, expected ({count},), "
       f"({count}, {time}) or ({count}, {time}, D)"
     )
-  targets = _float32(targets)
   if targets.ndim == 1:
     targets = np.repeat(targets[:, None], time, axis=1)
   last = np.minimum(np.arange(time), lengths[:, None] - 1)  # [N, T]
@@ -233,4 +257,42 @@ def spread(
       f"{what} of sequence {np.flatnonzero(~finite)[0]} are inf or nan: leave "
       "it out, or mend it"
     )
-  return targets
+  check_precision(what, targets)
+  return targets.astype(np.float32)
+
+
+def check_precision(what: str, targets: np.ndarray) -> None:
+  """Checks that float32 tells targets apart and holds their squares.
+
+  Whole numbers must stay as they are. Other numbers may be rounded by a
+  thousandth of their standard deviation, a hundredth of what counts as exact.
+
+  Args:
+    what: How the targets are called in an error.
+    targets: [N, T] or [N, T, D] finite numbers. The parts of a vector are
+      checked one by one.
+
+  Raises:
+    InputError: Rounding would change what is learned; the message has a remedy.
+  """
+  parts = targets[..., None] if targets.ndim == 2 else targets
+  for d in range(parts.shape[-1]):
+    where = what if targets.ndim == 2 else f"{what}, part {d} of the vectors,"
+    with np.errstate(over="ignore"):
+      part = parts[..., d].astype(np.float64)
+    low, high = part.min(), part.max()
+    largest, differ = max(-low, high), low < high
+    if largest > LARGEST or (differ and part.std() < 1 / LARGEST):
+      remedy = "subtract an offset, or divide" if largest > 1 else "multiply"
+      raise InputError(
+        f"{where} are in {low:.12g}..{high:.12g}, whose squared errors do not "
+        f"fit into float32: {remedy} them, so that they are about 1"
+      )
+    whole = (part == np.rint(part)).all()
+    error = np.abs(part - part.astype(np.float32)).max()
+    if (whole or differ) and error > (0 if whole else part.std() / 1000):
+      raise InputError(
+        f"{where} are {'whole numbers ' if whole else ''}in {low:.12g}.."
+        f"{high:.12g}, which float32 rounds by up to {error:.3g}: subtract an "
+        f"offset ({low:.12g} is the least), or divide them by a larger unit"
+      )

@@ -33,8 +33,7 @@ dl dt { color: var(--soft); font-size: .9rem; }
 section { columns: 2 26rem; column-gap: 1.5rem; }
 figure { margin: 0 0 1.5rem; break-inside: avoid; background: var(--card);
   border: 1px solid var(--line); border-radius: 10px; overflow: hidden; }
-figure img { display: block; width: 100%; height: auto; background: #fff;
-  padding: 14px 10px; }
+figure img { display: block; width: 100%; height: auto; padding: 14px 10px; }
 figcaption { padding: .8rem 1rem 1rem; font-size: .94rem; line-height: 1.45;
   border-top: 1px solid var(--line); color: var(--soft); }
 figcaption b { color: var(--ink); }
@@ -47,8 +46,12 @@ th { color: var(--soft); font-weight: 500; width: 12rem; }
   figure img { padding: 10px 2px; } th { width: 8rem; } }
 """
 
+# A browser decodes the picture that its theme asks for.
 FIGURE = """<figure>
+<picture>
+<source media="(prefers-color-scheme: dark)" srcset="data:image/png;base64,{}">
 <img src="data:image/png;base64,{}" alt="{}">
+</picture>
 <figcaption><b>{}</b> {}</figcaption>
 </figure>"""
 
@@ -57,7 +60,8 @@ class Picture(NamedTuple):
   """A picture on the page; its file is `<name>.png`."""
 
   name: str
-  png: bytes
+  png: bytes  # on a light page
+  dark: bytes  # on a dark one
   alt: str  # what it is, for those who do not see it
   title: str
   caption: str  # what is to be seen
@@ -86,7 +90,7 @@ def page(
     return "\n".join(template.format(*map(html.escape, row)) for row in rows)
 
   shown = [
-    (base64.b64encode(x.png).decode(), x.alt, x.title, x.caption)
+    (*(base64.b64encode(png).decode() for png in (x.dark, x.png)), *x[3:])
     for x in pictures
   ]
   return f"""<!doctype html>

@@ -49,6 +49,7 @@ class Study:
     measure: (session, best parameters) -> what else to find out about a run
       that finished, as JSON has it; stands under "measured" in results.jsonl.
     conclude: Lines of results.jsonl -> Markdown that stands below the table.
+    labels: Variant -> how figures call it, in a few words; by default its name.
     timed: Whether variants are set beside each other by how fast they train.
       Then `rates.measure` says it when all runs have ended, in rates.json.
   """
@@ -61,6 +62,7 @@ class Study:
   measure: Callable[[Session, optax.Params], Any] | None = None
   conclude: Callable[[Lines], str] | None = None
   timed: bool = False
+  labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 class Run(NamedTuple):
@@ -178,6 +180,8 @@ def lay_out(
   require(len(study.variants) > 0, "variants", {}, "name at least one")
   for figure in study.figures:
     choose("figures", figure, FIGURES)
+  for variant in study.labels:
+    choose("labels", variant, study.variants)
   runs = []
   for seed in range(seeds):
     for variant, changes in study.variants.items():

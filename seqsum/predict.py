@@ -17,18 +17,24 @@ its frames, and videos:
     python -m seqsum.predict --workdir=runs/speed film.mp4
 """
 
+from __future__ import annotations
+
 import json
 import math
 import pathlib
 import shutil
 import sys
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import flags
 
-from seqsum import command, folder, images, reading_chart, trained
+from seqsum import command, folder
 from seqsum.errors import InputError
+
+if TYPE_CHECKING:
+  from seqsum import trained
 
 flags.adopt_module_key_flags(command)
 WORKDIR = flags.DEFINE_string(
@@ -37,7 +43,9 @@ WORKDIR = flags.DEFINE_string(
   "The folder of a run; by default the network that comes with seqsum.",
 )
 JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
-PLOT = flags.DEFINE_string("plot", None, "Draw what was read; a PNG file.")
+PLOT = flags.DEFINE_string(
+  "plot", None, "Draw what was read; a PNG file, or a GIF that moves."
+)
 SHOW_FRAMES = flags.DEFINE_bool(
   "show_frames", False, "Print each frame as the network sees it."
 )
@@ -49,10 +57,12 @@ MOST_LIKELY = 0.001  # a value less likely than this is not in the JSON
 
 def main(*paths: str) -> int:
   """Reads the images as one sequence; returns the exit code."""
-  if PLOT.value is not None and not PLOT.value.endswith(".png"):
-    raise InputError(f"--plot={PLOT.value}: must end in .png")
+  if PLOT.value is not None and not PLOT.value.endswith((".png", ".gif")):
+    raise InputError(f"--plot={PLOT.value}: must end in .png or .gif")
   if not paths:
     raise InputError("no images: name files, folders or globs")
+  from seqsum import images, reading_chart, trained  # seconds
+
   command.keep_programs()
   model = trained.load(WORKDIR.value)
   with warnings.catch_warnings(record=True) as caught:
@@ -69,7 +79,9 @@ def main(*paths: str) -> int:
         f"--plot={PLOT.value}: draws one number a frame, {model.name} says "
         f"{reading.predictions.shape[-1]}; take --json"
       )
-    png = reading_chart.draw(
+    moves = PLOT.value.endswith(".gif")
+    draw = reading_chart.animate if moves else reading_chart.draw
+    plot = draw(
       frames,
       reading.predictions,
       reading.values,
@@ -78,7 +90,7 @@ def main(*paths: str) -> int:
       model.says_whole,
     )
     try:
-      pathlib.Path(PLOT.value).write_bytes(png)
+      pathlib.Path(PLOT.value).write_bytes(plot)
     except OSError as error:
       raise InputError(f"--plot={PLOT.value}: {error.strerror}") from error
   if JSON.value:

@@ -13,14 +13,17 @@ class Progress:
 
   Args:
     total: Steps in all.
-    step: Steps already taken.
     epochs: How many there are.
   """
 
-  def __init__(self, total: int, step: int, epochs: int):
-    self._epochs = epochs
+  def __init__(self, total: int, epochs: int):
+    self._total, self._epochs = total, epochs
+    self._bar = tqdm(disable=True)
+
+  def start(self, step: int) -> None:
+    """Shows the bar; `step` steps are already taken."""
     self._bar = tqdm(
-      total=total,
+      total=self._total,
       initial=step,
       unit=" steps",
       dynamic_ncols=True,

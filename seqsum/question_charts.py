@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from seqsum import figures
+from seqsum import figures, scales
 from seqsum.divergence_study import courses
-from seqsum.figures import BLUE, GREY, PALE, WIDTH, picture
+from seqsum.figures import BLUE, GREY, PALE, WIDTH, nothing, picture
 from seqsum.study_charts import (
   COLORS,
   SMALL,
@@ -17,10 +17,11 @@ from seqsum.study_charts import (
   by_variant,
   final,
   finished,
-  fitting,
   learning,
-  scale,
 )
+
+FEW = 10  # sequences; a mean of fewer is drawn hollow
+MARKERS = "osD^vPX"  # curves that lie on each other are told apart by these
 
 
 def pareto(costs: np.ndarray, errors: np.ndarray) -> np.ndarray:
@@ -40,38 +41,51 @@ def cost(figure: Any, lines: Lines) -> None:
 
   The line is the Pareto front: nothing left of and below it was seen.
   """
-  figure.set_size_inches(WIDTH, 7)
   groups = {
     name: finished(group)
     for name, group in by_variant(lines).items()
     if finished(group)
   }
+  if not groups:
+    nothing(figure)
+    return
+  figure.set_size_inches(WIDTH, 7)
   mean = lambda value: np.array(
-    [np.mean([value(x) for x in group]) for group in groups.values()]
+    [
+      np.mean([value(x) for x in group], dtype=float)
+      for group in groups.values()
+    ]
   )
-  errors = mean(lambda line: line["test"]["mse"])
+  errors = mean(lambda line: _float(line["test"]["mse"]))
   for axes, label, costs in zip(
     figure.subplots(2, 1),
     ("parameters", "seconds to train on 1,000 sequences"),
     (
       mean(lambda line: line["parameters"]),
-      mean(lambda line: 1000 / line["sequences_per_second"]),
+      1000 / mean(lambda line: _float(line["sequences_per_second"])),
     ),
     strict=True,
   ):
     axes.set(xlabel=label, ylabel="test mse")
-    if not errors.size:
+    known = np.isfinite(costs) & np.isfinite(errors)
+    if not known.any():
       continue
-    front = pareto(costs, errors)
+    names = np.array(list(groups))[known]
+    costs, height = costs[known], errors[known]
+    front = pareto(costs, height)
     order = np.flatnonzero(front)[np.argsort(costs[front])]
-    axes.step(costs[order], errors[order], where="post", color=PALE, zorder=0)
-    axes.plot(costs[~front], errors[~front], "o", ms=5, mfc="none", mec=GREY)
-    axes.plot(costs[front], errors[front], "o", ms=6, color=BLUE)
+    axes.step(costs[order], height[order], where="post", color=PALE, zorder=0)
+    axes.plot(costs[~front], height[~front], "o", ms=5, mfc="none", mec=GREY)
+    axes.plot(costs[front], height[front], "o", ms=6, color=BLUE)
     axes.margins(0.12)
-    scale(axes.xaxis, fitting(costs))
-    scale(axes.yaxis, fitting(errors))
-    names = np.array(list(groups))
-    _name_points(figure, axes, costs, errors, names, front)
+    scales.fitting(axes.xaxis, costs)
+    scales.fitting(axes.yaxis, height)
+    _name_points(figure, axes, costs, height, names, front, order)
+
+
+def _float(value: float | None) -> float:
+  """nan of what results.jsonl has as null."""
+  return np.nan if value is None else float(value)
 
 
 def _name_points(
@@ -81,15 +95,24 @@ def _name_points(
   y: np.ndarray,
   names: Sequence[str],
   front: np.ndarray,
+  order: np.ndarray,
 ) -> None:
-  """Writes names beside points; where there is no room, a thin line leads."""
+  """Writes names beside points, none on another, a point or the front's line.
+
+  Where there is no room, a thin line leads to the point.
+  """
   from matplotlib.transforms import Bbox
 
   figure.draw_without_rendering()  # now everything has its place
   points = axes.transData.transform(np.stack([x, y], axis=1))
   taken = [Bbox.from_extents(*(p - 4), *(p + 4)) for p in points * 1.0]
+  for (left, high), (right, low) in itertools.pairwise(points[order]):
+    taken.append(Bbox.from_extents(left, high - 1, right, high + 1))
+    taken.append(Bbox.from_extents(right - 1, min(low, high), right + 1, high))
   for i in np.argsort(~front, kind="stable"):
-    for ring, angle in itertools.product((1, 2, 3, 5, 8), range(0, 360, 45)):
+    for ring, angle in itertools.product(
+      (1, 1.5, 2, 3, 5, 8), range(0, 360, 45)
+    ):
       dx, dy = math.cos(math.radians(angle)), math.sin(math.radians(angle))
       word = axes.annotate(
         names[i],
@@ -100,9 +123,8 @@ def _name_points(
         va="center" if abs(dy) < 0.5 else "bottom" if dy > 0 else "top",
         fontsize=SMALL,
         color=BLUE if front[i] else GREY,
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4},
         arrowprops={"arrowstyle": "-", "lw": 0.5, "color": GREY}
-        if ring > 1
+        if ring > 1.5
         else None,
       )
       word.set_in_layout(False)
@@ -112,7 +134,7 @@ def _name_points(
       away = np.hypot(
         *(np.clip(points, (box.x0, box.y0), (box.x1, box.y1)) - points).T
       )
-      clear = ring > 1 or away.argmin() == i
+      clear = ring > 1.5 or away.argmin() == i
       if inside and clear and not any(box.overlaps(x) for x in taken):
         taken.append(box)
         break
@@ -141,46 +163,104 @@ def _against(
   ylabel: str,
   metric: str = "mse",
 ) -> None:
-  """A curve a variant: the mean over its runs of a part of the test."""
+  """A curve a variant: the mean over its runs of a part of the test.
+
+  Means of fewer than `FEW` sequences are hollow. Of the mean absolute error a
+  band shows one standard error up and down.
+  """
+  groups = by_variant(finished(lines))
+  if not groups:
+    nothing(figure)
+    return
   figure.set_size_inches(WIDTH, 3.6)
   axes = figure.subplots()
   axes.set(xlabel=xlabel, ylabel=ylabel)
-  values = []
-  for (name, group), color in zip(
-    by_variant(finished(lines)).items(), itertools.cycle(COLORS), strict=False
+  values, hollow = [], False
+  for (name, group), color, marker in zip(
+    groups.items(),
+    itertools.cycle(COLORS),
+    itertools.cycle(MARKERS),
+    strict=False,
   ):
-    x = sorted(map(float, group[0][group_by]))
-    y = [np.mean([r[group_by][f"{v:g}"][metric] for r in group]) for v in x]
-    axes.plot(x, y, "o-", ms=3, color=color, label=name)
-    values += y
-  scale(axes.yaxis, fitting(np.array(values)))
-  axes.legend(fontsize=SMALL)
+    parts = [line[group_by] for line in group]
+    x = np.array(sorted({float(key) for part in parts for key in part}))
+    y, error, count = (
+      np.array([_pooled([p.get(f"{v:g}") for p in parts], metric) for v in x])
+      .reshape(-1, 3)
+      .T
+    )
+    look = {"color": color, "marker": marker, "ms": 4}
+    axes.plot(x, y, label=name, lw=1.5, **look)
+    few = count < FEW
+    hollow |= few.any()
+    axes.plot(x[few], y[few], ls="", zorder=3, **look | {"mfc": "white"})
+    if metric == "mae":
+      low = np.maximum(y - error, y / 10)  # the axis may be logarithmic
+      axes.fill_between(x, low, y + error, color=color, alpha=0.15, lw=0)
+    values += y.tolist()
+  scales.fitting(axes.yaxis, values)
+  title = f"hollow: fewer than {FEW} sequences a run" if hollow else None
+  legend = axes.legend(fontsize=SMALL, title=title, title_fontsize=SMALL)
+  legend.get_title().set_color(GREY)
+
+
+def _pooled(
+  parts: Sequence[dict[str, Any] | None], metric: str
+) -> tuple[float, float, float]:
+  """Over runs: the mean of a metric, its standard error, sequences of a run.
+
+  The standard error is that of the mean absolute error, whose variance follows
+  from the mean squared one.
+  """
+  found = [part for part in parts if part]
+  mean = np.mean([_float(part[metric]) for part in found])
+  count = sum(part.get("count", np.inf) for part in found)
+  squared = np.mean([_float(part["mse"]) for part in found])
+  variance = max(0.0, squared - mean**2)
+  return mean, math.sqrt(variance / count), count / len(found)
 
 
 @picture
 def lengths(figure: Any, lines: Lines) -> None:
   """Sequences longer than those trained on: exactly right, and mean error."""
+  groups = by_variant(finished(lines))
+  if not groups:
+    nothing(figure)
+    return
   figure.set_size_inches(WIDTH, 5.6)
   above, below = figure.subplots(2, 1, sharex=True)
-  for (name, group), color in zip(
-    by_variant(finished(lines)).items(), itertools.cycle(COLORS), strict=False
+  wrong, longest = [], 1
+  for n, ((name, group), color, marker) in enumerate(
+    zip(
+      groups.items(),
+      itertools.cycle(COLORS),
+      itertools.cycle(MARKERS),
+      strict=False,
+    )
   ):
-    x = [line["length"] for line in group[0]["measured"]]
+    x = np.array([line["length"] for line in group[0]["measured"]])
+    longest = max(longest, *x)
+    # Those that come first are drawn wider, and so are seen below the others.
+    wide = 1.4 + 1.1 * (len(groups) - 1 - n)
     for axes, metric, unit in (
       (above, "exact_accuracy", 100),
       (below, "mae", 1),
     ):
-      runs = [[m[metric] * unit for m in run["measured"]] for run in group]
-      axes.plot(x, np.transpose(runs), color=color, lw=0.8, alpha=0.5)
-      axes.plot(x, np.mean(runs, axis=0), "o-", ms=3, color=color, label=name)
+      runs = unit * np.array(
+        [[_float(m[metric]) for m in run["measured"]] for run in group]
+      )
+      look = {"color": color, "marker": marker, "mec": "white", "mew": 0.5}
+      axes.plot(x, runs.T, color=color, lw=0.8, alpha=0.5)
+      axes.plot(x, runs.mean(axis=0), lw=wide, ms=wide + 3, label=name, **look)
+      if metric == "mae":
+        wrong += runs.ravel().tolist()
   above.set_ylabel("exactly right (%)")
   above.legend(fontsize=SMALL)
   below.set(xlabel="frames in the sequence", ylabel="mean absolute error")
-  scale(below.yaxis, "log")
+  scales.logarithmic(below.yaxis, wrong)
   below.set_xscale("log")
-  longest = max(x, default=1) if finished(lines) else 1
   ticks = [t for t in (1, 2, 4, 10, 20, 50, 100, 300, 1000) if t <= longest]
-  below.set_xticks(ticks, list(map(str, ticks)))
+  below.set_xticks(ticks, [f"{t:,}" for t in ticks])
   below.minorticks_off()
 
 
@@ -188,6 +268,9 @@ def lengths(figure: Any, lines: Lines) -> None:
 def pairs(figure: Any, lines: Lines) -> None:
   """For each variant, how many of each two digits' sequences are exact."""
   groups = by_variant(finished(lines))
+  if not groups:
+    nothing(figure)
+    return
   across = 3
   down = math.ceil(len(groups) / across)
   figure.set_size_inches(WIDTH, 1.75 * down + 0.4)
@@ -201,14 +284,12 @@ def pairs(figure: Any, lines: Lines) -> None:
     image = axes.imshow(
       100 * right / np.maximum(seen, 1), cmap="Blues", vmin=0, vmax=100
     )
-    axes.set_title(f"{name}: {right.sum() / seen.sum():.1%}", fontsize=SMALL)
+    share = right.sum() / max(seen.sum(), 1)
+    axes.set_title(f"{name}: {share:.1%}", fontsize=SMALL)
     axes.set(xticks=range(0, 10, 3), yticks=range(0, 10, 3))
     axes.spines[:].set_visible(False)
-  if groups:
-    bar = figure.colorbar(image, ax=panels, location="bottom", aspect=50)
-    bar.set_label(
-      "exactly right (%), by first digit (down) and second (across)"
-    )
+  bar = figure.colorbar(image, ax=panels, location="bottom", aspect=50)
+  bar.set_label("exactly right (%), by first digit (down) and second (across)")
 
 
 @picture

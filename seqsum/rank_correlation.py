@@ -9,7 +9,7 @@ annotator's, and beside what random scores and people themselves reach.
 from collections.abc import Callable
 
 import numpy as np
-from scipy import stats
+import scipy  # its parts are imported when they are used
 
 Coefficient = Callable[[np.ndarray, np.ndarray], float]
 
@@ -32,7 +32,9 @@ def kendall(scores: np.ndarray, truth: np.ndarray) -> float:
   Raises:
     ValueError: The shapes do not go together.
   """
-  return _mean(scores, truth, lambda a, b: stats.kendalltau(a, b).statistic)
+  return _mean(
+    scores, truth, lambda a, b: scipy.stats.kendalltau(a, b).statistic
+  )
 
 
 def spearman(scores: np.ndarray, truth: np.ndarray) -> float:
@@ -40,7 +42,9 @@ def spearman(scores: np.ndarray, truth: np.ndarray) -> float:
 
   See `kendall`.
   """
-  return _mean(scores, truth, lambda a, b: stats.spearmanr(a, b).statistic)
+  return _mean(
+    scores, truth, lambda a, b: scipy.stats.spearmanr(a, b).statistic
+  )
 
 
 def _mean(

@@ -17,6 +17,7 @@ from seqsum.augment import STILL, Moves
 from seqsum.batches import SequenceBatch
 from seqsum.errors import require
 from seqsum.metrics import WHOLE
+from seqsum.pixels import PixelRule
 from seqsum.shapes import Frames, Key, Lengths, Scalar, Values
 
 MOST_CLASSES = 1_000  # distinct targets that a cross entropy may have
@@ -34,11 +35,16 @@ class Recorded:
     longest, shortest: Frames in a sequence.
     size: D, parts of a target that is a vector; 0 of plain numbers.
     tolerance: A prediction that is nearer to its target counts as exact: 0.5
-      where all targets are whole numbers, else a tenth of their deviation.
+      where all targets are whole numbers of less than 2**24, else a tenth of
+      their deviation.
     least: The smallest target.
     mean, deviation: Of all targets of real frames; of vectors, part by part.
     values: The distinct targets, ascending; () of vectors, or if there are more
       than `MOST_CLASSES`.
+    pictures: How all pictures became frames; None if no file is a picture or a
+      video. New pictures are converted by the same rule.
+    sizes: The smallest and the largest (H, W) of pictures and videos, which
+      were brought to `shape`; () if all have one size.
   """
 
   name: ClassVar[str] = "value"  # in words and on axes, as "sum" is
@@ -52,17 +58,35 @@ class Recorded:
   mean: tuple[float, ...]
   deviation: tuple[float, ...]
   values: tuple[float, ...]
+  pictures: PixelRule | None = None
+  sizes: tuple[tuple[int, int], ...] = ()
 
   @classmethod
   def of_json(cls, said: dict[str, Any]) -> "Recorded":
     """From what config.json has of it."""
     fields = {field.name: said[field.name] for field in dataclasses.fields(cls)}
+    if fields["pictures"] is not None:
+      fields["pictures"] = PixelRule(**fields["pictures"])
+    fields["sizes"] = tuple(map(tuple, fields["sizes"]))
     return cls(
       **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
     )
 
   def as_json(self) -> dict[str, Any]:
     return dataclasses.asdict(self)
+
+  def describe_frames(self) -> str:
+    """One line about frames: their size, type, and how files became frames."""
+    height, width, channels = self.shape
+    kind = "float32" if self.floats else "uint8"
+    plural = "" if channels == 1 else "s"
+    words = [f"{height}x{width}, {channels} channel{plural}, {kind}"]
+    if self.sizes:
+      least, most = (f"{h}x{w}" for h, w in self.sizes)
+      words.append(f"resized from {least}..{most}")
+    if self.pictures is not None:
+      words.append(self.pictures.describe())
+    return "; ".join(filter(None, words))
 
   def moments(self, **_: Any) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation, [] or [D] float64; see `Task.moments`."""
@@ -94,6 +118,8 @@ def describe(
   lengths: np.ndarray,
   targets: np.ndarray,
   train: np.ndarray,
+  pictures: PixelRule | None = None,
+  sizes: tuple[tuple[int, int], ...] = (),
 ) -> Recorded:
   """What is known of sequences.
 
@@ -103,11 +129,13 @@ def describe(
     lengths: [N] int32.
     targets: [N, T] or [N, T, D] float32.
     train: [M] int, which of the sequences are trained on.
+    pictures, sizes: See `Recorded`.
   """
   real = np.arange(targets.shape[1]) < lengths[train][:, None]  # [M, T]
   of_train = targets[train][real].astype(np.float64)  # [steps] or [steps, D]
   deviation = np.atleast_1d(of_train.std(axis=0))
-  whole = bool((of_train == np.rint(of_train)).all())
+  # All float32 numbers from 2**24 on are whole, whatever they were before.
+  whole = (of_train == np.rint(of_train)) & (np.abs(of_train) < 2**24)
   scalar = targets.ndim == 2
   values = np.unique(of_train) if scalar else np.zeros(0)
   return Recorded(
@@ -116,11 +144,13 @@ def describe(
     longest=int(lengths.max()),
     shortest=int(lengths.min()),
     size=0 if scalar else targets.shape[-1],
-    tolerance=WHOLE if whole else float(deviation.mean()) / 10,
+    tolerance=WHOLE if whole.all() else float(deviation.mean()) / 10,
     least=float(of_train.min()),
     mean=tuple(np.atleast_1d(of_train.mean(axis=0)).tolist()),
     deviation=tuple(deviation.tolist()),
     values=tuple(values.tolist()) if len(values) <= MOST_CLASSES else (),
+    pictures=pictures,
+    sizes=sizes,
   )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from seqsum import clip_folder, eccv16, npz
 from seqsum.errors import InputError, choose, require
+from seqsum.pixels import PixelRule
 from seqsum.recorded import Recorded, describe
 
 READERS = {
@@ -42,6 +43,7 @@ class Source(Protocol):
       final one.
     splits: [N] str, one of `SPLITS` each; None if the files do not say.
     fingerprint: Of the files' content; changes when they do.
+    pictures, sizes: See `Recorded`.
   """
 
   shape: tuple[int, int, int]
@@ -50,6 +52,8 @@ class Source(Protocol):
   targets: np.ndarray
   splits: Sequence[str] | None
   fingerprint: bytes
+  pictures: PixelRule | None
+  sizes: tuple[tuple[int, int], ...]
 
   def read(self, n: int) -> np.ndarray:
     """Frames of sequence n: [length, H, W, C] uint8 or float32."""
@@ -74,6 +78,19 @@ class Recordings:
   validation: np.ndarray
   test: np.ndarray
   sha256: str
+
+  def mean_target(self, per_step: bool) -> np.ndarray:
+    """[] or [D] float64, the mean of the training targets.
+
+    Args:
+      per_step: Of those at all real steps, not only the final ones.
+    """
+    lengths = self.source.lengths[self.train]
+    targets = self.source.targets[self.train]
+    steps = np.arange(targets.shape[1])
+    last = lengths[:, None] - 1
+    real = steps <= last if per_step else steps == last
+    return targets[real].mean(axis=0, dtype=np.float64)
 
 
 def is_recorded(name: str) -> bool:
@@ -139,7 +156,13 @@ def _load(
   for which in splits:
     sha256.update(np.int64(len(which)).tobytes() + which.tobytes())
   facts = describe(
-    source.shape, source.floats, source.lengths, source.targets, splits[0]
+    source.shape,
+    source.floats,
+    source.lengths,
+    source.targets,
+    splits[0],
+    source.pictures,
+    source.sizes,
   )
   return Recordings(name, source, facts, *splits, sha256.hexdigest())
 

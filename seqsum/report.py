@@ -5,9 +5,10 @@ lays out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from absl import logging
 from etils import epath
 
 from seqsum import error_charts, figures, flow, learning_chart
@@ -33,6 +34,8 @@ def write_report(
   fold: tuple[Task, Callable[[np.ndarray], np.ndarray]] | None = None,
 ) -> dict[str, bytes]:
   """Writes `index.html` and the pictures that it shows, as PNG files.
+
+  A picture that cannot be drawn is left out, with a warning.
 
   Args:
     folder: Where to; made if it is not there.
@@ -78,38 +81,36 @@ def write_report(
   random, worst = _choose(lengths, miss)
   strips = frames(np.concatenate([random, worst]))
 
-  def draw(which: np.ndarray, strips: np.ndarray) -> bytes:
-    return figures.sequences(
-      strips,
-      lengths[which],
-      evaluation.targets[which],
-      evaluation.predictions[which],
-      near,
-    )
+  def readings(which: np.ndarray, strips: np.ndarray) -> tuple[Any, ...]:
+    targets, predictions = evaluation.targets, evaluation.predictions
+    return strips, lengths[which], targets[which], predictions[which], near
 
   shortest, longest = lengths.min(), lengths.max()
   pictures = [
-    Picture(
+    _Plan(
       "learning",
-      learning_chart.learning_curves(history, references, best_step, near),
+      learning_chart.learning_curves,
+      (history, references, best_step, near),
       "Line charts of mean squared error and exact accuracy over epochs.",
       "Learning.",
       "The error of the training sequences and of "
       f"{'' if own else 'sequences of '}validation {things}, on a "
       f"logarithmic scale, and the share that is {right}.",
     ),
-    Picture(
+    _Plan(
       "agreement",
-      error_charts.agreement(target, prediction, task, near),
+      error_charts.agreement,
+      (target, prediction, task, near),
       f"Scatter plot of predicted {task} against true {task}.",
       "Predicted and true.",
       f"Each point is a {'sequence' if target.ndim == 1 else 'part of one'}; "
       f"what lies in the grey band along the diagonal {rounds} the true "
       f"{task}.",
     ),
-    Picture(
+    _Plan(
       "errors",
-      error_charts.errors(lengths, target, prediction, task, near),
+      error_charts.errors,
+      (lengths, target, prediction, task, near),
       f"Bars of exact accuracy by length, error and count by true {task}.",
       "Where the errors are.",
       f"{exact[lengths == shortest].mean():.1%} are {right} at length "
@@ -117,9 +118,10 @@ def write_report(
       f"{longest}; {_plural(task)} that are seldom seen rest on few "
       "sequences.",
     ),
-    Picture(
+    _Plan(
       "sequences",
-      draw(random, strips[: len(random)]),
+      figures.sequences,
+      readings(random, strips[: len(random)]),
       "Rows of frames with a number under each.",
       f"{len(random)} sequences drawn at random.",
       "The network reads one frame after the other and is never told which "
@@ -127,16 +129,18 @@ def write_report(
       + " Of vectors the first part is shown."
       * (target.ndim > 1),
     ),
-    Picture(
+    _Plan(
       "mistakes",
-      draw(worst, strips[len(random) :]),
+      figures.sequences,
+      readings(worst, strips[len(random) :]),
       "Rows of frames with a number under each.",
       f"The {len(worst)} largest errors.",
       "Look for the frame at which the prediction leaves the truth.",
     ),
-    Picture(
+    _Plan(
       "filters",
-      figures.filters(before, after),
+      figures.filters,
+      (before, after),
       "Two rows of small coloured squares, before and after.",
       "The first layer's filters, before and after training.",
       f"Training changed the weights by {moved:.0%} of their norm."
@@ -153,11 +157,10 @@ def write_report(
     seen = frames(some)
     pictures.insert(
       4,
-      Picture(
+      _Plan(
         "flow",
-        flow.flow(
-          seen, lengths[some], evaluation.labels[some], read(seen), task_given
-        ),
+        flow.flow,
+        (seen, lengths[some], evaluation.labels[some], read(seen), task_given),
         "Circles of likely values after each frame, joined by lines.",
         "How the distribution flows.",
         f"Circles are the values of the {task} so far, as large as they are "
@@ -165,6 +168,21 @@ def write_report(
         "what the network takes it for, a digit that nobody told it.",
       ),
     )
+  if (shown := _digits(evaluation)) is not None:
+    pictures.insert(
+      3,
+      _Plan(
+        "digits",
+        error_charts.confusion,
+        shown,
+        "A table of digits and of what each was taken for.",
+        "Digits and what they were taken for.",
+        "Each row is a digit, each column what the network takes it for"
+        + (", which no label told it" if max(lengths) > 1 else "")
+        + "; off the diagonal are its mistakes.",
+      ),
+    )
+  pictures = [drawn for plan in pictures if (drawn := _draw(plan))]
   split = "validation" if best_step is None else "test"
   notes = []
   if references:
@@ -192,6 +210,51 @@ def write_report(
     (folder / f"{picture.name}.png").write_bytes(picture.png)
   (folder / "index.html").write_bytes(html.encode())
   return {picture.name: picture.png for picture in pictures}
+
+
+class _Plan(NamedTuple):
+  """A picture that is not drawn yet; the words are those of `page.Picture`."""
+
+  name: str
+  chart: figures.Chart
+  data: tuple[Any, ...]
+  alt: str
+  title: str
+  caption: str
+
+
+def _draw(plan: _Plan) -> Picture | None:
+  """Draws a picture; None, with a warning, if that cannot be done."""
+  try:
+    light, dark = plan.chart.both(*plan.data)
+  except Exception as error:  # whatever it is, the run is worth more
+    logging.warning(
+      "report/%s.png is left out, drawing it failed: %s: %s",
+      *(plan.name, type(error).__name__, error),
+    )
+    return None
+  return Picture(plan.name, light, dark, plan.alt, plan.title, plan.caption)
+
+
+def _digits(evaluation: Any) -> tuple[np.ndarray, np.ndarray] | None:
+  """[K] each: the digits shown, and what each was taken for; None if unknown.
+
+  They are known where a core is given the fold, and where each sequence is one
+  digit and its value the target.
+  """
+  labels, lengths = evaluation.labels, evaluation.lengths
+  if labels is None:
+    return None
+  if evaluation.digits is not None:
+    real = np.arange(labels.shape[1]) < lengths[:, None]
+    return labels[real], evaluation.digits[real]
+  one = lengths.max() == 1 and evaluation.targets.ndim == 2
+  if not one or (evaluation.targets[:, 0] != labels[:, 0]).any():
+    return None
+  said = evaluation.predictions[:, 0]
+  known = np.isfinite(said)
+  nearest = np.clip(np.rint(said[known]), 0, 9).astype(int)
+  return labels[known, 0], nearest
 
 
 def _plural(task: str) -> str:

@@ -80,6 +80,10 @@ class Sampler:
     """(H, W, C) of a frame."""
     return SHAPE
 
+  def mean_target(self, labels: np.ndarray, per_step: bool) -> float:
+    """The mean of the training targets that the loss asks for."""
+    return self.task.mean_target(labels, self.max_len, self.min_len, per_step)
+
   def held_out(self, batch_size: int) -> "Sampler":
     """As validation and test draw: frames as they are, fresh ones."""
     return dataclasses.replace(

@@ -6,11 +6,12 @@ import functools
 from typing import Any, Self
 
 import jax
+from absl import logging
 from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from seqsum import cluster, folder, lock, mesh, recordings
+from seqsum import cluster, folder, lock, machine, mesh, recordings
 from seqsum.checkpoint import Checkpoints
 from seqsum.digits import Digits, load
 from seqsum.errors import InputError, require
@@ -107,9 +108,25 @@ class Session:
         "platform": devices[0].platform,
         "count": self.devices.size,
         "processes": jax.process_count(),
+        **machine.processors(),
       },
       "versions": folder.versions(),
     }
+
+  def warn_of_changes(self) -> None:
+    """Warns if config.json was written on another machine or with others.
+
+    Such are cores, devices and versions of packages.
+    """
+    before = folder.read_json(self.workdir / "config.json")
+    changes = machine.differences(before, self.facts())
+    if changes and cluster.is_lead():
+      logging.warning(
+        "%s: numbers may differ in their last digits from those of a run that "
+        "stayed on one machine: %s",
+        self.workdir,
+        "; ".join(changes),
+      )
 
 
 def check(config: ConfigDict) -> tuple[Recipe, Schedule, Mesh]:
@@ -149,33 +166,47 @@ def load_data(config: ConfigDict) -> Digits | Recordings:
   return load_once(**named).only(tuple(config.sequence.digits))
 
 
-def open_session(config: ConfigDict, workdir: epath.PathLike) -> Session:
+def open_session(
+  config: ConfigDict, workdir: epath.PathLike, *, is_new: bool = True
+) -> Session:
   """Checks a config, loads its data and takes the folder.
+
+  Whatever is refused because of the config, its data or an older run in the
+  folder is refused before the folder is made, so nothing is left behind.
+
+  Args:
+    config: A whole one.
+    workdir: The run's folder.
+    is_new: Whether the run may be new; else the folder must hold one.
 
   Raises:
     InputError: A value in the config cannot be used, the data cannot be had,
       or the folder cannot be written, is in use or belongs to another run.
   """
+  if not is_new:
+    read_config(workdir)
   recipe, schedule, devices = check(config)
+  recipe.model.encoder().check(recipe.sampler.shape)
+  with cluster.lead_first("data"):
+    data = load_data(config)
   workdir = folder.make_folder(workdir)
+  unlocked = contextlib.ExitStack()
+  session = Session(config, workdir, recipe, schedule, devices, data, unlocked)
+  written = {"config": config.to_dict(), "dataset": session.facts()["dataset"]}
+  folder.is_claimed(workdir, written)  # before a lock is left in it
   with lock.take(workdir) as held:
-    with cluster.lead_first("data"):
-      data = load_data(config)
-    recipe.model.encoder().check(recipe.sampler.shape)
-    session = Session(config, workdir, recipe, schedule, devices, data, held)
     with cluster.lead_first("claim"):
       folder.claim(workdir, config.to_dict(), session.facts())
     return dataclasses.replace(session, lock=held.pop_all())
 
 
-def open_trained(workdir: epath.PathLike) -> Session:
-  """Opens a run's folder to use what it learned, on one device, without data.
+def read_config(workdir: epath.PathLike) -> dict[str, Any]:
+  """The config.json of a run.
 
   Raises:
-    InputError: There is no run, or one that this seqsum does not understand.
+    InputError: There is no run, or its file cannot be read.
   """
-  workdir = epath.Path(workdir)
-  path = workdir / "config.json"
+  path = epath.Path(workdir) / "config.json"
   try:
     said = folder.read_json(path)
   except (OSError, ValueError) as error:
@@ -185,6 +216,17 @@ def open_trained(workdir: epath.PathLike) -> Session:
       f"--workdir={workdir}: no run is there (it has no config.json); name the "
       "folder that `python -m seqsum.main` was given"
     )
+  return said
+
+
+def open_trained(workdir: epath.PathLike) -> Session:
+  """Opens a run's folder to use what it learned, on one device, without data.
+
+  Raises:
+    InputError: There is no run, or one that this seqsum does not understand.
+  """
+  workdir = epath.Path(workdir)
+  path, said = workdir / "config.json", read_config(workdir)
   try:
     config = ConfigDict(said["config"])
     recorded = said["dataset"].get("recorded")

@@ -12,6 +12,8 @@ prints the same runs, a command a line; run where they have been made, the study
 only sets them side by side.
 """
 
+from __future__ import annotations
+
 from seqsum import allocator
 
 if __name__ == "__main__":
@@ -21,21 +23,19 @@ import os
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import jax
 from absl import flags
 from etils import epath
 from tqdm import tqdm
 
-from seqsum import command, comparison, folder, lock, plan, rates, train
+from seqsum import command, folder
 from seqsum.errors import Diverged, InputError
-from seqsum.metrics import number
-from seqsum.plan import Run, Study
-from seqsum.session import open_session, restore_best
 from seqsum.stopping import StopRequest
-from seqsum.study_charts import Line
-from seqsum.writer import read_lines
+
+if TYPE_CHECKING:
+  from seqsum.plan import Run, Study
+  from seqsum.study_charts import Line
 
 flags.adopt_module_key_flags(command)  # they belong into --help
 STUDY = flags.DEFINE_string(
@@ -86,7 +86,7 @@ class Progress:
     self._bar.total -= run.sequences
     self._bar.refresh()
 
-  def of(self, run: Run) -> "RunProgress":
+  def of(self, run: Run) -> RunProgress:
     self._bar.set_description(run.name)
     return RunProgress(self._bar, run)
 
@@ -100,21 +100,25 @@ class RunProgress:
   def __init__(self, bar: tqdm, run: Run):
     self._bar, self._batch_size = bar, run.config.batch_size
 
-  def __call__(self, total: int, step: int, epochs: int) -> Self:
-    self.advance(step)
+  def __call__(self, total: int, epochs: int) -> Self:
     return self
+
+  def start(self, step: int) -> None:
+    self.advance(step)
 
   def advance(self, steps: int) -> None:
     self._bar.update(steps * self._batch_size)
 
   def training(self, line: dict[str, Any]) -> None:
+    from seqsum.metrics import number
+
     self._bar.set_postfix_str(f"mse {number(line['mse'])}")
 
   def validation(self, line: dict[str, Any]) -> None:
     """The table will say it."""
 
   def say(self, text: str) -> None:
-    """So it goes on; the bar shows where."""
+    """Prints nothing: the bar shows where the run is."""
 
   def __enter__(self) -> Self:
     return self
@@ -140,6 +144,10 @@ def run_study(
   Raises:
     InputError: Data or a folder cannot be used.
   """
+  import jax
+
+  from seqsum import comparison, lock, train
+
   workdir = folder.make_folder(workdir)
   held = lock.take(workdir)
   progress = Progress(sum(run.sequences for run in runs))
@@ -183,6 +191,8 @@ def run_study(
 
 def _rates(runs: Sequence[Run]) -> dict[str, float]:
   """Sequences a second of each variant that did not diverge."""
+  from seqsum import comparison, rates
+
   good = [x for x in runs if comparison.collect(x)["status"] == "finished"]
   return rates.measure(good)
 
@@ -199,6 +209,9 @@ def _measure(study: Study, run: Run) -> None:
   finished = (run.folder / "summary.json").exists()
   if study.measure is None or path.exists() or not finished:
     return
+  from seqsum.session import open_session, restore_best
+  from seqsum.writer import read_lines
+
   with open_session(run.config, run.folder) as session:
     with session.checkpoints() as checkpoints:
       history = read_lines(run.folder / "metrics.jsonl")
@@ -210,6 +223,8 @@ def main() -> int:
   """Runs one study; returns the exit code."""
   if STUDY.value is None:
     raise InputError("--study is missing: try --study=configs/studies/tiny.py")
+  from seqsum import plan  # seconds
+
   name = pathlib.Path(STUDY.value).stem
   workdir = epath.Path(WORKDIR.value or os.path.join("studies", name))
   study = plan.load(STUDY.value)

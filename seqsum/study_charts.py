@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from seqsum.figures import BLUE, INK, PALE, VERMILION, WIDTH, picture
-from seqsum.metrics import number
+from seqsum import scales
+from seqsum.figures import BLUE, INK, PALE, VERMILION, WIDTH, nothing, picture
 
 Line = Mapping[str, Any]  # of a results.jsonl
 Lines = Sequence[Line]
@@ -18,7 +18,6 @@ Lines = Sequence[Line]
 COLORS = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)))  # when the colours are used up
 ROW = 0.2  # inches that a line of words takes
-WIDE = 4.0  # values that differ by this factor are drawn on a logarithmic axis
 SMALL = 9  # points
 
 
@@ -39,21 +38,6 @@ def tested(lines: Lines, metric: str) -> np.ndarray:
   return np.array([x["test"][metric] for x in finished(lines)], np.float64)
 
 
-def spread(wanted: Sequence[float], gap: float) -> np.ndarray:
-  """Places near those wanted, at least `gap` apart, none above 1."""
-  order = np.argsort(wanted, kind="stable")
-  places = np.asarray(wanted, np.float64)[order]
-  for i in range(1, len(places)):
-    places[i] = max(places[i], places[i - 1] + gap)
-  top = 1.0
-  for i in reversed(range(len(places))):
-    places[i] = top = min(places[i], top)
-    top -= gap
-  back = np.empty_like(places)
-  back[order] = places
-  return back
-
-
 @picture
 def learning(figure: Any, lines: Lines) -> None:
   """Validation error against sequences seen: thin a run, thick their mean.
@@ -62,16 +46,21 @@ def learning(figure: Any, lines: Lines) -> None:
   did.
   """
   groups = by_variant(lines)
+  if not groups:
+    nothing(figure)
+    return
   longest = max(line["sequences"] for line in lines)
   unit = 1000 if longest >= 10_000 else 1
   figure.set_size_inches(WIDTH, max(3.4, 1 + 2 * ROW * len(groups)))
   axes = figure.subplots()
   looks = itertools.cycle(itertools.product(DASHES, COLORS))
   looks = [dict(zip(("ls", "color"), next(looks), strict=True)) for _ in groups]
-  ends = []
+  ends, drawn = [], []
   for group, look in zip(groups.values(), looks, strict=True):
     for line in group:
-      axes.plot(*_curve(line, unit), lw=0.8, alpha=0.5, **look)
+      curve = _curve(line, unit)
+      drawn += curve[1].tolist()
+      axes.plot(*curve, lw=0.8, alpha=0.5, **look)
       if line["status"] == "diverged":
         at = line["sequences"] / unit, 0.97
         where = axes.get_xaxis_transform()
@@ -79,17 +68,16 @@ def learning(figure: Any, lines: Lines) -> None:
     whole = [_curve(line, unit) for line in finished(group)]
     mean = np.mean(whole, axis=0) if whole else np.full((2, 1), np.nan)
     axes.plot(*mean, lw=2, **look)
-    ends.append(mean[1, -1])
-  scale(axes.yaxis, "log")
-  axes.set_xlim(0, longest / unit)
+    ends.append(mean[1, -1] if mean.size else np.nan)
+  scales.logarithmic(axes.yaxis, drawn)
+  axes.set_xlim(0, longest / unit or 1)
   axes.set_xlabel(f"sequences seen{' (thousands)' if unit > 1 else ''}")
   axes.set_ylabel("validation mse")
-  low, high = np.log(axes.get_ylim())
-  levels = (np.log(ends) - low) / (high - low)
+  levels = scales.heights(axes, ends)
   levels = np.where(np.isfinite(levels), levels, 1.0)
   gap = 2 * ROW / (figure.get_figheight() - 0.6)
   for (name, group), look, y in zip(
-    groups.items(), looks, spread(levels, gap), strict=True
+    groups.items(), looks, scales.apart(levels, gap), strict=True
   ):
     beside = {"transform": axes.transAxes, "clip_on": False}
     axes.plot([1.02, 1.07], [y, y], lw=2, **look, **beside)
@@ -102,26 +90,8 @@ def _curve(line: Mapping[str, Any], unit: int) -> np.ndarray:
   """[2, N], sequences seen and validation mse; nan where it is not finite."""
   curve = np.array(line["curve"], np.float64).reshape(-1, 2).T
   curve[0] /= unit
+  curve[1, ~np.isfinite(curve[1])] = np.nan
   return curve
-
-
-def scale(axis: Any, name: str) -> None:
-  """'log' with numbers as a person writes them, or 'linear'."""
-  from matplotlib.ticker import LogLocator, NullFormatter
-
-  axis._set_axes_scale(name)
-  axis.set_major_formatter(lambda value, _: number(value))
-  if name == "log":
-    low, high = sorted(axis.get_view_interval())
-    close = high / low < 300  # then 2 and 5 have room beside the powers of ten
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if close else (1,)))
-    axis.set_minor_formatter(NullFormatter())
-
-
-def fitting(values: np.ndarray) -> str:
-  """Which scale shows values well."""
-  positive = values.size > 0 and values.min() > 0
-  return "log" if positive and values.max() > WIDE * values.min() else "linear"
 
 
 @picture
@@ -150,12 +120,16 @@ def dots(
     panels: By title, runs of one variant -> [N] their numbers.
   """
   groups = by_variant(lines)
+  if not groups:
+    nothing(figure)
+    return
   figure.set_size_inches(WIDTH, 0.9 + 1.6 * ROW * len(groups))
   columns = figure.subplots(1, len(panels), sharey=True)
   for axes, (title, numbers) in zip(columns, panels.items(), strict=True):
     drawn = []
     for y, group in enumerate(groups.values()):
       values = numbers(group)
+      values = values[np.isfinite(values)]
       drawn.append(values)
       where = np.full(len(values), y)
       axes.axhline(y, color=PALE, lw=0.8, zorder=0)
@@ -169,7 +143,7 @@ def dots(
     if not (drawn := np.concatenate(drawn)).size:
       axes.set_xticks([])
     elif "%" not in title:
-      scale(axes.xaxis, fitting(drawn))
+      scales.fitting(axes.xaxis, drawn)
   for y, group in enumerate(groups.values()):
     if lost := len(group) - len(finished(group)):
       columns[-1].text(

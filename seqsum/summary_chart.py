@@ -5,7 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from seqsum.figures import BLUE, GREY, INK, PALE, WIDTH, ink, picture
+from seqsum.figures import (
+  BLUE,
+  GREY,
+  INK,
+  PALE,
+  WIDTH,
+  ink,
+  mark,
+  nothing,
+  picture,
+)
 
 ACROSS = 10  # frames side by side
 MOST_FRAMES = 40  # of a video that is shown whole; of longer ones the chosen
@@ -36,12 +46,16 @@ def draw(
   Args:
     frames: [T, H, W, C] uint8. One channel is drawn as ink on paper, three as
       colours, the mean of any other number as ink.
-    scores: [T] float, finite.
+    scores: [T] float; one that is not finite has no bar.
     kept: [T] bool.
     truth: [T] float on the scale of the scores, what is true; or None.
   """
+  if not len(frames):
+    nothing(figure)
+    return
   shown = np.append(scores, [] if truth is None else truth)
-  low, high = min(0.0, shown.min()), max(0.0, shown.max())  # bars start at 0
+  shown = shown[np.isfinite(shown)]
+  low, high = shown.min(initial=0.0), shown.max(initial=0.0)  # bars start at 0
   limits = (low, high if high > low else low + 1)
   show = _draw_all if len(frames) <= MOST_FRAMES else _draw_chosen
   show(figure, frames, scores, kept, truth, limits)
@@ -75,6 +89,7 @@ def _show(axes: Any, frame: np.ndarray, x: float, y: float, size, keep) -> None:
     ink(frame),
     extent=(x, x + width, y + height, y),
     interpolation="nearest" if len(frame) < 128 else "antialiased",
+    gid=mark(frame),
     aspect="auto",
     alpha=None if keep else 0.55,
     zorder=2,
@@ -105,7 +120,8 @@ def _draw_all(figure, frames, scores, kept, truth, limits) -> None:
     zero = y + size[0] + 0.08 + high * inch
     middle, wide = x + size[1] / 2, 0.7 * size[1]
     colour = BLUE if keep else PALE
-    axes.bar(middle, -value * inch, wide, zero, color=colour)
+    tall = value * inch if np.isfinite(value) else 0.0
+    axes.bar(middle, -tall, wide, zero, color=colour)
     axes.plot([x, x + size[1]], [zero, zero], color=PALE, lw=0.8)
     if truth is not None:
       level = zero - truth[i] * inch
@@ -114,7 +130,7 @@ def _draw_all(figure, frames, scores, kept, truth, limits) -> None:
     axes.text(
       middle,
       zero - low * inch + WORD - 0.03,
-      f"{value:.{2 if abs(value) < 10 else 0}f}",
+      f"{value:.{2 if abs(value) < 10 else 0}f}",  # or nan, or inf
       ha="center",
       fontsize=9 if cell > 0.42 else 8,
       color=BLUE if keep else GREY,
@@ -123,6 +139,7 @@ def _draw_all(figure, frames, scores, kept, truth, limits) -> None:
 
 
 def _draw_chosen(figure, frames, scores, kept, truth, limits) -> None:
+  scores = np.nan_to_num(scores, nan=0, posinf=limits[1], neginf=limits[0])
   best = _best(scores, kept)
   cell = min(SIDE + GAP, (WIDTH - 2 * MARGIN) / max(len(best), 1))
   size = _size(frames, cell)

@@ -70,7 +70,11 @@ def load(name: str, root: Path) -> tuple[Arrays, Arrays]:
         "TensorFlow and a network, run `tfds build "
         f"{name} --file_format=array_record --data_dir={root}`"
       )
-    builder.download_and_prepare()
+    size = builder.info.download_size
+    origin = f"downloading {size / 1e6:,.0f} MB" if size else "downloading it"
+    mnist.announce(name, origin, root / name)
+    with mnist.without_noise():
+      builder.download_and_prepare()
   return read(builder)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from absl import logging
 from etils import epath
 from ml_collections import ConfigDict
 
@@ -14,6 +15,7 @@ from seqsum import allocator, cluster, evaluate, folder, results, trackers
 from seqsum.divergence import Watch, farewell
 from seqsum.errors import Diverged
 from seqsum.metrics import Totals
+from seqsum.overview import overview
 from seqsum.parallel import compile_step
 from seqsum.progress import Progress
 from seqsum.recipe import TEST, TRAIN, VALIDATION
@@ -29,7 +31,7 @@ def train_and_evaluate(
   stop: StopRequest,
   *,
   report: bool = True,
-  show: Callable[[int, int, int], Progress] = Progress,
+  show: Callable[[int, int], Progress] = Progress,
   tracker: str | None = None,
 ) -> dict[str, Any] | None:
   """Trains, goes on where it was, tests the best, leaves a report.
@@ -39,7 +41,7 @@ def train_and_evaluate(
     workdir: The run's folder, made if it is not there.
     stop: True once somebody wants the run to end early.
     report: Whether to leave `report/`.
-    show: Makes what a person sees, as `Progress` does.
+    show: (steps, epochs) -> what a person sees, as `Progress` is.
     tracker: Who else is told, one of `trackers.TRACKERS`.
 
   Returns:
@@ -72,7 +74,7 @@ def _run(
   stack: contextlib.ExitStack,
   began: float,
   report: bool,
-  show: Callable[[int, int, int], Progress],
+  show: Callable[[int, int], Progress],
   tracker: str | None,
 ) -> dict[str, Any] | None:
   config, recipe, schedule = session.config, session.recipe, session.schedule
@@ -87,7 +89,14 @@ def _run(
       best=lambda: best_step(writer.history, config.checkpoint.best)
     )
   )
-  if (found := checkpoints.resume(session.like())) is None:
+  progress = stack.enter_context(show(schedule.total, schedule.epochs))
+  progress.say(overview(session, bool(checkpoints.steps)))
+  if found := checkpoints.resume(session.like()):
+    progress.say(f"goes on from step {found[0]:,} of {schedule.total:,}")
+    session.warn_of_changes()
+  progress.say("compiling ...")
+  mark = time.perf_counter()
+  if found is None:
     found = 0, (session.init(config.seed), session.put(Totals.zero()))
   step, (state, totals) = found
   writer = stack.enter_context(
@@ -96,9 +105,7 @@ def _run(
   carried = writer.history[-1]["seconds"] if writer.history else 0.0
   seconds = lambda: carried + time.perf_counter() - began
   watch = Watch(session, checkpoints, seconds)
-  progress = stack.enter_context(show(schedule.total, step, schedule.epochs))
-  if step:
-    progress.say(f"goes on from step {step:,} of {schedule.total:,}")
+  progress.start(step)
 
   def write(split: str, metrics: dict[str, Any], rate: float) -> None:
     writer.write(
@@ -124,7 +131,16 @@ def _run(
     allocator.give_back()
     initial = session.init(config.seed).params
     if cluster.is_lead():
-      pngs = results.draw(session, initial, params, evaluator, reading, summary)
+      try:
+        pngs = results.draw(
+          session, initial, params, evaluator, reading, summary
+        )
+      except Exception as error:  # a report is not worth a run's summary.json
+        logging.warning(
+          "%s is not written: %s: %s",
+          *(session.workdir / "report", type(error).__name__, error),
+        )
+        return
       writer.pictures(pngs, step)
 
   # Compiled ahead, so that the compiler's memory is free when the first step
@@ -134,6 +150,7 @@ def _run(
     state, totals, 1 if several else None, config.seed, *feed(step)
   ).compile()
   allocator.give_back()
+  progress.say(f"compiled in {time.perf_counter() - mark:.1f} s; training ...")
 
   mark = time.perf_counter(), step  # where the rate is measured from
   while True:
@@ -202,9 +219,10 @@ def test_again(config: ConfigDict, workdir: epath.PathLike) -> dict[str, Any]:
     The metrics, with the step of the checkpoint.
   """
   with (
-    open_session(config, workdir) as session,
+    open_session(config, workdir, is_new=False) as session,
     session.checkpoints() as checkpoints,
   ):
+    session.warn_of_changes()
     history = read_lines(session.workdir / "metrics.jsonl")
     best, state = restore_best(session, checkpoints, history)
   reading = session.evaluator(TEST)(state.evaluated)

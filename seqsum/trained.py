@@ -23,6 +23,7 @@ from seqsum.distribution import build_support
 from seqsum.errors import InputError
 from seqsum.given import FoldCore
 from seqsum.metrics import WHOLE
+from seqsum.pixels import PixelRule
 from seqsum.recipe import Recipe
 from seqsum.recorded import Recorded
 from seqsum.sequences import Sampler
@@ -144,8 +145,8 @@ class Trained:
     """Frames as it was trained on, of images, folders, globs and videos.
 
     A digit is brought to MNIST's form (`normalize.py`). Other frames are
-    brought to the size and the channels of a frame as they are, as data of
-    one's own is (`clips.read`).
+    brought to the size and the channels of a frame by the rule that made frames
+    of the training data (`Recorded.pictures`).
 
     Args:
       paths: All of them are one sequence.
@@ -165,11 +166,13 @@ class Trained:
         f"{self.name} was trained on frames of {self.shape} {kind}, which no "
         "picture or video has: in Python, seqsum.load(workdir).predict(frames)"
       )
+    # The rule of the training data; NumPy's files have none.
+    rule = self.recipe.sampler.task.pictures or PixelRule()
     names, frames = [], []
     for path in paths:
       # A folder as a whole; of a glob each.
       for file in [path] if os.path.isdir(path) else images.find([path]):
-        frames.append(clips.read(file, self.shape))
+        frames.append(clips.read(file, self.shape, rule))
         names += clips.names(file, len(frames[-1]))
     if not frames:
       raise InputError("no frames: name images, a folder or a video")
@@ -206,9 +209,14 @@ class Trained:
     if self.shape[-1] == 1 and frames.shape[-2:] == self.shape[:2]:
       frames = frames[..., None]
     if frames.ndim < 4 or frames.shape[-3:] != self.shape or 0 in frames.shape:
+      remedy = ""
+      if frames.shape == self.shape:
+        remedy = ": frames[None] is a sequence of one"
+      elif frames.shape[-3:] == (self.shape[2], *self.shape[:2]):
+        remedy = ", channels last: np.moveaxis(frames, -3, -1)"
       raise InputError(
         f"frames of shape {frames.shape}: give [..., T, "
-        f"{', '.join(map(str, self.shape))}] with T of at least 1"
+        f"{', '.join(map(str, self.shape))}] with T of at least 1{remedy}"
       )
     if self.floats:
       return self._check_floats(frames)

@@ -20,9 +20,11 @@ from seqsum.batches import SequenceBatch
 from seqsum.errors import require
 from seqsum.idx import CLASSES, SHAPE
 from seqsum.scenes import SHORTEST, distinct_sum, draw_scenes, importance
+from seqsum.sequences import LONGEST
 from seqsum.shapes import Images, Key, Labels, Lengths, Scalar, Values
 
 SAMPLE = 10_000  # videos that the moments of targets are taken over
+SAMPLED_FRAMES = 2_400_000  # of all of them, at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,14 +71,21 @@ class DistinctSum:
 @functools.lru_cache(maxsize=4)
 def _moments(task: DistinctSum) -> tuple[np.ndarray, np.ndarray]:
   """Of videos that are drawn from as many images of each digit."""
+  targets = _sample(task, np.arange(CLASSES))
+  return targets.mean(axis=(0, 1)), targets.std(axis=(0, 1))
+
+
+def _sample(task: DistinctSum, labels: np.ndarray) -> np.ndarray:
+  """[N, T] or [N, T, 2] float64, targets of videos of images with labels."""
+  # Long videos have as many frames to average over as many short ones.
+  videos = min(SAMPLE, max(1, SAMPLED_FRAMES // (task.windows * task.window)))
 
   @jax.jit
-  def draw(key):
-    scenes = draw_scenes(key, SAMPLE, task.windows, task.window, CLASSES)
-    return task.targets(scenes.digits(jnp.arange(CLASSES)))
+  def draw(key, labels):
+    scenes = draw_scenes(key, videos, task.windows, task.window, len(labels))
+    return task.targets(scenes.digits(labels))
 
-  targets = np.asarray(draw(jax.random.key(0)), np.float64)
-  return targets.mean(axis=(0, 1)), targets.std(axis=(0, 1))
+  return np.asarray(draw(jax.random.key(0), labels), np.float64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +120,12 @@ class VideoSampler:
       f"{SHORTEST} frames, such as {6 * windows}",
     )
     require(
+      self.time <= LONGEST,
+      "sequence.max_len",
+      self.time,
+      f"must be at most {LONGEST:,}",
+    )
+    require(
       SHAPE[0] <= self.side <= 1024,
       "video.side",
       self.side,
@@ -134,6 +149,11 @@ class VideoSampler:
   @property
   def max_len(self) -> int:
     return self.time
+
+  def mean_target(self, labels: np.ndarray, per_step: bool) -> np.ndarray:
+    """[] or [2], the mean of the training targets that the loss asks for."""
+    targets = _sample(self.task, labels.astype(np.int32))
+    return (targets if per_step else targets[:, -1:]).mean(axis=(0, 1))
 
   def held_out(self, batch_size: int) -> "VideoSampler":
     return dataclasses.replace(self, batch_size=batch_size)

@@ -13,6 +13,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 import jax
 import numpy as np
 import pytest
+from passed import pytest_configure  # noqa: F401
 from runs import QUICK, ROOT
 
 from seqsum import digits
@@ -74,3 +75,19 @@ def finished(run, tmp_path_factory):
   done = run(*QUICK, f"--workdir={workdir}")
   assert done.returncode == 0, done.stderr
   return workdir, done
+
+
+def pytest_terminal_summary(terminalreporter):
+  """Prints what tests/test_pages.py did not run."""
+  lines = [
+    line
+    for reports in terminalreporter.stats.values()
+    for report in reports
+    if getattr(report, "when", "") == "call"
+    for name, line in report.user_properties
+    if name == "not run"
+  ]
+  if lines:
+    terminalreporter.section("code blocks and commands that were not run")
+    for line in lines:
+      terminalreporter.line(line)

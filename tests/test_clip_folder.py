@@ -1,10 +1,12 @@
 """Sequences in a folder: pictures, videos and targets.csv."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from seqsum import clips, film
+from seqsum import clips, film, pixels
 from seqsum.clip_folder import ClipFolder
 from seqsum.errors import InputError
 
@@ -113,6 +115,246 @@ def test_a_long_first_video_is_not_held_in_memory(tmp_path, monkeypatch):
   assert source.read(0).shape == (5, 8, 12, 1)
 
 
+def save_all(folder, **sequences):
+  """Sequences of images, PNG or TIFF, and the target n of the n-th."""
+  rows = ["sequence,target"]
+  for n, (name, pictures) in enumerate(sequences.items()):
+    (folder / name).mkdir(exist_ok=True)
+    for i, image in enumerate(pictures):
+      ending = "tif" if image.mode in "IF" else "png"
+      image.save(folder / name / f"{i}.{ending}")
+    rows.append(f"{name},{n}")
+  (folder / "targets.csv").write_text("\n".join(rows))
+  return folder
+
+
+def deep(value, kind=np.uint16):
+  """A square of a value on nothing."""
+  pixels = np.zeros((4, 6), kind)
+  pixels[1:3, 1:3] = value
+  return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize(
+  ("kind", "unit", "words"),
+  [
+    (np.uint16, 1000, "integer values 0..12000 become 0..255"),
+    (np.int32, 100_000, "integer values 0..1200000 become 0..255"),
+    (np.float32, 0.25, "float values 0..3 become 0..255"),
+  ],
+)
+def test_one_scale_for_the_depth_of_all_pictures(tmp_path, kind, unit, words):
+  """By hand: k of twelve units is 255 k / 12, in both sequences."""
+  rising = [deep(unit * k, kind) for k in range(1, 13)]
+  save_all(tmp_path, a=rising[:4], b=rising)
+  source = ClipFolder(tmp_path)
+  assert source.shape == (4, 6, 1)
+  for n, count in enumerate((4, 12)):
+    frames = source.read(n)[..., 0]
+    expected = np.round(255 * np.arange(1, count + 1) / 12)
+    np.testing.assert_array_equal(frames[:, 1, 1], expected)
+    assert not frames[:, 0].any()
+  assert source.pictures.describe() == words
+
+
+def test_the_scale_begins_at_the_least_value_of_all(tmp_path):
+  flat = [Image.fromarray(np.full((4, 6), k, np.uint16)) for k in (300, 400)]
+  save_all(tmp_path, a=flat[:1], b=flat)
+  source = ClipFolder(tmp_path)
+  assert source.read(0).tolist() == np.zeros((1, 4, 6, 1)).tolist()
+  np.testing.assert_array_equal(source.read(1)[:, 0, 0, 0], [0, 255])
+
+
+def sprite(grey, size=4):
+  image = Image.new("RGBA", (16, 16))
+  image.paste((grey, grey, grey, 255), (4, 4, 4 + size, 4 + size))
+  return image
+
+
+@pytest.mark.parametrize(("last", "paper"), [(220, "white"), (255, "black")])
+def test_one_paper_behind_all_transparent_pictures(tmp_path, last, paper):
+  """As most of the ink needs it; an empty frame has the same one."""
+  empty = Image.new("RGBA", (16, 16))
+  dark = [sprite(20 * k) for k in range(1, 12)]
+  large = [sprite(last, size=12)] if last == 255 else []
+  save_all(tmp_path, a=[*dark, empty], b=[sprite(130), *large])
+  source = ClipFolder(tmp_path)
+  assert source.pictures.describe() == f"{paper} behind transparent pixels"
+  blank = 255 if paper == "white" else 0
+  for n in (0, 1):
+    frames = source.read(n)
+    assert (frames[:, 0, 0] == blank).all()
+  assert (source.read(0)[-1] == blank).all()
+  np.testing.assert_array_equal(
+    source.read(0)[:-1, 5, 5, 0], [20 * k for k in range(1, 12)]
+  )
+
+
+def test_pictures_that_are_opaque_need_no_paper(tmp_path):
+  save_all(tmp_path, a=[Image.new("RGBA", (6, 4), (9, 9, 9, 255))])
+  source = ClipFolder(tmp_path)
+  assert source.pictures.paper is None
+  assert source.pictures.describe() == ""
+  assert source.shape == (4, 6, 1)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P", "RGBA"])
+def test_a_colour_in_any_picture_is_enough(tmp_path, mode):
+  colours = [(0, 0, 0), (0, 0, 0), (204, 0, 0)]
+  pictures = [Image.new("RGB", (6, 4), c).convert(mode) for c in colours]
+  save_all(tmp_path, a=[deep(9, np.uint8)], b=pictures)
+  assert ClipFolder(tmp_path).shape == (4, 6, 3)
+  assert ClipFolder(tmp_path).read(1)[2, 0, 0].tolist() == [204, 0, 0]
+  save_all(tmp_path, b=[x.convert("L").convert(mode) for x in pictures])
+  picture(tmp_path / "a" / "0.png", 7)
+  (tmp_path / "targets.csv").write_text("sequence,target\na,1\nb,2\n")
+  assert ClipFolder(tmp_path).shape == (4, 6, 1)
+
+
+def test_few_pictures_are_decoded_twice(tmp_path, monkeypatch):
+  """Of 8-bit ones the first, and those before the first colour."""
+  loaded = []
+  plain = pixels._load
+  monkeypatch.setattr(
+    pixels, "_load", lambda image: loaded.append(image) or plain(image)
+  )
+  grey = [Image.new("L", (6, 4), k) for k in range(9)]
+  save_all(tmp_path, a=grey)
+  ClipFolder(tmp_path)
+  assert len(loaded) == 1
+  colours = [Image.new("RGB", (6, 4), (k, 0, 0)) for k in range(9)]
+  save_all(tmp_path, a=grey, b=colours)
+  loaded.clear()
+  ClipFolder(tmp_path)
+  assert len(loaded) == 1 + 2  # black, and the first colour
+
+
+@pytest.mark.parametrize(
+  ("one", "other", "words"),
+  [
+    (deep(9), deep(9, np.uint8), "8-bit values, but .*/a/0.png has whole num"),
+    (
+      deep(9, np.uint8),
+      deep(9),
+      "whole numbers of more than 8 bits, but .*8-b",
+    ),
+    (deep(9), deep(0.5, np.float32), "has floats, but .* has whole numbers"),
+  ],
+)
+def test_pictures_without_a_common_scale_are_refused(
+  tmp_path, one, other, words
+):
+  save_all(tmp_path, a=[one], b=[one, other])
+  refuse(tmp_path, words)
+
+
+def test_a_value_that_is_none_is_refused_at_the_start(tmp_path):
+  save_all(tmp_path, a=[deep(np.nan, np.float32)])
+  refuse(tmp_path, "0.tif: holds inf or nan")
+
+
+def test_other_sizes_are_known(tmp_path):
+  sizes = (6, 4), (3, 2), (60, 20)
+  save_all(tmp_path, a=[Image.new("L", size, 5) for size in sizes])
+  source = ClipFolder(tmp_path)
+  assert source.shape == (4, 6, 1)
+  assert source.sizes == ((2, 3), (20, 60))
+  save_all(tmp_path, a=[Image.new("L", (6, 4), 5)] * 3)
+  assert ClipFolder(tmp_path).sizes == ()
+
+
+def test_deep_videos_keep_one_scale(tmp_path):
+  """FFmpeg takes the upper 8 of 16 bits, in every frame alike."""
+  av = pytest.importorskip("av")
+  path = tmp_path / "a.mkv"
+  with av.open(path, "w") as box:
+    stream = box.add_stream("ffv1", rate=5)
+    stream.height, stream.width, stream.pix_fmt = 16, 24, "gray16le"
+    for k in range(1, 9):
+      frame = np.full((16, 24), 256 * 10 * k, np.uint16)
+      box.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "gray16le")))
+    box.mux(stream.encode(None))
+  (tmp_path / "targets.csv").write_text("sequence,target\na.mkv,3\n")
+  source = ClipFolder(tmp_path)
+  assert source.shape == (16, 24, 1)
+  frames = source.read(0).astype(int)
+  assert np.abs(frames[:, 8, 8, 0] - 10 * np.arange(1, 9)).max() <= 1
+
+
+def test_sequences_that_the_table_lacks_are_named(tmp_path):
+  fill(tmp_path, "sequence,target\na,1\n")
+  refuse(
+    tmp_path, r"no line for 2 of the 3 sequences in the folder \('b', 'c'\)"
+  )
+  for name in ("x.mp4", "y.MOV", "z.png", "b/c/1.heic"):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"")
+  for path in tmp_path.glob("b/*.png"):
+    path.unlink()
+  refuse(
+    tmp_path, r"for 5 of the 6 .* \('b', 'c', 'x.mp4' and 2 more\): add li"
+  )
+
+
+def test_other_files_in_the_folder_do_not_matter(tmp_path):
+  fill(tmp_path, GOOD)
+  for name in ("README.txt", ".d.mp4", "Thumbs.db", "b/notes.txt"):
+    (tmp_path / name).write_text("words")
+  for name in ("empty", ".git", "tables"):
+    (tmp_path / name).mkdir()
+  (tmp_path / "tables" / "x.csv").write_text("a,b")
+  picture(tmp_path / ".thumbnails" / "1.png", 9)
+  assert ClipFolder(tmp_path).lengths.tolist() == [2, 1, 3]
+
+
+def test_a_frame_that_cannot_be_read_is_named(tmp_path):
+  fill(tmp_path, GOOD)
+  (tmp_path / "c" / "10.tga").write_bytes(b"\0\1\2 no picture")
+  refuse(tmp_path, r"c: 1 of 4 files cannot be read as pictures \('10.tga'\)")
+
+
+@pytest.mark.parametrize(
+  ("name", "words"),
+  [
+    ("targets.csv", "targets.csv: a pipe, not a file"),
+    ("c/10.png", "c/10.png: a pipe, not a file"),
+    ("d.png", "d.png: a pipe, not a file"),
+    ("d.mp4", "d.mp4: there is no such file"),
+  ],
+)
+def test_pipes_do_not_hang(tmp_path, name, words):
+  fill(tmp_path, GOOD + ("d.png,4" if name == "d.png" else ""))
+  if name == "d.mp4":
+    fill(tmp_path, GOOD + "d.mp4,4")
+  (tmp_path / name).unlink(missing_ok=True)
+  os.mkfifo(tmp_path / name)
+  refuse(tmp_path, words)
+
+
+@pytest.mark.parametrize(
+  ("table", "words"),
+  [
+    ("a,1700000000\nb,1700000001\nc,1700000002\n", "float32 rounds by up to"),
+    ("a,16777216\nb,16777217\nc,1\n", "rounds by up to 1: subtract an off"),
+    ("a,1e20\nb,1\nc,2\n", "squared errors do not fit into float32"),
+  ],
+)
+def test_targets_that_float32_rounds_are_refused(tmp_path, table, words):
+  refuse(fill(tmp_path, "sequence,target\n" + table), f"targets are .*{words}")
+  vectors = table.replace("\n", ",0\n")
+  fill(tmp_path, "sequence,target_x,target_y\n" + vectors)
+  refuse(tmp_path, f"targets, part 0 of the vectors, are .*{words}")
+
+
+def test_frames_whose_names_are_decimals_are_in_order(tmp_path):
+  names = ("t0", "t0.25", "t0.5", "t0.75", "t1", "t2", "t10")
+  for k, name in enumerate(names):
+    picture(tmp_path / "a" / f"{name}.png", 30 * k)
+  (tmp_path / "targets.csv").write_text("sequence,target\na,1\n")
+  frames = ClipFolder(tmp_path).read(0)
+  assert frames[:, 0, 0, 0].tolist() == [30 * k for k in range(7)]
+
+
 GOOD = "sequence,target\na,1\nb,2\nc,3\n"
 FRAMES = "sequence,frame,target\na,1,5\na,2,6\nb,1,7\nc,1,8\nc,2,9\n"
 
@@ -137,6 +379,7 @@ FRAMES = "sequence,frame,target\na,1,5\na,2,6\nb,1,7\nc,1,8\nc,2,9\n"
     ("sequence,target\na,x\n", "line 2: target is 'x', not a number"),
     ("sequence,target\na,\n", "line 2: target is '', not a number"),
     ("sequence,target\na\n", "line 2: target is '', not a number"),
+    ("sequence,target\na,1_000\n", "line 2: target is '1_000', not a number"),
     ("sequence,target\na,nan\n", "line 2: target is 'nan', not a number"),
     ("sequence,target\na,1e39\n", "line 2: target is '1e39', not a number"),
     ("sequence,target\na,1,5\n", "line 2: has more cells than the 2 columns"),

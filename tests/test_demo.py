@@ -189,8 +189,8 @@ def test_a_digit_drawn_while_the_last_is_read_is_not_lost(server, model):
     driver.get(server[0])
     driver.execute_script(
       "const real = fetch; window.fetch = async (...all) => { window.asked = "
-      "(window.asked || 0) + 1; await new Promise(done => { window.go = done; });"
-      " return real(...all); };"
+      "(window.asked || 0) + 1; await new Promise(done => { window.go = done; "
+      "}); return real(...all); };"
     )
     go = lambda: driver.execute_script("window.go()")
     click = lambda name: driver.find_element("id", name).click()

@@ -94,8 +94,13 @@ def test_break_down_by_hand(reading):
   assert not evaluate.break_down(reading._replace(tolerance=0.3))["by_target"]
 
 
-def test_guess_the_mean_is_the_variance_of_the_targets(reading):
-  assert evaluate.guess_the_mean(reading) == pytest.approx(np.var([5, 3, 5]))
+def test_guess_the_mean_is_judged_by_the_final_targets(reading):
+  assert evaluate.guess_the_mean(reading, 4) == 1  # of 5, 3 and 5
+  assert evaluate.guess_the_mean(reading, 5) == pytest.approx(4 / 3)
+  pairs = reading._replace(targets=np.stack([reading.targets] * 2, axis=-1))
+  assert evaluate.guess_the_mean(pairs, np.array([4, 6])) == pytest.approx(
+    7 / 3
+  )
 
 
 def make_recipe(batch_size=16):

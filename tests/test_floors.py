@@ -6,7 +6,7 @@ import pathlib
 import seqsum
 
 FLOORS = (
-  {"allocator", "errors", "shapes", "stopping"},
+  {"allocator", "errors", "launchers", "shapes", "stopping", "streams"},
   {"bucket"},
   {
     "array_cache",
@@ -19,10 +19,12 @@ FLOORS = (
     "keyshots",
     "mesh",
     "metrics",
+    "natural_order",
     "normalize",
     "npz",
     "packing",
     "permutation",
+    "pixels",
     "rank_correlation",
     "tasks",
   },
@@ -33,8 +35,10 @@ FLOORS = (
     "contents",
     "distribution",
     "lock",
+    "machine",
     "mnist",
     "optdigits",
+    "scales",
     "scenes",
     "targets",
   },
@@ -96,7 +100,7 @@ FLOORS = (
   {"evaluate", "experiment"},
   {"splits"},
   {"session"},
-  {"plan", "results", "trackers", "trained"},
+  {"overview", "plan", "results", "trackers", "trained"},
   {
     "comparison",
     "divergence",

@@ -326,7 +326,7 @@ def test_links_that_lead_nowhere_and_pipes_are_named(tmp_path, picture):
     images.read_images([tmp_path])
   (tmp_path / "3.png").unlink()
   os.mkfifo(tmp_path / "3.png")
-  with pytest.raises(InputError, match=r"3\.png: not a file"):
+  with pytest.raises(InputError, match=r"3\.png: a pipe, not a file"):
     images.read_images([tmp_path])
   (tmp_path / "3.png").rename(tmp_path / "3")
   with pytest.raises(InputError, match=r"1 of 3 files .* \('3'\)"):

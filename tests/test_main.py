@@ -4,12 +4,15 @@ import json
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 from runs import (
   QUICK,
+  ROOT,
   assert_same_run,
   assert_same_summary,
   first,
@@ -111,7 +114,11 @@ def test_killed_thrice_ends_as_if_never_killed(
 @pytest.mark.slow
 @pytest.mark.parametrize(
   ("number", "code", "report"),
-  [(signal.SIGINT, 130, True), (signal.SIGTERM, 143, False)],
+  [
+    (signal.SIGINT, 130, True),
+    (signal.SIGTERM, 143, False),
+    (signal.SIGHUP, 129, False),
+  ],
 )
 def test_asked_to_stop_it_saves_and_can_go_on(
   finished, environment, run, tmp_path, number, code, report
@@ -234,6 +241,38 @@ def test_help_and_version_explain(run):
   assert "--config=configs/sum.py" in done.stdout
   assert "--workdir" in done.stdout
   assert re.fullmatch(r"seqsum \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+@pytest.mark.parametrize(
+  ("program", "flags", "words"),
+  [
+    ("main", ["--help"], "--config"),
+    ("main", ["--version"], "seqsum 0."),
+    (
+      "main",
+      ["--config=configs/sum_tiny.py", "--config.batchsize=3"],
+      "unknown config field",
+    ),
+    ("study", ["--help"], "--study"),
+    ("predict", ["--help"], "--workdir"),
+    ("demo", ["--help"], "--port"),
+    ("export", ["--help"], "--onnx"),
+    ("importance", ["--help"], "--videos"),
+  ],
+)
+def test_help_and_refused_flags_do_not_wait_for_jax(program, flags, words):
+  done = subprocess.run(
+    [sys.executable, "-X", "importtime", "-m", f"seqsum.{program}", *flags],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    timeout=60,
+  )
+  assert words in done.stdout + done.stderr
+  imported = set(re.findall(r"^import time:.*\| *(\S+)$", done.stderr, re.M))
+  assert "absl.flags" in imported
+  slow = {"jax", "flax", "optax", "orbax", "scipy", "sklearn", "matplotlib"}
+  assert not slow & imported
 
 
 @pytest.mark.mnist

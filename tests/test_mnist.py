@@ -287,10 +287,16 @@ def alter(path):
   path.write_bytes(data)
 
 
+def replace_by_pipe(path):
+  path.unlink()
+  os.mkfifo(path)
+
+
 @pytest.mark.parametrize("name", mnist.FILES)
 @pytest.mark.parametrize(
   ("harm", "message"),
   [
+    (replace_by_pipe, r"cannot read {name} \(.*{name}: a pipe, not a file\)"),
     (Path.unlink, "cannot read {name} .*No such file"),
     (cut, r"{name} is damaged: expected {size} bytes .*got {less} of"),
     (grow, r"{name} is damaged: expected {size} bytes .*got {more}\+ of"),

@@ -2,6 +2,9 @@
 
 import io
 import os
+import pathlib
+import re
+import socket
 import struct
 import warnings
 import zipfile
@@ -85,7 +88,10 @@ def test_targets_may_be_vectors_and_truths():
     (np.array(["a", "b"]), "expected numbers"),
     (np.array([0, np.inf]), "of sequence 1 are inf or nan"),
     (np.array([np.nan, 0]), "of sequence 0 are inf or nan"),
-    (np.array([0, 1e39]), "of sequence 1 are inf or nan"),  # as float32
+    (np.array([0, 1e39]), "squared errors do not fit into float32: subtr"),
+    (np.array([1e30, 1e30]), "squared errors do not fit into float32: subtr"),
+    (np.array([0, -1e16]), "in -1e.16..0, whose squared errors do not fit"),
+    (np.array([0, 1e-25]), "squared errors do not fit .*: multiply them"),
   ],
 )
 def test_targets_that_are_none_are_refused(targets, words):
@@ -93,6 +99,121 @@ def test_targets_that_are_none_are_refused(targets, words):
     warnings.simplefilter("error")
     with pytest.raises(InputError, match=f"^mine {words}|^mine .*{words}"):
       spread("mine", targets, np.array([4, 4]), 4)
+
+
+OFFSET = 1_700_000_000  # a time in seconds
+
+
+@pytest.mark.parametrize(
+  ("targets", "words"),
+  [
+    (OFFSET + np.arange(4), "whole numbers in 1700000000..1700000003, which"),
+    (OFFSET + np.arange(4.0), r"\(1700000000 is the least\)"),
+    (OFFSET + np.arange(4) / 8, "1700000000.38, which float32 rounds by up to"),
+    (np.array([16_777_216, 16_777_217, 1, 2]), "rounds by up to 1: subtract"),
+    (np.full(4, 16_777_217), "rounds by up to 1"),  # none merge, yet wrong
+    (-np.array([16_777_217.0, 3, 1, 2]), "in -16777217..-1, .* up to 1"),
+    (np.array([2**63 - 1, 2**63 - 2, 0, 1]), "squared errors"),
+    (np.array([2**64 - 1, 2**64 - 2, 0, 1], np.uint64), "squared errors"),
+    (np.array([10**15 - 1, 0, 1, 2]), "whole numbers"),
+    (1 + 1e-9 * np.arange(4), "float32 rounds by up to"),
+    (np.stack([np.arange(4), OFFSET + np.arange(4)], 1), "part 1 of the vec"),
+  ],
+)
+def test_targets_that_float32_does_not_tell_apart(targets, words):
+  if targets.ndim == 2:  # vectors at every frame
+    targets = np.repeat(targets[:, None], 3, axis=1)
+  lengths = np.full(4, 3)
+  with pytest.raises(InputError, match=words) as caught:
+    spread("mine: targets", targets, lengths, 3)
+  assert "\n" not in str(caught.value)
+  # The remedy of the message works.
+  moved = targets.astype(object) - targets.min(axis=0).astype(object)
+  if (moved < 2**24).all() and np.ptp(targets) > 0:
+    spread("x", moved.astype(float), lengths, 3)
+
+
+@pytest.mark.parametrize(
+  "targets",
+  [
+    np.arange(20) + 16_777_197,  # up to 2**24
+    np.arange(20) << 40,  # float32 has them
+    np.array([0.1] * 20),
+    np.random.default_rng(0).uniform(0, 3, 20_000),  # some merge, none matters
+    np.random.default_rng(0).uniform(2e7, 1e9, 200),
+    1000 + np.random.default_rng(0).uniform(0, 1, 200),
+    np.random.default_rng(0).normal(0, 1e-9, 200),
+    np.arange(20) % 2 == 0,
+    np.arange(20).astype(np.float16) / 7,
+  ],
+)
+def test_targets_that_float32_tells_apart(targets):
+  got = spread("x", targets, np.ones(len(targets), int), 1)
+  np.testing.assert_array_equal(got[:, 0], targets.astype(np.float32))
+
+
+def test_padding_does_not_count(tmp_path):
+  targets = np.array([[1, OFFSET + 1], [2, 3]])
+  got = spread("x", targets, np.array([1, 2]), 2)
+  np.testing.assert_array_equal(got, [[1, 1], [2, 3]])
+  save(tmp_path / "x.npz", targets=OFFSET + np.arange(N))
+  refuse(tmp_path / "x.npz", "targets are whole numbers in 1700000000..17000")
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+@pytest.mark.parametrize(
+  ("shape", "words", "fix"),
+  [
+    ((N, T, 3, 32, 32), r"looks like \[N, T, C, H, W\]", (T, 32, 32, 3)),
+    ((N, T, 1, 28, 30), r"np.moveaxis\(frames, 2, -1\)", (T, 28, 30, 1)),
+    ((N, 3, 7, 32, 32), r"looks like \[N, C, T, H, W\]", (7, 32, 32, 3)),
+    ((N, 1, 7, 28, 28), r"np.moveaxis\(frames, 1, -1\)", (7, 28, 28, 1)),
+    ((N, T, 2, 9, 9), r"np.moveaxis\(frames, 2, -1\)", (T, 9, 9, 2)),
+    ((N, 28, 28, 1), r"\[N, H, W, C\] without T: give frames\[:, None\]", None),
+    ((N, 32, 30, 3), r"give frames\[:, None\]", (1, 32, 30, 3)),
+    ((N, 28, 28), r"are \[N, H, W\], frames\[:, None\]", (1, 28, 28, 1)),
+    ((N, T, 16), r"frames\[:, :, None, None\]", (T, 1, 1, 16)),
+  ],
+)
+def test_axes_in_another_order_are_named(tmp_path, kind, shape, words, fix):
+  path, frames = tmp_path / "x.npz", np.zeros(shape, kind)
+  save(path, frames=frames, lengths=None)
+  refuse(path, words)
+  with pytest.raises(InputError) as caught:
+    NpzSource(path)
+  # The message has the remedy, and it works.
+  (remedy, *_) = re.findall(
+    r"np.moveaxis\(.*?\)|frames\[:.*?\]", str(caught.value)
+  )
+  if shape == (N, T, 16):
+    remedy = "frames[:, :, None, None]"
+  frames = eval(remedy, {"np": np, "frames": frames})
+  source = NpzSource(save(path, frames=frames, lengths=None))
+  if fix:
+    assert source.read(0).shape == fix
+
+
+@pytest.mark.parametrize(
+  "shape",
+  [(N, 3, 28, 28), (N, T, 1, 1, 6), (N, T, 32, 3, 32), (N, 28, 28, 1, 1)],
+)
+def test_unusual_frames_are_read(tmp_path, shape):
+  path = save(tmp_path / "x.npz", frames=np.zeros(shape, "u1"), lengths=None)
+  assert NpzSource(path).read(0).shape[:4] == shape[1:5] or len(shape) == 4
+
+
+def test_what_is_no_file_does_not_hang(tmp_path, monkeypatch):
+  path = tmp_path / "x.npz"
+  os.mkfifo(path)
+  refuse(path, "a pipe, not a file")
+  path.unlink()
+  path.mkdir()
+  refuse(path, "a folder, not a file")
+  with socket.socket(socket.AF_UNIX) as server:
+    monkeypatch.chdir(tmp_path)  # a socket's path must be short
+    server.bind("s.npz")
+    refuse(tmp_path / "s.npz", "a socket, not a file")
+  refuse(pathlib.Path("/dev/zero"), "a device, not a file")
 
 
 def test_stored_and_compressed_files_are_read_alike(tmp_path):
@@ -155,7 +276,7 @@ def test_another_content_has_another_fingerprint(tmp_path):
     ({"targets": np.zeros(4)}, r"targets have the shape \(4,\)"),
     ({"targets": np.zeros(N, complex)}, "targets are complex128"),
     ({"targets": np.full(N, np.nan)}, "targets of sequence 0 are inf or nan"),
-    ({"frames": np.zeros((N, T, 4), np.uint8)}, r"shape \(5, 3, 4\), expected"),
+    ({"frames": np.zeros((N, T, 4), np.uint8)}, r"shape \(5, 3, 4\): if"),
     ({"frames": np.zeros((N, T, 4, 0), np.uint8)}, "expected .N, T, H, W, C."),
     ({"frames": np.zeros((N, T, 4, 6), np.int64)}, "int64, expected uint8"),
     ({"frames": np.zeros((N, T, 4, 6), bool)}, "bool, expected uint8"),

@@ -133,7 +133,10 @@ def test_the_command_says_what_the_model_says(finished, model, sheets, run):
       (("--workdir={run}",), "no images: name files"),
       (("--workdir={sheets}", "{sheets}"), "no run is there"),
       (("--workdir={run}", "{sheets}", "{run}/config.json"), "not an image"),
-      (("--workdir={run}", "{sheets}", "--plot=x.pdf"), "must end in .png"),
+      (
+        ("--workdir={run}", "{sheets}", "--plot=x.pdf"),
+        "in .png or .gif",
+      ),
       (
         ("--workdir={run}", "{sheets}", "--plot={sheets}/2.png/x.png"),
         "Not a directory",

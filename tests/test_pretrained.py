@@ -209,14 +209,15 @@ def test_a_digit_on_its_side_is_warned_of(digits_of, model):
     [images.normalize.frame(sheet(digits_of[d])) for d in shown]
   )
   assert predict.doubts(model, names, upright) == []
-  # To the right, to the left, to the right.
-  lying = np.stack([np.rot90(x, k) for x, k in zip(upright, (3, 1, 3))])
+  turns = (3, 1, 3)  # to the right, to the left, to the right
+  lying = [np.rot90(x, k) for x, k in zip(upright, turns, strict=True)]
+  lying = np.stack(lying)
   said = predict.doubts(model, names, lying)
   assert len(said) == 3
   for line, digit, value in zip(said, shown, (4, 4, 9), strict=True):
     assert re.fullmatch(
-      rf"{digit}\.png: read as {value} with a probability of \d\d%; turned by a "
-      rf"quarter as {digit} with (100\.0|99\.9)%: does it lie on its side\?",
+      rf"{digit}\.png: read as {value} with a probability of \d\d%; turned by "
+      rf"a quarter as {digit} with (100\.0|99\.9)%: does it lie on its side\?",
       line,
     ), line
 
@@ -237,7 +238,6 @@ def test_a_low_probability_is_warned_of(digits_of, model):
 
 @pytest.mark.slow
 def test_predict_prints_warnings_and_goes_on(digits_of, tmp_path, run):
-  """In one process: an error is no warning, and each picture has its line."""
   one = save(tmp_path / "1.png", sheet(digits_of[3]))
   two = save(tmp_path / "2.png", beside_each_other(digits_of[[3, 4]]))
   done = run(one, two, "--json", program="seqsum.predict")

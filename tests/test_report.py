@@ -8,15 +8,18 @@ import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
+from runs import summary
 
-from seqsum import error_charts, figures
+from configs import sum_tiny as base
+from seqsum import error_charts, figures, train
 from seqsum.evaluate import Evaluation
 from seqsum.learning_chart import learning_curves
 from seqsum.metrics import number
 from seqsum.report import write_report
+from seqsum.stopping import StopRequest
 
 NAMES = ("learning", "agreement", "errors", "sequences", "mistakes", "filters")
-VOID = {"meta", "img"}  # elements of the page that have no end tag
+VOID = {"meta", "img", "source"}  # elements of the page that have no end tag
 # Four sequences whose final errors are 0, 1/4, 1 and 2.
 LENGTHS = np.array([1, 2, 3, 3], np.int32)
 LABELS = np.array([[4, 0, 0], [1, 2, 0], [9, 9, 9], [5, 0, 2]], np.int32)
@@ -126,7 +129,11 @@ def test_the_page_holds_its_pictures_and_fetches_nothing(finished):
   assert page.open == []  # every element was closed
   head = "data:image/png;base64,"
   shown = [base64.b64decode(x.removeprefix(head)) for x in page.addresses]
-  assert shown == [pictures[name] for name in NAMES]
+  assert shown[1::2] == [pictures[name] for name in NAMES]
+  for light, dark in zip(shown[1::2], shown[::2], strict=True):
+    corners = [pixels(png)[0, 0].tolist() for png in (light, dark)]
+    assert corners == [[255, 255, 255], [0x1D, 0x21, 0x26]]
+    assert pixels(light).shape == pixels(dark).shape
   text = (folder / "index.html").read_text(encoding="utf-8")
   text = re.sub(r'"data:image/png;base64,[^"]*"', "", text)
   for fetched in ("http:", "https:", "//", "url(", "@import"):
@@ -137,9 +144,7 @@ def test_the_page_holds_its_pictures_and_fetches_nothing(finished):
 @pytest.fixture
 def blank(monkeypatch):
   """Pages without pictures, where only the words matter."""
-  for draw in DATA:
-    path = f"{draw.__module__}.{draw.__name__}"
-    monkeypatch.setattr(path, lambda *_: b"")
+  monkeypatch.setattr(figures.Chart, "both", lambda *_: (b"", b""))
 
 
 def test_says_in_words_what_a_run_came_to(finished):
@@ -206,9 +211,13 @@ def test_the_worst_come_first(blank, monkeypatch, tmp_path):
   predictions = PREDICTIONS.copy()
   predictions[1] = np.nan  # worse than any number
   monkeypatch.setattr("seqsum.report.MOST_STRIPS", 3)
-  monkeypatch.setattr(
-    figures, "sequences", lambda *strips: shown.append(strips) or b""
-  )
+
+  def both(chart, *data):
+    if chart is figures.sequences:
+      shown.append(data)
+    return b"", b""
+
+  monkeypatch.setattr(figures.Chart, "both", both)
   write(tmp_path, evaluation=evaluation(predictions=predictions))
   random, worst = shown
   assert len({strip.tobytes() for strip in random[0]}) == 3
@@ -299,8 +308,8 @@ def test_what_is_right_is_blue_and_what_is_wrong_is_not():
   )
   draw = lambda error: figures.sequences(*STRIPS[:3], TARGETS + error)
   right, wrong = draw(0.49), draw(0.51)
-  assert color(right, figures.VERMILION) == 0
-  assert color(wrong, figures.VERMILION) > 0
+  legend = color(right, figures.VERMILION)  # has one ✗
+  assert 0 < legend < color(wrong, figures.VERMILION)
   assert color(right, figures.BLUE) > color(wrong, figures.BLUE)
 
 
@@ -365,3 +374,71 @@ def test_numbers_of_two_digits_have_no_exponent():
   assert [number(x, 2) for x in (0.123, 45.6, 213.0, 4380.2)] == [
     *("0.12", "46", "213", "4,380")
   ]
+
+
+def test_digits_that_are_known_have_a_table(monkeypatch, tmp_path):
+  shown = {}
+
+  def both(chart, *data):
+    shown[chart] = data
+    return b"", b""
+
+  monkeypatch.setattr(figures.Chart, "both", both)
+  assert "digits" not in write(tmp_path)[0]  # a sum is all that is known
+  read = LABELS + (LABELS == 4)
+  assert "digits" in write(tmp_path, evaluation=evaluation(digits=read))[0]
+  labels, taken = shown[error_charts.confusion]
+  assert labels.tolist() == [4, 1, 2, 9, 9, 9, 5, 0, 2]  # no padding
+  assert taken.tolist() == [5, 1, 2, 9, 9, 9, 5, 0, 2]
+  # A classifier of digits: sequences of one.
+  ones = {
+    "lengths": np.ones(4, np.int32),
+    "labels": LABELS[:, :1],
+    "targets": TARGETS[:, :1],
+    "predictions": np.array([[4.2], [np.nan], [8.6], [-3]], np.float32),
+    "losses": np.zeros((4, 1)),
+  }
+  assert "digits" in write(tmp_path, evaluation=evaluation(**ones))[0]
+  assert [x.tolist() for x in shown[error_charts.confusion]] == [
+    [4, 9, 5],
+    [4, 9, 0],
+  ]
+
+
+def test_a_picture_that_fails_is_left_out_with_a_warning(
+  monkeypatch, tmp_path, caplog
+):
+  def draw(*_):
+    raise ZeroDivisionError("of a picture")
+
+  monkeypatch.setattr(error_charts, "errors", figures.Chart(draw))
+  with caplog.at_level("WARNING", "absl"):
+    pictures, page = write(tmp_path)
+  assert list(pictures) == [name for name in NAMES if name != "errors"]
+  assert len(page.addresses) == 2 * len(pictures)
+  assert "errors.png is left out" in caplog.text
+  assert "ZeroDivisionError: of a picture" in caplog.text
+
+
+def test_a_run_without_a_report_has_its_summary(tmp_path, caplog):
+  """One that learns all there is, and cannot write its report."""
+  config = base.get_config()
+  config.update_from_flattened_dict(
+    {
+      "epochs": 1,
+      "sequences_per_epoch": 640,
+      "batch_size": 16,
+      "eval_sequences": 8,
+      "eval_batch_size": 8,
+      "loss": "cross_entropy",
+      "sequence.max_len": 1,
+      "sequence.digits": (0, 1),
+    }
+  )
+  (tmp_path / "report").write_text("a file of somebody else's")
+  with StopRequest() as stop:
+    assert train.train_and_evaluate(config, tmp_path, stop)
+  assert summary(tmp_path)["validation"]["mse"] == 0
+  assert summary(tmp_path)["test"]["exact_accuracy"] == 1
+  said = caplog.text
+  assert f"{tmp_path}/report is not written: FileExistsError" in said

@@ -1,4 +1,5 @@
 import itertools
+import time
 
 import jax.numpy as jnp
 import numpy as np
@@ -54,6 +55,20 @@ def test_moments_by_hand():
   np.testing.assert_allclose(PRODUCT.moments(2, 2), (4.5**2, deviation))
 
 
+@pytest.mark.parametrize("per_step", [False, True])
+def test_mean_target_is_that_of_the_labels(per_step):
+  labels = np.array([1, 1, 1, 5, 8, 2])  # of mean 3
+  steps = 2 if per_step else 2.5  # of lengths 1..4; of their prefixes
+  found = SUM.mean_target(labels, 4, per_step=per_step)
+  np.testing.assert_allclose(found, 3 * steps)
+  found = PRODUCT.mean_target(labels, 3, 2, per_step)
+  # Lengths 2 and 3; per step also both first digits and the longer's second.
+  exact = (3 + 3 + 9 + 9 + 27) / 5 if per_step else (9 + 27) / 2
+  np.testing.assert_allclose(found, exact, rtol=0.03)
+  far = SUM.mean_target(np.arange(10), 1_000, 1_000)
+  np.testing.assert_allclose(far, 4_500)
+
+
 @pytest.mark.parametrize("task", [SUM, PRODUCT])
 @pytest.mark.parametrize("per_step", [False, True])
 def test_moments_are_those_of_all_sequences(task, per_step):
@@ -90,3 +105,11 @@ def test_a_task_may_have_some_of_the_digits():
   np.testing.assert_allclose(task.moments(1), (5.0, np.sqrt(60 / 9)))
   assert build_task("sum") == SUM
   np.testing.assert_array_equal(SUM.reachable(1, min_len=0), np.arange(10))
+
+
+def test_values_that_take_minutes_to_count_are_refused_soon():
+  began = time.process_time()
+  with pytest.raises(InputError, match="max_len=65536: to count the values"):
+    SUM.reachable(65_536)
+  assert time.process_time() - began < 30
+  np.testing.assert_array_equal(SUM.reachable(300), np.arange(2_701))

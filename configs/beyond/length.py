@@ -51,6 +51,13 @@ def get_study() -> Study:
       "lstm": learned | {"model.core": "lstm"},
       "simple": learned | {"model.core": "simple"},
     },
+    labels={
+      "fold": "fold, given",
+      "additive": "additive, given",
+      "gru": "GRU",
+      "lstm": "LSTM",
+      "simple": "simple recurrence",
+    },
     seeds=3,
     figures=("lengths", "learning", "final"),
     measure=functools.partial(

@@ -33,6 +33,12 @@ def get_study() -> Study:
       "last-1..10": longer,
       "every-1..10": longer | every,
     },
+    labels={
+      "last-1..4": "1 to 4, the last value",
+      "every-1..4": "1 to 4, every value",
+      "last-1..10": "1 to 10, the last value",
+      "every-1..10": "1 to 10, every value",
+    },
     figures=("learning", "final", "steps"),
     conclude=question_tables.steps,
   )

@@ -35,6 +35,7 @@ def get_study() -> Study:
         "optimizer.name": "adam",
       },
     },
+    labels={"sums": "taught by sums", "labels": "taught by labels"},
     figures=("filters", "learning", "final"),
     measure=probes.filters,
     conclude=question_tables.filters,

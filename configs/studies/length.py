@@ -26,6 +26,10 @@ def get_study() -> Study:
     question="What becomes of sequences longer than those trained on?",
     base=get_config(),
     variants={"1..4": {}, "1..10": {"sequence.max_len": 10}},
+    labels={
+      "1..4": "trained on 1 to 4 frames",
+      "1..10": "trained on 1 to 10 frames",
+    },
     figures=("lengths", "learning", "final"),
     measure=probes.by_length,
     conclude=question_tables.lengths,

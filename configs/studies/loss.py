@@ -20,10 +20,17 @@ def get_config() -> ml_collections.ConfigDict:
 
 
 def get_study() -> Study:
-  losses = ("mse", "mae", "huber", "log_cosh", "cross_entropy")
+  labels = {
+    "mse": "squared error",
+    "mae": "absolute error",
+    "huber": "Huber",
+    "log_cosh": "log-cosh",
+    "cross_entropy": "cross entropy",
+  }
   return Study(
     question="Which loss adds up best?",
     base=get_config(),
-    variants={loss: {"loss": loss} for loss in losses},
+    variants={loss: {"loss": loss} for loss in labels},
+    labels=labels,
     figures=("learning", "final", "targets"),
   )

@@ -23,5 +23,8 @@ def get_study() -> Study:
       f"{rate:g}": {"optimizer.learning_rate": rate}
       for rate in (1e-4, 1e-3, 1e-2)
     },
+    labels={
+      f"{rate:g}": f"learning rate {rate:g}" for rate in (1e-4, 1e-3, 1e-2)
+    },
     seeds=2,
   )

@@ -1,0 +1,64 @@
+"""What of a machine decides the last digits of a run's numbers.
+
+XLA splits sums over the cores that a process may use and compiles for the
+machine's instruction set, so another number of cores or another processor adds
+the same numbers in another order.
+"""
+
+import os
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+from seqsum.folder import flatten
+
+
+def processors() -> dict[str, Any]:
+  """The machine's processor and cores, as config.json has them.
+
+  Returns:
+    "processor", the model's name; "cores", how many the machine has;
+    "affinity", how many of them this process may use.
+  """
+  cores = os.cpu_count() or 1
+  affinity = cores
+  if hasattr(os, "sched_getaffinity"):  # Linux
+    affinity = len(os.sched_getaffinity(0))
+  return {"processor": _model_name(), "cores": cores, "affinity": affinity}
+
+
+def _model_name() -> str:
+  try:
+    with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+      for line in file:
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+          return value.strip()
+  except OSError:
+    pass
+  return platform.processor() or platform.machine()
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+  """What of devices and versions is not as it was when a run began.
+
+  Args:
+    before: "devices" and "versions" of a config.json; what it lacks, because
+      another version of seqsum wrote it, is not compared.
+    now: The same of this process.
+
+  Returns:
+    For each difference its name, the value then and the value now.
+  """
+  found = []
+  for part in ("devices", "versions"):
+    then = before.get(part)
+    if not isinstance(then, Mapping):
+      continue
+    then, values = dict(flatten(then)), dict(flatten(now[part]))
+    found += [
+      f"{part}.{name} was {then[name]!r} and is {value!r}"
+      for name, value in values.items()
+      if name in then and then[name] != value
+    ]
+  return found

@@ -1,0 +1,377 @@
+"""The code blocks of the pages do what the pages promise.
+
+Fast: every command of every block is split by bash, and its files, flags,
+config and packages are checked. Slow: the blocks of each page are run from top
+to bottom, as a reader runs them, those labelled `hour` with smaller numbers.
+What was not run is printed at the end of the tests (`conftest.py`).
+"""
+
+import ast
+import importlib
+import json
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+
+import numpy as np
+import pages
+import pytest
+from packaging.requirements import Requirement
+from PIL import Image
+from runs import ROOT
+
+from seqsum import digits
+
+BLOCKS = [block for page in pages.PAGES for block in pages.read(page)]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+# A hundred MNIST images, and few long sums, where a block reads all of them.
+SMALLER = """\
+import builtins
+from seqsum import digits
+
+def first(*args, load=digits.load, **named):
+  data = load(*args, **named)
+  splits = (type(x)(*(y[:100] for y in x)) for x in (data.train, data.test))
+  train, test = splits
+  return type(data)(data.name, train, data.validation, test)
+
+digits.load = first
+range = lambda *args: builtins.range(*(min(x, 2) for x in args))
+"""
+
+
+def test_no_page_is_left_out():
+  tracked = {
+    str(path.relative_to(ROOT))
+    for path in ROOT.rglob("*.md")
+    if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+  }
+  tables = {x for x in tracked if x.startswith("benchmarks/results/")}
+  runs = {x for x in tracked if x.startswith(("runs/", "studies/"))}
+  assert tracked - tables - runs - {"CHANGELOG.md"} == set(pages.PAGES)
+
+
+@pytest.mark.parametrize(
+  ("text", "words"),
+  [
+    ("Do\n\n    python -m seqsum.main\n", "page.md:3: commands belong in a"),
+    ("Do\n\n    import seqsum\n", "page.md:3: commands belong in a"),
+    ("```bash\nls\n", "page.md:1: the fence has no end"),
+    ("```\nls\n```\n", "page.md:1: '': choose from"),
+    ("```bash hours\nls\n```\n", r"page.md:1: \['hours'\]: choose labels"),
+    ("```text\npip install x\n```\n", "page.md:1: commands in a block of"),
+    ("```text\n.venv/bin/python -m x\n```\n", "commands in a block of text"),
+  ],
+)
+def test_a_block_that_would_not_be_run_is_refused(text, words):
+  with pytest.raises(ValueError, match=words):
+    pages.parse("page.md", text)
+
+
+def test_blocks_are_read_as_they_stand():
+  text = (
+    "A\n\n- b\n\n  ```bash mnist hour\n  ls \\\n      x\n  ```\n\n    prose\n"
+  )
+  (block,) = pages.parse("page.md", text)
+  assert block == ("page.md", 5, "bash", ("mnist", "hour"), "ls \\\n    x\n")
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory):
+  """Every command of every block of bash: its block's name and arguments."""
+  folder = pages.clone(tmp_path_factory.mktemp("clone"))
+  commands = []
+  for block in BLOCKS:
+    if block.language == "bash":
+      done, found, _ = pages.run_bash(block, folder, False, {})
+      assert not done.returncode, f"{block.name}: {done.stderr}"
+      assert found, f"{block.name}: no command"
+      commands += [(block.name, *each) for each in found]
+  return commands
+
+
+def seqsum_flags(command):
+  """What seqsum's programs are called with, wherever the call stands."""
+  program, *rest = command
+  if program in pages.PYTHONS and rest[:1] == ["-m"]:
+    if rest[1].startswith("seqsum."):
+      yield rest[1:]
+  elif program == "seqsum":
+    yield ["seqsum.main", *rest]
+  elif program == "sbatch":
+    script = rest.index("launch/slurm.sbatch")
+    if rest[script + 1] != "--commands":
+      yield ["seqsum.main", *rest[script + 1 :]]
+  elif program == "docker" and rest[0] == "run":
+    (image,) = (n for n, x in enumerate(rest) if x.startswith("seqsum:"))
+    yield ["seqsum.main", *rest[image + 1 :]]
+  elif program == "sky":
+    for variable in rest:
+      if variable.startswith("ARGS="):
+        yield ["seqsum.main", *shlex.split(variable[5:])]
+
+
+def test_flags_of_every_command_are_known_and_its_config_resolves(
+  commands, tmp_path
+):
+  requests = {}
+  for where, *command in commands:
+    for request in seqsum_flags(command):
+      requests.setdefault(tuple(request), where)
+  assert {module for module, *_ in requests} >= {
+    "seqsum.main",
+    "seqsum.study",
+    "seqsum.predict",
+    "seqsum.demo",
+    "seqsum.export",
+    "seqsum.importance",
+  }
+  done = subprocess.run(
+    [sys.executable, pages.__file__, "--read_flags"],
+    input=json.dumps(list(requests)),
+    cwd=pages.clone(tmp_path),
+    capture_output=True,
+    text=True,
+  )
+  assert not done.returncode, done.stderr
+  wrong = json.loads(done.stdout.splitlines()[-1])
+  wrong = [
+    f"{where}: {shlex.join(request)}: {why}"
+    for (request, where), why in zip(requests.items(), wrong, strict=True)
+    if why
+  ]
+  assert not wrong, "\n".join(wrong)
+
+
+def test_flags_of_benchmarks_are_known(commands):
+  found = [
+    (where, rest[1], rest[2:])
+    for where, program, *rest in commands
+    if program in pages.PYTHONS
+    and rest[:1] == ["-m"]
+    and rest[1].startswith("benchmarks.")
+  ]
+  assert len(found) >= 8
+  for where, module, arguments in found:
+    try:
+      importlib.import_module(module).parse(arguments)
+    except SystemExit as error:
+      raise AssertionError(f"{where}: {module} {arguments}") from error
+
+
+def test_tests_that_are_named_are_there(commands):
+  found = 0
+  for where, program, *rest in commands:
+    if program not in pages.PYTHONS:
+      continue
+    if rest[:2] == ["-m", "pytest"]:
+      rest, names = rest[2:], []
+      found += 1
+      while rest:
+        argument = rest.pop(0)
+        if argument == "-k":
+          names.append(rest.pop(0))
+        elif argument in ("-m", "-n", "--dist"):
+          rest.pop(0)
+        elif argument != "-s":
+          path = ROOT / argument
+          assert path.exists(), f"{where}: {argument}"
+          for name in names:
+            assert re.search(rf"def test_\w*{name}", path.read_text()), where
+    elif rest[:1] and rest[0].endswith(".py"):
+      assert (ROOT / rest[0]).exists(), f"{where}: {rest[0]}"
+      found += 1
+  assert found >= 10
+
+
+def test_packages_that_are_installed_exist(commands):
+  pinned = {
+    Requirement(line.partition("#")[0]).name.lower()
+    for line in (ROOT / "constraints.txt").read_text().splitlines()
+    if line.partition("#")[0].strip()
+  }
+  elsewhere = {"skypilot"}  # in an environment of its own
+  seen = set()
+  for where, program, *rest in commands:
+    if not program.endswith("pip"):
+      continue
+    assert rest.pop(0) == "install", where
+    while rest:
+      word = rest.pop(0)
+      if word == "-c":
+        assert (ROOT / rest.pop(0)).exists(), where
+      elif word == "-e" or word.startswith("-"):
+        continue
+      elif word.startswith("."):
+        extras = Requirement(f"seqsum{word[1:]}").extras
+        assert extras <= PROJECT["optional-dependencies"].keys(), where
+        seen |= extras
+      else:
+        assert Requirement(word).name in pinned | elsewhere, f"{where}: {word}"
+  assert seen >= {"bench", "demo", "dev", "video"}
+
+
+def test_files_that_clouds_are_given_are_there(commands):
+  found = 0
+  for where, program, *rest in commands:
+    if program in ("sbatch", "kubectl", "docker", "sky"):
+      for word in rest:
+        if word.startswith("launch/"):
+          assert (ROOT / word).is_file(), f"{where}: {word}"
+          found += 1
+  assert found >= 6
+
+
+def test_blocks_of_python_are_python():
+  blocks = [block for block in BLOCKS if block.language == "python"]
+  assert len(blocks) >= 6
+  for block in blocks:
+    compile(block.text, block.name, "exec")
+
+
+def test_what_blocks_use_of_seqsum_is_there():
+  found = 0
+  for block in BLOCKS:
+    if block.language != "python":
+      continue
+    tree, modules = ast.parse(block.text), {}
+    for node in ast.walk(tree):
+      if isinstance(node, ast.ImportFrom) and node.module == "seqsum":
+        for alias in node.names:
+          module = importlib.import_module(f"seqsum.{alias.name}")
+          modules[alias.asname or alias.name] = module
+      elif isinstance(node, ast.Import):
+        for alias in node.names:
+          if alias.name == "seqsum":
+            modules["seqsum"] = importlib.import_module("seqsum")
+    for node in ast.walk(tree):
+      if isinstance(node, ast.Attribute) and (
+        module := modules.get(getattr(node.value, "id", None))
+      ):
+        assert hasattr(module, node.attr), f"{block.name}: {node.attr}"
+        found += 1
+  assert found >= 6
+
+
+def test_config_fields_that_pages_name_exist():
+  configs = []
+  for path in (ROOT / "configs").rglob("*.py"):
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    module = importlib.import_module(name)
+    if hasattr(module, "get_config"):
+      configs.append(module.get_config())
+  found = 0
+  for page in pages.PAGES:
+    text = (ROOT / page).read_text()
+    for field in re.findall(r"(?<![/\w])config\.(\w+(?:\.\w+)*)", text):
+      if field == "json":  # a file's name
+        continue
+      known = False
+      for value in configs:
+        for key in field.split("."):
+          value = value[key] if key in (value or ()) else None
+        known |= value is not None
+      assert known, f"{page}: config.{field}"
+      found += 1
+  assert found > 30
+
+
+def test_files_that_pages_name_exist():
+  folders = (".", "seqsum", "benchmarks", "launch", "tests", "tests/faults")
+  folders += ("configs", "configs/studies")
+  found = 0
+  for page in pages.PAGES:
+    text = (ROOT / page).read_text()
+    names = re.findall(
+      r"(?<![\w/.:])(?:seqsum|tests|benchmarks|configs|launch)/[\w/]+\.\w+"
+      r"|(?<=`)\w+\.(?:py|sh|sbatch)(?=`)",
+      text,
+    )
+    for name in names:
+      if not name.endswith("/NAME.py"):
+        there = [(ROOT / folder / name).exists() for folder in folders]
+        assert any(there), f"{page}: {name}"
+        found += 1
+  assert found > 100
+
+
+def prepare(page: str, folder: pathlib.Path, run) -> None:
+  """What a reader of the page has, besides a clone."""
+  split = digits.load("digits").test
+  for name in ("3.png", "4.jpg", "8.jpg", "9.png", "10.jpg", "11.png"):
+    which = np.flatnonzero(split.labels == int(name[0]))[0]
+    sheet = Image.fromarray(255 - split.images[which, ..., 0])
+    sheet.resize((112, 112), Image.Resampling.BICUBIC).save(folder / name)
+  (folder / "photos").mkdir()
+  shutil.copy(folder / "8.jpg", folder / "photos")
+  if mnist := os.environ.get("SEQSUM_MNIST_DIR"):
+    for name in ("FOLDER", "FOLDER_WITH_THE_FOUR_MNIST_FILES"):
+      (folder / name).symlink_to(mnist)
+  if page == "docs/use.md":
+    import test_eccv16
+
+    name = folder / "eccv16_dataset_tvsum_google_pool5.h5"
+    with test_eccv16.h5py.File(name, "w") as file:
+      for n in range(1, 11):
+        for key, value in test_eccv16.layout().items():
+          file[f"video_{n}/{key}"] = value
+  if page == "docs/beyond.md":  # two runs of studies that take hours
+    for config, workdir in (
+      ("fold", "studies/length/runs/fold/0"),
+      ("beyond/sum_long", "studies/sum_1024/runs/1024/0"),
+    ):
+      text = f"python -m seqsum.main --config=configs/{config}.py "
+      text += f"--workdir={workdir} --config.sequence.max_len=8"
+      run(pages.Block(page, 0, "bash", ("mnist", "hour"), text))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", pages.PAGES)
+def test_the_blocks_of_a_page_run(page, environment, tmp_path, record_property):
+  folder = pages.clone(tmp_path)
+  variables = environment | {"PYTHONPATH": str(folder), "WANDB_MODE": "offline"}
+  variables.pop("JAX_PLATFORMS", None)  # as a reader has it
+
+  def unrun(line):
+    record_property("not run", line)
+
+  def run(block):
+    done, found, left = pages.run_bash(block, folder, True, variables)
+    assert not done.returncode, f"{block.name}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr, f"{block.name}\n{done.stderr}"
+    for line in left:
+      unrun(f"{block.name}: {line}")
+    for program, *arguments in found:
+      if program.rpartition("/")[2] not in ("python", "python3", "seqsum"):
+        unrun(f"{block.name}: {program} {shlex.join(arguments)}")
+    return done.stdout
+
+  prepare(page, folder, run)
+  for block in pages.read(page):
+    reasons = [pages.LABELS[x] for x in block.labels if pages.LABELS[x]]
+    lacks_mnist = "mnist" in block.labels and not (folder / "FOLDER").exists()
+    if block.language == "text":
+      continue
+    if reasons:
+      unrun(f"{block.name}: the block {reasons[0]}")
+    elif block.language == "bash":
+      run(block)
+    elif lacks_mnist:
+      unrun(f"{block.name}: SEQSUM_MNIST_DIR is not set")
+    else:
+      smaller = SMALLER if "hour" in block.labels else ""
+      done = subprocess.run(
+        [sys.executable, "-c", smaller + block.text],
+        cwd=folder,
+        env=variables,
+        capture_output=True,
+        text=True,
+      )
+      assert not done.returncode, f"{block.name}\n{done.stderr}"
+  if page == "docs/your_own_sequences.md":
+    assert len(list((folder / "films").glob("*.mp4"))) == 400
