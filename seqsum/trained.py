@@ -17,8 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from seqsum import clips, images, weights
-from seqsum import folder as folder_files
+from seqsum import clips, folder, images, weights
 from seqsum.distribution import build_support
 from seqsum.errors import InputError
 from seqsum.given import FoldCore
@@ -279,11 +278,11 @@ def load(workdir: epath.PathLike | None = None) -> Trained:
   )
 
 
-def _describe(folder: epath.Path) -> str:
+def _describe(workdir: epath.Path) -> str:
   """One line about the network that comes with seqsum."""
-  summary = folder_files.read_json(folder / "summary.json")
+  summary = folder.read_json(workdir / "summary.json")
   exact = summary["test"]["exact_accuracy"]
   return (
-    f"no --workdir: using the network that comes with seqsum ({folder.name}, "
+    f"no --workdir: using the network that comes with seqsum ({workdir.name}, "
     f"trained on {summary['dataset']}, {exact:.1%} of the test sums exact)"
   )
