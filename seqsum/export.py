@@ -22,7 +22,6 @@ that comes with seqsum was written so (seqsum/pretrained/README.md).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -59,15 +58,15 @@ def main(*arguments: str) -> int:
   if not arguments:
     raise InputError("where to? name a folder, such as out/")
   (out,) = arguments
+  from seqsum import drawing, sharing, trained  # seconds
+  from seqsum.losses import FoldObjective
+
   if WEIGHTS.value:
-    files = pack_weights(WORKDIR.value)
+    files = sharing.pack_weights(WORKDIR.value)
     _write(epath.Path(out), files)
     for name, content in files.items():
       print(f"{epath.Path(out) / name}  {len(content):,} bytes")
     return 0
-  from seqsum import drawing, sharing, trained  # seconds
-  from seqsum.losses import FoldObjective
-
   with_onnx = sharing.has_onnx() if ONNX.value is None else ONNX.value
   if with_onnx and not sharing.has_onnx():
     raise InputError(f"--onnx: {sharing.NO_ONNX}")
@@ -107,35 +106,6 @@ def main(*arguments: str) -> int:
   if not with_onnx:
     print(f"no ONNX: {sharing.NO_ONNX}")
   return 0
-
-
-def pack_weights(workdir: epath.PathLike) -> dict[str, bytes]:
-  """The files of a folder that `seqsum.load` reads, by name.
-
-  Raises:
-    InputError: The run is not finished: it has no summary.json.
-  """
-  from seqsum import trained, weights  # seconds
-
-  model = trained.load(workdir)
-  workdir = epath.Path(workdir)
-  said = folder.read_json(workdir / "config.json")
-  summary = folder.read_json(workdir / "summary.json")
-  if summary is None:
-    raise InputError(
-      f"--workdir={workdir}: the run is not finished, so its test accuracy is "
-      "not known; run it to its end"
-    )
-  for name in folder.MACHINE:
-    section, field = name.split(".")
-    said["config"][section][field] = ""
-  kept = {x: said[x] for x in ("config", "dataset", "versions")}
-  as_bytes = lambda x: (json.dumps(x, indent=2) + "\n").encode()
-  return {
-    "config.json": as_bytes(kept),
-    "summary.json": as_bytes(summary),
-    **weights.pack(model.step, model.params),
-  }
 
 
 def _write(out: epath.Path, files: Mapping[str, bytes]) -> None:

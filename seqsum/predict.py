@@ -49,9 +49,6 @@ PLOT = flags.DEFINE_string(
 SHOW_FRAMES = flags.DEFINE_bool(
   "show_frames", False, "Print each frame as the network sees it."
 )
-# Probabilities of a single digit below which it is warned of: always, and where
-# the digit is read with more than SURE after a quarter turn.
-UNSURE, UNSURE_UPRIGHT, SURE = 0.8, 0.95, 0.999
 MOST_LIKELY = 0.001  # a value less likely than this is not in the JSON
 
 
@@ -69,7 +66,7 @@ def main(*paths: str) -> int:
     warnings.simplefilter("always", images.PictureWarning)
     files, frames = model.read_files(paths)
   warned = [" ".join(str(x.message).split()) for x in caught]
-  warned += doubts(model, files, frames)
+  warned += model.doubts(files, frames)
   for line in warned:
     print(f"seqsum: warning: {line}", file=sys.stderr)
   reading = model.read(frames)
@@ -106,46 +103,6 @@ def main(*paths: str) -> int:
     ]
   print("\n".join([*rows, answer]))
   return 0
-
-
-def doubts(
-  model: trained.Trained, files: list[str], frames: np.ndarray
-) -> list[str]:
-  """A line for each image that the model is not sure of, read by itself.
-
-  Images are also read after a quarter turn to the left and to the right: a
-  digit on its side is often taken for another one.
-
-  Args:
-    model: Warnings need its probabilities of single digits; others get none.
-    files: T names.
-    frames: [T, 28, 28, 1] uint8.
-  """
-  if not model.reads_digits or model.recipe.sampler.min_len > 1:
-    return []
-  turned = np.stack([np.rot90(frames, k, (1, 2)) for k in (0, 1, 3)], axis=1)
-  reading = model.read(turned.reshape(-1, 1, *frames.shape[1:]))
-  if reading.probabilities is None:
-    return []
-  shares = reading.probabilities.reshape(len(files), 3, -1)
-  values = reading.values[shares.argmax(axis=-1)]
-  shares = shares.max(axis=-1)
-  said = []
-  for file, share, value in zip(files, shares, values, strict=True):
-    turn = share[1:].argmax() + 1
-    line = f"{file}: read as {value[0]:g} with a probability of {share[0]:.0%}"
-    if (
-      share[0] < UNSURE_UPRIGHT
-      and share[turn] > SURE
-      and (value[turn] != value[0])
-    ):
-      said.append(
-        f"{line}; turned by a quarter as {value[turn]:g} with "
-        f"{share[turn]:.1%}: does it lie on its side?"
-      )
-    elif share[0] < UNSURE:
-      said.append(f"{line} only: check that it shows one upright digit")
-  return said
 
 
 def lines(

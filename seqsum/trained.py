@@ -33,6 +33,10 @@ from seqsum.writer import read_lines
 # The network that is used where no run is named; README.md in it has its data.
 PRETRAINED = epath.Path(__file__).parent / "pretrained"
 
+# Probabilities of a single digit below which it is warned of: always, and where
+# the digit is read with more than SURE after a quarter turn.
+UNSURE, UNSURE_UPRIGHT, SURE = 0.8, 0.95, 0.999
+
 
 class Reading(NamedTuple):
   """What a model says of sequences [..., T, H, W, C], after each frame.
@@ -176,6 +180,45 @@ class Trained:
     if not frames:
       raise InputError("no frames: name images, a folder or a video")
     return names, np.concatenate(frames)
+
+  def doubts(self, names: list[str], frames: np.ndarray) -> list[str]:
+    """A line for each image that the model is not sure of, read by itself.
+
+    Images are also read after a quarter turn to the left and to the right: a
+    digit on its side is often taken for another one. A model that gives no
+    probabilities of single digits is never unsure.
+
+    Args:
+      names: T names.
+      frames: [T, 28, 28, 1] uint8.
+    """
+    if not self.reads_digits or self.recipe.sampler.min_len > 1:
+      return []
+    turned = np.stack([np.rot90(frames, k, (1, 2)) for k in (0, 1, 3)], axis=1)
+    reading = self.read(turned.reshape(-1, 1, *frames.shape[1:]))
+    if reading.probabilities is None:
+      return []
+    shares = reading.probabilities.reshape(len(names), 3, -1)
+    values = reading.values[shares.argmax(axis=-1)]
+    shares = shares.max(axis=-1)
+    said = []
+    for name, share, value in zip(names, shares, values, strict=True):
+      turn = share[1:].argmax() + 1
+      line = (
+        f"{name}: read as {value[0]:g} with a probability of {share[0]:.0%}"
+      )
+      if (
+        share[0] < UNSURE_UPRIGHT
+        and share[turn] > SURE
+        and (value[turn] != value[0])
+      ):
+        said.append(
+          f"{line}; turned by a quarter as {value[turn]:g} with "
+          f"{share[turn]:.1%}: does it lie on its side?"
+        )
+      elif share[0] < UNSURE:
+        said.append(f"{line} only: check that it shows one upright digit")
+    return said
 
   @property
   def _fold(self) -> FoldCore | None:

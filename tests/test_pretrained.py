@@ -13,7 +13,7 @@ from PIL import Image
 from runs import ROOT
 
 import seqsum
-from seqsum import export, images, predict, trained, weights
+from seqsum import images, sharing, trained, weights
 from seqsum.errors import InputError
 from seqsum.normalize import BORDER, SEPARATE
 
@@ -153,7 +153,7 @@ def test_damaged_weights_are_refused_in_one_line(tmp_path):
 
 
 def test_a_run_is_packed_and_reads_the_same(finished, tmp_path):
-  for name, content in export.pack_weights(finished[0]).items():
+  for name, content in sharing.pack_weights(finished[0]).items():
     (tmp_path / name).write_bytes(content)
   frames = np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1), np.uint8)
   ours, packed = seqsum.load(finished[0]), seqsum.load(tmp_path)
@@ -207,11 +207,11 @@ def test_a_digit_on_its_side_is_warned_of(digits_of, model):
   upright = np.stack(
     [images.normalize.frame(sheet(digits_of[d])) for d in shown]
   )
-  assert predict.doubts(model, names, upright) == []
+  assert model.doubts(names, upright) == []
   turns = (3, 1, 3)  # to the right, to the left, to the right
   lying = [np.rot90(x, k) for x, k in zip(upright, turns, strict=True)]
   lying = np.stack(lying)
-  said = predict.doubts(model, names, lying)
+  said = model.doubts(names, lying)
   assert len(said) == 3
   for line, digit, value in zip(said, shown, (4, 4, 9), strict=True):
     assert re.fullmatch(
@@ -224,7 +224,7 @@ def test_a_digit_on_its_side_is_warned_of(digits_of, model):
 def test_a_low_probability_is_warned_of(digits_of, model):
   """Of a 2 that is hard to read, between others that are not."""
   frames = [images.normalize.frame(sheet(digits_of[d])) for d in (3, 2, 5)]
-  (line,) = predict.doubts(model, ["3", "2", "5"], np.stack(frames))
+  (line,) = model.doubts(["3", "2", "5"], np.stack(frames))
   assert re.fullmatch(
     r"2: read as 2 with a probability of 7\d% only: check that it shows one "
     "upright digit",
@@ -235,7 +235,7 @@ def test_a_low_probability_is_warned_of(digits_of, model):
 def test_a_models_own_doubt_needs_its_probabilities(finished, bundled):
   """A regression has none."""
   frames = bundled.test.images[:3]
-  assert predict.doubts(seqsum.load(finished[0]), list("abc"), frames) == []
+  assert seqsum.load(finished[0]).doubts(list("abc"), frames) == []
 
 
 @pytest.mark.slow
@@ -245,7 +245,7 @@ def test_fewer_than_one_sheet_in_a_hundred_is_warned_of(mnist_dir, model):
   from seqsum import digits
 
   test = digits.load("mnist", manual_dir=mnist_dir).test
-  count = 2000
+  count = 1000
   found = [
     images.normalize.frame_and_doubt(
       sheet(image[..., 0], i, light=0.5, noise=0.03, height=240, width=320)
@@ -254,7 +254,7 @@ def test_fewer_than_one_sheet_in_a_hundred_is_warned_of(mnist_dir, model):
   ]
   frames = np.stack([frame for frame, _ in found])
   names = [str(i) for i in range(count)]
-  unsure = {int(x.split(":")[0]) for x in predict.doubts(model, names, frames)}
+  unsure = {int(x.split(":")[0]) for x in model.doubts(names, frames)}
   inks = {i for i, (_, doubt) in enumerate(found) if doubt}
   read = model.predict(frames[:, None])[:, 0]
   wrongly = {i for i in unsure | inks if read[i] == test.labels[-count + i]}
