@@ -2,6 +2,9 @@ r"""Trains a network to fold sequences of handwritten digits.
 
     python -m seqsum.main --config=configs/sum.py
 
+In an installed seqsum `seqsum --config=sum` does the same from any folder, and
+`seqsum --list_configs` lists what there is.
+
 Any field of the config can be set on the command line:
 
     python -m seqsum.main --config=configs/sum.py --workdir=runs/slow \
@@ -27,13 +30,14 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from seqsum import command, launchers
-from seqsum.errors import InputError
+from seqsum import command, config_files, launchers
 from seqsum.stopping import StopRequest
 
 flags.adopt_module_key_flags(command)  # they belong into --help
 CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "The experiment's file, such as configs/sum.py."
+  "config",
+  None,
+  "The experiment: a file, such as configs/sum.py, or a name: sum.",
 )
 WORKDIR = flags.DEFINE_string(
   "workdir", None, "The run's folder; by default runs/<name of the config>."
@@ -77,7 +81,7 @@ PROCESS = flags.DEFINE_integer(
 def main() -> int:
   """Runs one experiment; returns the exit code."""
   if CONFIG.value is None:
-    raise InputError("--config is missing: try --config=configs/sum_tiny.py")
+    raise config_files.missing("config", "sum_tiny")
   if not (EVAL_ONLY.value or joins_others()):
     print("loading JAX ...", flush=True)
   from seqsum import cluster, results, trackers, train  # seconds

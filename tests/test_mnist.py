@@ -2,7 +2,6 @@ import functools
 import gzip
 import hashlib
 import http.server
-import logging
 import os
 import socket
 import struct
@@ -198,16 +197,6 @@ def served(folder, monkeypatch):
 @pytest.fixture
 def no_network(monkeypatch):
   monkeypatch.setattr(mnist, "answers", lambda url: False)
-
-
-@pytest.fixture
-def warned(caplog):
-  """Our own warnings so far."""
-  return lambda: [
-    r.getMessage()
-    for r in caplog.records
-    if r.levelno == logging.WARNING and "/seqsum/" in r.pathname
-  ]
 
 
 def check_small(data):
