@@ -101,6 +101,7 @@ def _name_points(
 
   Where there is no room, a thin line leads to the point.
   """
+  from matplotlib.text import Text
   from matplotlib.transforms import Bbox
 
   figure.draw_without_rendering()  # now everything has its place
@@ -128,7 +129,7 @@ def _name_points(
         else None,
       )
       word.set_in_layout(False)
-      box = word.get_window_extent()
+      box = Text.get_window_extent(word)  # without the line
       inside = axes.bbox.containsx(box.x0) and axes.bbox.containsx(box.x1)
       # Without a line, a name belongs to the nearest point.
       away = np.hypot(
