@@ -252,9 +252,7 @@ def words(figure):
 def boxes(figure, *said):
   """[N] where some words stand, in pixels."""
   return [
-    Text.get_window_extent(x)  # of an annotation, without its line
-    for x in figure.findobj(Text)
-    if x.get_text() in said
+    x.get_window_extent() for x in figure.findobj(Text) if x.get_text() in said
   ]
 
 
