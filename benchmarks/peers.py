@@ -62,7 +62,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     help="how the C library serves the peers: as it serves seqsum, or as "
     "it does where nobody sets GLIBC_TUNABLES",
   )
-  add("--mnist_dir", default="", help="'': scikit-learn's bundled digits")
+  add("--mnist_dir", default="", help="'': the bundled digits")
   add("--out", default=str(ROOT / "benchmarks/results/peers"))
   add("--quick", action="store_true", help="batch 32, two short rounds")
   add("--check", action="store_true", help="compare outputs, time nothing")

@@ -1,4 +1,4 @@
-"""The sum in a minute, with no network: scikit-learn's bundled digits.
+"""The sum in a minute, with no network: the bundled digits.
 
     python -m seqsum.main --config=configs/sum_tiny.py
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
+from seqsum.errors import require_file
+
 
 def digest(arrays: Iterable[np.ndarray]) -> str:
   """SHA-256 of the arrays' bytes (C order, little-endian), one by one."""
@@ -36,6 +38,7 @@ def load(
     The arrays, or None if the file is not there or damaged.
   """
   try:
+    require_file(path)
     with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
       arrays = [file[key] for key in keys]
       found = digest(arrays)

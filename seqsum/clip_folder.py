@@ -161,16 +161,24 @@ def _check_all_named(path: Path, table: Table) -> None:
 
 
 def _is_sequence(entry: os.DirEntry) -> bool:
-  """Whether it is a video, a picture, or a folder that holds pictures."""
+  """Whether it is a video, a picture, or a folder with one somewhere in it."""
   if images.is_hidden(entry.name):
     return False
-  if entry.is_dir():
-    return any(
-      images.is_named_so(name)
-      for name in os.listdir(entry)
-      if not images.is_hidden(name)
-    )
-  return entry.name.lower().endswith(VIDEOS) or images.is_named_so(entry.name)
+  if not entry.is_dir():
+    return _holds_frames(entry.name)
+  for _, folders, names in os.walk(entry.path):
+    folders[:] = [name for name in folders if not images.is_hidden(name)]
+    if any(
+      _holds_frames(name) and not images.is_hidden(name) for name in names
+    ):
+      return True
+  return False
+
+
+def _holds_frames(name: str) -> bool:
+  """Whether a file is a video or a picture, by its name."""
+  endings = VIDEOS + images.HEIF_ENDINGS
+  return name.lower().endswith(endings) or images.is_named_so(name)
 
 
 def _targets(path: Path, table: Table, lengths: np.ndarray) -> np.ndarray:

@@ -207,19 +207,24 @@ def _collect(
 def _pictures(
   path: str | os.PathLike, channels: int, rule: PixelRule
 ) -> Iterator[tuple[str, np.ndarray]]:
+  outside = []
   for name in images.find([path]):
     if channels == 1:
       picture = images.read_picture(name, rule)[..., None]
     else:
       picture = images.read_colours(name, rule)
     if rule.depth != "8-bit" and not 0 <= picture.min() <= picture.max() <= 1:
-      logging.warning(
-        "%s: has values outside %s, the range of the training data; they are "
-        "clipped",
-        name,
-        rule.range,
-      )
+      outside.append(name)
     yield name, np.round(255 * picture.clip(0, 1)).astype(np.uint8)
+  if outside:
+    logging.warning(
+      "%s: values outside %s, the range of the training data, are clipped (in "
+      "%d pictures, first in %s)",
+      path,
+      rule.range,
+      len(outside),
+      outside[0],
+    )
 
 
 def _decode(

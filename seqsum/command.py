@@ -15,6 +15,7 @@ from importlib import metadata
 
 from absl import app, flags, logging
 
+from seqsum import config_files, streams
 from seqsum.bucket import is_outage
 from seqsum.errors import Diverged, InputError, Lost, brief
 
@@ -27,6 +28,11 @@ COMPILATION_CACHE = flags.DEFINE_string(
   "Where compiled programs are kept for the next start; '' keeps none.",
 )
 VERSION = flags.DEFINE_bool("version", False, "Print the version and exit.")
+LIST_CONFIGS = flags.DEFINE_bool(
+  "list_configs",
+  False,
+  "List the config files that come with seqsum by name, and exit.",
+)
 
 
 def keep_programs() -> None:
@@ -52,19 +58,36 @@ def mistakes() -> Iterator[None]:
         words = ast.literal_eval(words)
     words = " ".join(words.split())
     raise InputError(f"unknown config field {words}") from error
+  except ImportError as error:
+    words = " ".join(str(error).split())
+    raise InputError(f"a config file's import failed: {words}") from error
   except (flags.Error, IndexError, OSError, SyntaxError, ValueError) as error:
     raise InputError(" ".join(str(error).split())) from error
 
 
+def find_files(argv: list[str]) -> list[str]:
+  """argv with the paths that --config and --study stand for.
+
+  Raises:
+    InputError: One of them is not a file.
+  """
+  found, rest = [], list(argv)
+  while rest:
+    arg = rest.pop(0)
+    name, equals, value = arg.lstrip("-").partition("=")
+    if arg.startswith("-") and name in FILES and name in flags.FLAGS:
+      if not equals and rest:  # --config sum_tiny
+        value = rest.pop(0)
+      arg = f"--{name}={config_files.find(name, value)}"
+    found.append(arg)
+  return found
+
+
 def parse_flags(argv: list[str]) -> list[str]:
   """absl's parser, except that every mistake is one line."""
-  for arg in argv:
-    name, _, path = arg.lstrip("-").partition("=")
-    if arg.startswith("-") and name in FILES and not os.path.isfile(path):
-      raise InputError(f"--{name}={path}: there is no such file")
   flags.FLAGS.set_gnu_getopt(True)  # flags may stand behind arguments
   with mistakes():
-    rest = flags.FLAGS(argv)
+    rest = flags.FLAGS(find_files(argv))
   if flags.FLAGS["verbosity"].using_default_value:
     flags.FLAGS.verbosity = -1  # warnings; app.run would make it 0
   return rest
@@ -110,6 +133,7 @@ def run(
   """
 
   def start(argv: list[str]) -> int:
+    streams.protect()
     logging.get_absl_logger().addFilter(_is_not_orbax)
     sys.unraisablehook = _say_unless_closed
     # asyncio logs as errors the failed writes that Orbax did not wait for, and
@@ -123,6 +147,9 @@ def run(
       )
     if VERSION.value:
       print(f"seqsum {metadata.version('seqsum')}")
+      return 0
+    if LIST_CONFIGS.value:
+      print(config_files.describe())
       return 0
     return main(*rest)
 

@@ -166,7 +166,7 @@ def _carve(name, *splits: Arrays, origin: str = "") -> Digits:
 
 
 def _bundled() -> Digits:
-  """scikit-learn's digits; the same 300 are tested in every run."""
+  """The bundled digits; the same 300 are tested in every run."""
   images, labels = optdigits.load()
   # Shuffled, then dealt so that each digit has its share in every prefix.
   order = np.random.default_rng(0).permutation(len(labels))

@@ -85,7 +85,8 @@ def write_whole(path: epath.Path, content: str | bytes) -> None:
   Raises:
     OSError: It cannot be written.
   """
-  content = content if isinstance(content, bytes) else content.encode()
+  if isinstance(content, str):  # a file name may have bytes that are no UTF-8
+    content = content.encode(errors="backslashreplace")
   if is_remote(path):
     try:
       path.write_bytes(content)  # an object is there once it is whole

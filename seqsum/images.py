@@ -81,7 +81,8 @@ def find(paths: Iterable[str | os.PathLike]) -> list[str]:
     elif os.path.lexists(path):
       found.append(path)
     elif matches := glob.glob(path, recursive=True):
-      found += natural_order.sort(filter(os.path.isfile, matches))
+      files = [match for match in matches if not os.path.isdir(match)]
+      found += natural_order.sort(files)
     else:
       raise InputError(f"{path}: there is no such file")
   if not found:
@@ -215,15 +216,13 @@ def read_colours(
   return _read(path, lambda image: pixels.colours(image, rule))
 
 
-def inspect(
-  path: str | os.PathLike, colour: bool = True, decode: bool = False
-) -> PictureFacts:
+def inspect(path: str | os.PathLike, colour: bool) -> PictureFacts:
   """What a `PixelRule` depends on, see `pixels.inspect`.
 
   Raises:
     InputError: As `read_picture` does, as far as pixels are decoded.
   """
-  return _read(path, lambda image: pixels.inspect(image, colour, decode))
+  return _read(path, lambda image: pixels.inspect(image, colour))
 
 
 @contextlib.contextmanager

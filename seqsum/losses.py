@@ -244,5 +244,6 @@ def build_fold_objective(
     per_step,
     f"of sums of {max_len} frames the core 'fold' says the last alone",
   )
-  build_support(core.task, max_len)
+  if not core.is_whole(max_len):
+    build_support(core.task, max_len)
   return FoldObjective(core)

@@ -2,6 +2,9 @@ r"""Trains a network to fold sequences of handwritten digits.
 
     python -m seqsum.main --config=configs/sum.py
 
+In an installed seqsum `seqsum --config=sum` does the same from any folder, and
+`seqsum --list_configs` lists what there is.
+
 Any field of the config can be set on the command line:
 
     python -m seqsum.main --config=configs/sum.py --workdir=runs/slow \
@@ -17,6 +20,7 @@ from seqsum import allocator
 if __name__ == "__main__":
   allocator.keep_memory()  # starts anew, so it comes before what takes long
 
+import contextlib
 import io
 import json
 import os
@@ -26,13 +30,14 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from seqsum import command
-from seqsum.errors import InputError
+from seqsum import command, config_files, launchers
 from seqsum.stopping import StopRequest
 
 flags.adopt_module_key_flags(command)  # they belong into --help
 CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "The experiment's file, such as configs/sum.py."
+  "config",
+  None,
+  "The experiment: a file, such as configs/sum.py, or a name: sum.",
 )
 WORKDIR = flags.DEFINE_string(
   "workdir", None, "The run's folder; by default runs/<name of the config>."
@@ -76,7 +81,9 @@ PROCESS = flags.DEFINE_integer(
 def main() -> int:
   """Runs one experiment; returns the exit code."""
   if CONFIG.value is None:
-    raise InputError("--config is missing: try --config=configs/sum_tiny.py")
+    raise config_files.missing("config", "sum_tiny")
+  if not (EVAL_ONLY.value or joins_others()):
+    print("loading JAX ...", flush=True)
   from seqsum import cluster, results, trackers, train  # seconds
 
   name = pathlib.Path(flags.FLAGS["config"].config_filename).stem
@@ -85,7 +92,9 @@ def main() -> int:
   command.keep_programs()
   join_processes()
   if EVAL_ONLY.value:
-    print(json.dumps(train.test_again(CONFIG.value, workdir), indent=2))
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is for JSON alone
+      found = train.test_again(CONFIG.value, workdir)
+    print(json.dumps(found, indent=2))
     return 0
   with StopRequest(cluster.highest) as stop, cluster.together():
     summary = train.train_and_evaluate(
@@ -104,16 +113,22 @@ def main() -> int:
 
 def join_processes() -> None:
   """Joins the other processes of the run, if it has any."""
-  others = COORDINATOR.value, PROCESSES.value, PROCESS.value
+  if not joins_others():
+    return
   from seqsum import cluster
 
-  joins = DISTRIBUTED.value
-  if joins is None:
-    joins = others != (None, None, None) or cluster.is_launched()
-  if joins:
-    cluster.connect(*others, BIND.value)
-    if not cluster.is_lead():
-      sys.stdout = io.StringIO()  # what the lead says is said
+  others = COORDINATOR.value, PROCESSES.value, PROCESS.value
+  cluster.connect(*others, BIND.value)
+  if not cluster.is_lead():
+    sys.stdout = io.StringIO()  # the lead prints for all
+
+
+def joins_others() -> bool:
+  """Whether this is one of several processes of a run."""
+  if DISTRIBUTED.value is not None:
+    return DISTRIBUTED.value
+  others = COORDINATOR.value, PROCESSES.value, PROCESS.value
+  return others != (None, None, None) or launchers.is_launched()
 
 
 if __name__ == "__main__":

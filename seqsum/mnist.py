@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from seqsum import idx
-from seqsum.errors import InputError
+from seqsum.errors import InputError, require_file
 from seqsum.idx import CLASSES, SHAPE
 
 NAME, VERSION = "seqsum_mnist", "1.0.0"  # TFDS has a builder named mnist
@@ -65,12 +65,14 @@ def read_folder(folder: Path) -> dict[str, bytes]:
   contents = {}
   for name, (size, sha256) in FILES.items():
     try:
+      require_file(folder / name)
       with (folder / name).open("rb") as stream:
         data = stream.read(size + 1)
-    except OSError as error:
+    except (InputError, OSError) as error:
+      reason = getattr(error, "strerror", error)
       raise InputError(
         f"data.manual_dir={str(folder)!r}: cannot read {name} "
-        f"({error.strerror}): put MNIST's four files there, from {URL}"
+        f"({reason}): put MNIST's four files there, from {URL}"
       ) from error
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:

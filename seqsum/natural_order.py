@@ -2,12 +2,13 @@
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
 # A minus is a sign at the start of a name and after "_", "=" and "(".
-NUMBER = re.compile(r"(?P<sign>(?:^|(?<=[_=(]))-)?(?P<digits>\d+(?:\.\d+)*)")
+NUMBER = re.compile(r"(?:(?:^|(?<=[_=(]))-)?(?P<digits>\d+(?:\.\d+)*)")
 
 
 def sort(paths: Iterable[str]) -> list[str]:
@@ -23,32 +24,44 @@ def sort(paths: Iterable[str]) -> list[str]:
     paths: Files, folders or names.
   """
   paths = list(paths)
-  counters = _counters(paths)
-  return sorted(paths, key=lambda path: (_key(path, counters), path))
+  split = {path: path.split(os.sep) for path in paths}
+  counters = _counters(split.values())
+
+  def key(path: str) -> tuple[list[Any], str]:
+    names = enumerate(split[path])
+    return [_key(name, counters.get(i, set())) for i, name in names], path
+
+  return sorted(paths, key=key)
 
 
-def _counters(paths: list[str]) -> set[int]:
-  """Which number of a name, from 0, has dots that are no decimal points."""
-  fractions = {}  # which number -> what stands behind its only dot
+def _counters(paths: Iterable[list[str]]) -> dict[int, set[int]]:
+  """Which numbers have a dot that is not a decimal point.
+
+  Args:
+    paths: Their names, from the outermost folder.
+
+  Returns:
+    Which name of a path -> which numbers of it, from 0.
+  """
+  fractions = defaultdict(set)  # which name, which number -> after its only dot
   for path in paths:
-    for i, match in enumerate(NUMBER.finditer(os.path.basename(path))):
-      _, dot, fraction = match["digits"].partition(".")
-      if dot and "." not in fraction:
-        fractions.setdefault(i, set()).add(fraction)
-  return {
-    i
-    for i, found in fractions.items()
-    if len({len(x) for x in found}) > 1
-    and any(len(x) > 1 and x.endswith("0") for x in found)
-    and not any(len(x) > 1 and x.startswith("0") for x in found)
-  }
+    for i, name in enumerate(path):
+      for j, match in enumerate(NUMBER.finditer(name)):
+        _, dot, fraction = match["digits"].partition(".")
+        if dot and "." not in fraction:
+          fractions[i, j].add(fraction)
+  counters = defaultdict(set)
+  for (i, j), found in fractions.items():
+    if (
+      len({len(x) for x in found}) > 1
+      and any(len(x) > 1 and x.endswith("0") for x in found)
+      and not any(len(x) > 1 and x.startswith("0") for x in found)
+    ):
+      counters[i].add(j)
+  return counters
 
 
-def _key(path: str, counters: set[int]) -> list[Any]:
-  return [_name_key(name, counters) for name in path.split(os.sep)]
-
-
-def _name_key(name: str, counters: set[int]) -> tuple[list[Any], str]:
+def _key(name: str, counters: set[int]) -> tuple[list[Any], str]:
   """Text, number, text, ...; and the ending, which counts last."""
   name = name.lower()
   stem, ending = os.path.splitext(name)
@@ -56,13 +69,11 @@ def _name_key(name: str, counters: set[int]) -> tuple[list[Any], str]:
     stem, ending = name, ""
   parts, end = [], 0
   for i, match in enumerate(NUMBER.finditer(stem)):
-    digits = match["digits"]
-    if digits.count(".") == 1 and i not in counters:
-      numbers = [Decimal(digits)]
+    number = match[0]
+    if number.count(".") == 1 and i not in counters:
+      numbers = [Decimal(number)]
     else:
-      numbers = [int(x) for x in digits.split(".")]
-    if match["sign"]:
-      numbers[0] = -numbers[0]
+      numbers = [int(x) for x in number.split(".")]
     parts += [stem[end : match.start()], numbers]
     end = match.end()
   return [*parts, stem[end:]], ending

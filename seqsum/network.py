@@ -7,12 +7,14 @@ from ml_collections import ConfigDict
 
 from seqsum.cores import CORES, GRU
 from seqsum.encoder import ACTIVATIONS, ConvEncoder
-from seqsum.errors import choose, require
+from seqsum.errors import InputError, choose, require
 from seqsum.given import GIVEN, Given
 from seqsum.model import DTYPES, RECURRENCES, SequenceModel
 from seqsum.recorded import Recorded
 from seqsum.tasks import Task
 from seqsum.videos import DistinctSum
+
+MOST_LAYERS = 64  # of one kind; XLA takes about a second to compile each
 
 
 def build_given(
@@ -56,6 +58,11 @@ def build_model(
     "dense": config.model.dense,
   }
   for field, numbers in layers.items():
+    if len(numbers) > MOST_LAYERS:
+      raise InputError(
+        f"config.model.{field} has {len(numbers):,} layers, which would take "
+        f"minutes or hours to compile: must be at most {MOST_LAYERS}"
+      )
     require(
       (len(numbers) > 0 or field in ("gru", "dense"))
       and all(type(n) is int and n > 0 for n in numbers),

@@ -181,7 +181,7 @@ def _check_frames(path: Path, frames: np.ndarray) -> None:
     raise InputError(f"{shape}, expected [N, T, H, W, C] or [N, T, H, W]")
   # A picture is wider than it has colours. Both wrong orders would be trained
   # on without an error where the kernels are small enough.
-  few = lambda axis: frames.shape[axis] in (1, 3, 4)
+  few = lambda axis: frames.shape[axis] <= 4
   many = lambda *axes: min(frames.shape[axis] for axis in axes) > 4
   if frames.ndim == 4 and few(3) and many(1, 2):
     raise InputError(

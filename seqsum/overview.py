@@ -26,8 +26,8 @@ def overview(session: Session, found: bool) -> str:
     **_frames(session.data),
     "model": f"{describe_model(config)}; {parameters:,} parameters",
     "devices": _devices(session),
-    "training": f"{schedule.total:,} steps of {config.batch_size:,} sequences, "
-    f"{config.epochs:,} epochs of {config.sequences_per_epoch:,} sequences",
+    "training": f"{schedule.total:,} steps of {config.batch_size:,} sequences "
+    f"(epochs: {config.epochs:,}, of {config.sequences_per_epoch:,} sequences)",
     "folder": f"{session.workdir} "
     + ("(has a checkpoint to resume from)" if found else "(new run)"),
   }

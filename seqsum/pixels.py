@@ -132,16 +132,15 @@ class PixelSurvey:
     return rule
 
 
-def inspect(image: Image.Image, colour: bool, decode: bool) -> PictureFacts:
+def inspect(image: Image.Image, colour: bool) -> PictureFacts:
   """Finds out what a rule depends on, from the header where that is enough.
 
-  Pixels are decoded if there are more than 8 bits, if there may be transparent
-  pixels, and as the arguments ask.
+  Pixels are decoded if they have more than 8 bits, may be transparent, or may
+  have a colour that is looked for.
 
   Args:
     image: An opened picture.
     colour: Whether to look for colours.
-    decode: Whether to decode the pixels in any case, to find damage.
 
   Raises:
     InputError: It holds inf or nan.
@@ -154,7 +153,7 @@ def inspect(image: Image.Image, colour: bool, decode: bool) -> PictureFacts:
       raise InputError("holds inf or nan")
     return PictureFacts(size, depth, low, high)
   colour = colour and image.mode not in GREY
-  if not (colour or decode or image.has_transparency_data):
+  if not (colour or image.has_transparency_data):
     return PictureFacts(size, depth)
   picture, alpha = _load(image)
   coloured = False

@@ -100,7 +100,7 @@ def load(path: str | os.PathLike) -> Study:
   module = importlib.util.module_from_spec(spec)
   try:
     spec.loader.exec_module(module)
-  except (OSError, SyntaxError) as error:
+  except (ImportError, OSError, SyntaxError) as error:
     raise InputError(f"--study={path}: cannot be read ({error})") from error
   for function in ("get_config", "get_study"):
     has = callable(getattr(module, function, None))

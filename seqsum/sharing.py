@@ -25,6 +25,7 @@ from jax.interpreters import partial_eval
 
 from seqsum.errors import InputError
 from seqsum.model import SequenceModel
+from seqsum.recorded import Recorded
 from seqsum.trained import Trained
 
 NO_ONNX = "pip install -e '.[onnx]' && pip install --no-deps jax2onnx"
@@ -217,6 +218,9 @@ def readme(model: Trained, files: Collection[str]) -> str:
     f"predictions [b, t{parts}] float32, the last of a sequence is the answer.",
     f"Trained on up to {model.longest} frames.",
   )
+  task = model.recipe.sampler.task
+  if isinstance(task, Recorded) and task.pictures:
+    say(f"Frames of pictures and videos: {task.describe_frames()}.")
   if len(model.values):
     low, high = model.values[[0, -1]]
     say(

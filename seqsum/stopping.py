@@ -1,4 +1,4 @@
-"""Being asked to stop: Ctrl-C on a terminal, SIGTERM from a scheduler."""
+"""Requests to stop: Ctrl-C, SIGTERM of a scheduler, SIGHUP of a terminal."""
 
 import signal
 import types
@@ -7,10 +7,12 @@ from typing import Self
 
 
 class StopRequest:
-  """A context in which SIGINT and SIGTERM ask instead of killing.
+  """A context in which SIGINT, SIGTERM and SIGHUP ask instead of killing.
 
   The loop looks at `signal` between steps and leaves in good order. A second
-  Ctrl-C does not wait: it raises `KeyboardInterrupt` there and then.
+  Ctrl-C does not wait: it raises `KeyboardInterrupt` there and then. SIGHUP,
+  which a terminal sends when it is closed, stays ignored where it was, as under
+  `nohup`.
 
   Args:
     agree: Number of this process's signal, 0 for none -> that of all processes
@@ -29,7 +31,7 @@ class StopRequest:
     return number > 0
 
   def __enter__(self) -> Self:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _signals():
       try:
         self._before[number] = signal.signal(number, self._handle)
       except ValueError:  # not the main thread: a notebook's executor, say
@@ -44,3 +46,12 @@ class StopRequest:
     if self.signal == signal.SIGINT == number:
       raise KeyboardInterrupt
     self.signal = signal.Signals(number)
+
+
+def _signals() -> list[signal.Signals]:
+  """Those that ask to stop."""
+  signals = [signal.SIGINT, signal.SIGTERM]
+  hang_up = getattr(signal, "SIGHUP", None)  # not on Windows
+  if hang_up and signal.getsignal(hang_up) != signal.SIG_IGN:
+    signals.append(hang_up)
+  return signals

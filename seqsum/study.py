@@ -29,8 +29,8 @@ from absl import flags
 from etils import epath
 from tqdm import tqdm
 
-from seqsum import command, folder
-from seqsum.errors import Diverged, InputError
+from seqsum import command, config_files, folder
+from seqsum.errors import Diverged
 from seqsum.stopping import StopRequest
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 
 flags.adopt_module_key_flags(command)  # they belong into --help
 STUDY = flags.DEFINE_string(
-  "study", None, "The study's file, such as configs/studies/loss.py."
+  "study",
+  None,
+  "The study: a file, such as configs/studies/loss.py, or its name: loss.",
 )
 WORKDIR = flags.DEFINE_string(
   "workdir", None, "The study's folder; by default studies/<name of the file>."
@@ -222,7 +224,7 @@ def _measure(study: Study, run: Run) -> None:
 def main() -> int:
   """Runs one study; returns the exit code."""
   if STUDY.value is None:
-    raise InputError("--study is missing: try --study=configs/studies/tiny.py")
+    raise config_files.missing("study", "tiny")
   from seqsum import plan  # seconds
 
   name = pathlib.Path(STUDY.value).stem

@@ -18,6 +18,7 @@ from seqsum.errors import choose, require
 DIGITS = tuple(range(10))  # a frame shows one of them
 SAMPLE = 50_000  # sequences that a mean is taken over
 MOST_VALUES = 100_000  # of a fold, when all of them must be known
+MOST_PAIRS = 100_000_000  # values and next digits that are counted: seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,15 +75,23 @@ class Task:
       [K] float64, the values, ascending; and [K] float64, their probabilities.
 
     Raises:
-      InputError: There are more than `MOST_VALUES` values.
+      InputError: There are more than `MOST_VALUES` values, or it takes more
+        than `MOST_PAIRS` to find them.
     """
     digits = np.array(self.digits, np.float64)
-    values, shares = np.array([self.initial]), np.ones(1)
+    values, shares, pairs = np.array([self.initial]), np.ones(1), 0
     for length in range(1, max_len + 1):
       folded = self.combine(values[:, None], digits[None, :]).ravel()
-      values, which = np.unique(folded, return_inverse=True)
       shares = np.repeat(shares / len(digits), len(digits))
-      shares = np.bincount(which, shares)
+      values, shares = _merge(folded, shares)
+      pairs += len(folded)
+      require(
+        pairs <= MOST_PAIRS,
+        "sequence.max_len",
+        max_len,
+        f"to count the values of a {self.name} takes minutes from {length:,} "
+        "digits on; take another config.loss and config.task.target",
+      )
       require(
         len(values) <= MOST_VALUES,
         "sequence.max_len",
@@ -149,6 +158,21 @@ class Task:
         total += asked * values.mean()
         weight += asked
     return float(total / weight)
+
+
+def _merge(
+  values: np.ndarray, shares: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """Adds up the shares of equal values; the values ascend."""
+  least = values.min()
+  if (
+    values.max() - least < 8 * len(values) and (values == values.round()).all()
+  ):
+    places = (values - least).astype(np.int64)  # ten times faster than sorting
+    (found,) = np.nonzero(np.bincount(places))
+    return found + least, np.bincount(places, shares)[found]
+  found, places = np.unique(values, return_inverse=True)
+  return found, np.bincount(places, shares)
 
 
 def _asked(step: int, max_len: int, min_len: int, per_step: bool) -> int:

@@ -20,6 +20,7 @@ from seqsum.batches import SequenceBatch
 from seqsum.errors import require
 from seqsum.idx import CLASSES, SHAPE
 from seqsum.scenes import SHORTEST, distinct_sum, draw_scenes, importance
+from seqsum.sequences import LONGEST
 from seqsum.shapes import Images, Key, Labels, Lengths, Scalar, Values
 
 SAMPLE = 10_000  # videos that the moments of targets are taken over
@@ -117,6 +118,12 @@ class VideoSampler:
       self.time,
       f"must be {windows} windows (config.video.windows) of at least "
       f"{SHORTEST} frames, such as {6 * windows}",
+    )
+    require(
+      self.time <= LONGEST,
+      "sequence.max_len",
+      self.time,
+      f"must be at most {LONGEST:,}",
     )
     require(
       SHAPE[0] <= self.side <= 1024,

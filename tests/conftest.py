@@ -1,6 +1,8 @@
 """Eight CPU devices, strict numbers, strict warnings."""
 
+import logging
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -16,6 +18,7 @@ import pytest
 from passed import pytest_configure  # noqa: F401
 from runs import QUICK, ROOT
 
+import seqsum
 from seqsum import digits
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -27,6 +30,18 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 @pytest.fixture(scope="session")
 def bundled() -> digits.Digits:
   return digits.load("digits")
+
+
+@pytest.fixture
+def warned(caplog):
+  """A function: seqsum's own warnings so far, whatever other packages warn."""
+  ours = pathlib.Path(seqsum.__file__).parent
+  return lambda: [
+    record.getMessage()
+    for record in caplog.records
+    if record.levelno == logging.WARNING
+    and pathlib.Path(record.pathname).parent == ours
+  ]
 
 
 @pytest.fixture(scope="session")

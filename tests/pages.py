@@ -214,7 +214,7 @@ def start(program: str, *arguments: str) -> int:
   elif flags[:1] == ["-m"] and flags[1].startswith("seqsum."):
     module, flags = flags[1], flags[2:]
   else:
-    return unrun(arguments, "a benchmark or a test: tests/ and .ci/run do")
+    return unrun(arguments, "only seqsum's own programs are started here")
   for flag in flags:
     name, _, value = flag.partition("=")
     if name == "--tracker" and not importlib.util.find_spec(value):

@@ -35,12 +35,28 @@ following exception. Set JAX_TRACEBACK_FILTERING=off to include these.
 """
 
 
-def run(*command: str) -> str:
-  done = subprocess.run(
-    [sys.executable, "-m", *command], capture_output=True, text=True, cwd=ROOT
-  )
-  assert not done.returncode, done.stderr
-  return done.stdout
+@pytest.fixture
+def start(environment):
+  def start(module: str, *flags) -> subprocess.CompletedProcess:
+    return subprocess.run(
+      [sys.executable, "-m", f"benchmarks.{module}", *flags],
+      cwd=ROOT,
+      env=environment,
+      capture_output=True,
+      text=True,
+    )
+
+  return start
+
+
+@pytest.fixture
+def run(start):
+  def run(module: str, *flags) -> str:
+    done = start(module, *flags)
+    assert not done.returncode, done.stderr
+    return done.stdout
+
+  return run
 
 
 @pytest.mark.parametrize(
@@ -104,10 +120,10 @@ def torch_peers() -> str:
 
 
 @pytest.mark.slow
-def test_peers_compute_the_same(capsys):
+def test_peers_compute_the_same(run, capsys):
   with capsys.disabled():
     peers = "seqsum,flax" + torch_peers()
-  out = run("benchmarks.peers", "--check", f"--peers={peers}")
+  out = run("peers", "--check", f"--peers={peers}")
   for name in peers.split(","):
     spare = 0 if name in ("seqsum", "flax") else network.SPARE_BIASES
     assert f"{name}: {network.PARAMETERS + spare:,} parameters" in out
@@ -115,11 +131,11 @@ def test_peers_compute_the_same(capsys):
 
 
 @pytest.mark.slow
-def test_peers_are_timed(tmp_path, capsys):
+def test_peers_are_timed(run, tmp_path, capsys):
   with capsys.disabled():
     peers = "seqsum" + torch_peers().removesuffix(",torch-shared,torch-packed")
   out = tmp_path / "results" / "peers"
-  page = run("benchmarks.peers", "--quick", f"--peers={peers}", f"--out={out}")
+  page = run("peers", "--quick", f"--peers={peers}", f"--out={out}")
   results = json.loads(out.with_suffix(".json").read_text())
   (setting,) = results["settings"]
   assert setting["batch"] == 32
@@ -134,7 +150,7 @@ def test_peers_are_timed(tmp_path, capsys):
   assert out.with_suffix(".png").stat().st_size > 10_000
 
 
-def test_peers_that_are_not_installed_are_named():
+def test_peers_that_are_not_installed_are_named(start):
   absent = [
     name
     for name, (module, variant) in PEERS.items()
@@ -142,12 +158,7 @@ def test_peers_that_are_not_installed_are_named():
   ]
   if not absent:
     return  # all are installed, as `pip install -e '.[bench]'` has it
-  done = subprocess.run(
-    [sys.executable, "-m", "benchmarks.peers", f"--peers={absent[0]}"],
-    capture_output=True,
-    text=True,
-    cwd=ROOT,
-  )
+  done = start("peers", f"--peers={absent[0]}")
   assert done.returncode == 1
   assert f"{absent[0]} is left out: keras" in done.stdout
   assert done.stderr == (
@@ -156,18 +167,18 @@ def test_peers_that_are_not_installed_are_named():
 
 
 @pytest.mark.slow
-def test_profile_shows_each_part_and_the_whole():
-  page = run("benchmarks.profile", "--batch=8", "--rounds=1")
+def test_profile_shows_each_part_and_the_whole(run):
+  page = run("profile", "--batch=8", "--rounds=1")
   assert "| RMSProp of the projection |" in page
   assert "| the whole step |" in page
   assert "MB of temporary buffers" in page
 
 
 @pytest.mark.slow
-def test_a_rematerialised_step_needs_less_memory(tmp_path):
+def test_a_rematerialised_step_needs_less_memory(run, tmp_path):
   out = tmp_path / "lengths"
   flags = ["--lengths=4,16", "--frames=1024", "--remat=0,16", "--rounds=1"]
-  run("benchmarks.lengths", *flags, f"--out={out}")
+  run("lengths", *flags, f"--out={out}")
   programs = json.loads(out.with_suffix(".json").read_text())["programs"]
   size = {(x["T"], x["remat"]): x["temporary_mb"] for x in programs}
   for length in (4, 16):
@@ -175,10 +186,10 @@ def test_a_rematerialised_step_needs_less_memory(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_devices_reduce_the_gradients_and_seven_numbers(tmp_path):
+def test_two_devices_reduce_the_gradients_and_seven_numbers(run, tmp_path):
   out = tmp_path / "scaling"
   flags = ["--devices=1,2", "--strong=4", "--weak=2", "--rounds=1"]
-  page = run("benchmarks.scaling", *flags, f"--out={out}")
+  page = run("scaling", *flags, f"--out={out}")
   steps = json.loads(out.with_suffix(".json").read_text())["steps"]
   found = [(x["scaling"], x["devices"], x["batch"]) for x in steps]
   assert found == [
@@ -194,9 +205,9 @@ def test_two_devices_reduce_the_gradients_and_seven_numbers(tmp_path):
 
 
 @pytest.mark.slow
-def test_seeds_are_trained_both_ways():
+def test_seeds_are_trained_both_ways(run):
   flags = ["--configs=sum_tiny", "--seeds=2", "--steps=2", "--rounds=1"]
-  line = run("benchmarks.seeds", *flags).splitlines()[-1]
+  line = run("seeds", *flags).splitlines()[-1]
   name, one, _, many, _, ratio, _ = line.split()
   assert name == "sum_tiny"
   assert float(one) > 0
@@ -204,15 +215,10 @@ def test_seeds_are_trained_both_ways():
 
 
 @pytest.mark.slow
-def test_a_soak_watches_a_run(tmp_path):
+def test_a_soak_watches_a_run(start, tmp_path):
   out = tmp_path / "soak"
   # Its verdict on so short a run is no matter: memory still grows.
-  done = subprocess.run(
-    [sys.executable, "-m", "benchmarks.soak", "--steps=4000", f"--out={out}"],
-    capture_output=True,
-    text=True,
-    cwd=ROOT,
-  )
+  done = start("soak", "--steps=4000", f"--out={out}")
   assert "Traceback" not in done.stderr
   result = json.loads(out.with_suffix(".json").read_text())
   assert done.returncode == (0 if result["is_flat"] else 1)
@@ -223,12 +229,7 @@ def test_a_soak_watches_a_run(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_soak_that_is_too_short_is_one_line(tmp_path):
-  done = subprocess.run(
-    [sys.executable, "-m", "benchmarks.soak", "--steps=10", "--out", tmp_path],
-    capture_output=True,
-    text=True,
-    cwd=ROOT,
-  )
+def test_a_soak_that_is_too_short_is_one_line(start, tmp_path):
+  done = start("soak", "--steps=10", "--out", tmp_path)
   assert done.returncode == 1
   assert done.stderr.splitlines()[-1].startswith("--steps=10: too short")

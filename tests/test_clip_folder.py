@@ -286,8 +286,11 @@ def test_sequences_that_the_table_lacks_are_named(tmp_path):
   refuse(
     tmp_path, r"no line for 2 of the 3 sequences in the folder \('b', 'c'\)"
   )
-  for name in ("x.mp4", "y.MOV", "z.png"):
+  for name in ("x.mp4", "y.MOV", "z.png", "b/c/1.heic"):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(b"")
+  for path in tmp_path.glob("b/*.png"):
+    path.unlink()
   refuse(
     tmp_path, r"for 5 of the 6 .* \('b', 'c', 'x.mp4' and 2 more\): add li"
   )

@@ -15,7 +15,7 @@ import pytest
 from moving import dots, travelled
 from runs import QUICK, ROOT, first, lines, state, summary
 
-from seqsum.cluster import is_launched
+from seqsum.launchers import is_launched
 
 FOUR = "--xla_force_host_platform_device_count=4"
 

@@ -140,6 +140,7 @@ def test_a_score_by_hand(path):
       {"gtscore": np.array([b"a"] * 4)},
       "gtscore: of type .*, expected numbers",
     ),
+    ({"gtscore": 1.7e9 + np.arange(4.0)}, "gtscore: .*float32 rounds by up to"),
     ({"gtscore": ["a"] * 4}, "gtscore: of type object, expected numbers"),
     ({"gtscore": h5py.Empty("f4")}, "gtscore: empty"),
     ({"n_frames": np.int32(0)}, "n_frames: 0, must be at least 1"),

@@ -114,7 +114,11 @@ def test_killed_thrice_ends_as_if_never_killed(
 @pytest.mark.slow
 @pytest.mark.parametrize(
   ("number", "code", "report"),
-  [(signal.SIGINT, 130, True), (signal.SIGTERM, 143, False)],
+  [
+    (signal.SIGINT, 130, True),
+    (signal.SIGTERM, 143, False),
+    (signal.SIGHUP, 129, False),
+  ],
 )
 def test_asked_to_stop_it_saves_and_can_go_on(
   finished, environment, run, tmp_path, number, code, report

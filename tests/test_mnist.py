@@ -2,7 +2,6 @@ import functools
 import gzip
 import hashlib
 import http.server
-import logging
 import os
 import socket
 import struct
@@ -200,16 +199,6 @@ def no_network(monkeypatch):
   monkeypatch.setattr(mnist, "answers", lambda url: False)
 
 
-@pytest.fixture
-def warned(caplog):
-  """Our own warnings so far."""
-  return lambda: [
-    r.getMessage()
-    for r in caplog.records
-    if r.levelno == logging.WARNING and "/seqsum/" in r.pathname
-  ]
-
-
 def check_small(data):
   train, truth = some(60, 0)
   test, _ = some(20, 1)
@@ -287,10 +276,16 @@ def alter(path):
   path.write_bytes(data)
 
 
+def replace_by_pipe(path):
+  path.unlink()
+  os.mkfifo(path)
+
+
 @pytest.mark.parametrize("name", mnist.FILES)
 @pytest.mark.parametrize(
   ("harm", "message"),
   [
+    (replace_by_pipe, r"cannot read {name} \(.*{name}: a pipe, not a file\)"),
     (Path.unlink, "cannot read {name} .*No such file"),
     (cut, r"{name} is damaged: expected {size} bytes .*got {less} of"),
     (grow, r"{name} is damaged: expected {size} bytes .*got {more}\+ of"),

@@ -35,6 +35,7 @@ from seqsum import natural_order
     "img_.png img_1.png",
     "a/2.png a/10.png a-b/1.png b/1.png",
     "s2/1.png s10/1.png",
+    "s1.9/t0.25 s1.9/t0.5 s1.10/t0.25 s1.10/t0.5",
     "18446744073709551617.png 18446744073709551618.png",
     "t0.10000000000000000001 t0.10000000000000000002",
     "²2 ²10",  # a digit that is no decimal digit

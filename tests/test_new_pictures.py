@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from configs import own
-from seqsum import recordings
+from seqsum import recordings, sharing
 from seqsum.errors import InputError
 from seqsum.experiment import build_recipe
 from seqsum.recorded import Recorded
@@ -80,13 +80,15 @@ def test_the_scale_of_the_training_data(tmp_path, kind, caplog):
   new = save(tmp_path / "new", [deep(2000, kind)]) / f"0.{ending}"
   assert read(model, new)[0, 3, 3, 0] == 64
   assert not caplog.records
+  words = "values 0..8000 become 0..255.\n"
+  assert words in sharing.readme(model, [])
   # What is brighter than all that it learned from cannot be shown.
-  save(tmp_path / "new", [deep(9000, kind)])
-  assert read(model, new)[0, 3, 3, 0] == 255
+  folder = save(tmp_path / "new", [deep(9000, kind), deep(9001, kind)])
+  assert (read(model, folder)[:, 3, 3, 0] == 255).all()
   (record,) = caplog.records
   assert record.getMessage() == (
-    f"{new}: has values outside 0..8000, the range of the training data; they "
-    "are clipped"
+    f"{folder}: values outside 0..8000, the range of the training data, are "
+    f"clipped (in 2 pictures, first in {new})"
   )
 
 

@@ -168,6 +168,7 @@ def test_padding_does_not_count(tmp_path):
     ((N, T, 1, 28, 30), r"np.moveaxis\(frames, 2, -1\)", (T, 28, 30, 1)),
     ((N, 3, 7, 32, 32), r"looks like \[N, C, T, H, W\]", (7, 32, 32, 3)),
     ((N, 1, 7, 28, 28), r"np.moveaxis\(frames, 1, -1\)", (7, 28, 28, 1)),
+    ((N, T, 2, 9, 9), r"np.moveaxis\(frames, 2, -1\)", (T, 9, 9, 2)),
     ((N, 28, 28, 1), r"\[N, H, W, C\] without T: give frames\[:, None\]", None),
     ((N, 32, 30, 3), r"give frames\[:, None\]", (1, 32, 30, 3)),
     ((N, 28, 28), r"are \[N, H, W\], frames\[:, None\]", (1, 28, 28, 1)),

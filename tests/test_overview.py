@@ -36,7 +36,7 @@ def test_a_run_of_bundled_digits(tmp_path):
     "model": "conv 16-32, gru 64; "
     f"{416 + 4_640 + 3 * (800 * 64 + 64 * 64) + 4 * 64 + 65:,} parameters",
     "devices": f"8 x cpu, {affinity} of {cores} cores; float32",
-    "training": "5,000 steps of 16 sequences, 10 epochs of 8,000 sequences",
+    "training": "5,000 steps of 16 sequences (epochs: 10, of 8,000 sequences)",
     "folder": f"{tmp_path / 'run'} (new run)",
   }
 
@@ -70,7 +70,7 @@ def test_how_pictures_become_frames(tmp_path):
   for n in range(3):
     (tmp_path / "data" / f"s{n}").mkdir(parents=True)
     for k in range(2):
-      pixels = np.full((8 + n, 12), 1000 * (n + k), np.uint16)
+      pixels = np.full((28 + n, 32), 1000 * (n + k), np.uint16)
       Image.fromarray(pixels).save(tmp_path / "data" / f"s{n}" / f"{k}.png")
   table = "sequence,target\n" + "".join(f"s{n},{n}\n" for n in range(3))
   (tmp_path / "data" / "targets.csv").write_text(table)
@@ -78,7 +78,7 @@ def test_how_pictures_become_frames(tmp_path):
   config.data.name = f"frames:{tmp_path / 'data'}"
   said = rows(config, tmp_path / "run")
   assert said["frames"] == (
-    "8x12, 1 channel, uint8; resized from 8x12..10x12; integer values "
+    "28x32, 1 channel, uint8; resized from 28x32..30x32; integer values "
     "0..3000 become 0..255"
   )
 
@@ -86,7 +86,9 @@ def test_how_pictures_become_frames(tmp_path):
 def test_the_block_comes_first(finished, run):
   """Of the run that nobody stopped: the block comes before the first line."""
   workdir, done = finished
-  names = [line.split(" ")[0] for line in done.stdout.splitlines()]
+  first, *rest = done.stdout.splitlines()
+  assert first == "loading JAX ..."
+  names = [line.split(" ")[0] for line in rest]
   assert names[:5] == ["data", "model", "devices", "training", "folder"]
   assert names[5:8] == ["compiling", "compiled", "epoch"]
   assert f"folder    {workdir} (new run)" in done.stdout

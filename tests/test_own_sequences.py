@@ -248,7 +248,7 @@ def test_files_are_read_as_the_run_was_trained(done, filmed):
   [
     ((), "no frames: name images"),
     (("{filmed}/none.mp4",), "there is no such file"),
-    (("{filmed}",), "a folder without images"),
+    (("{filmed}",), "2 of 2 files cannot be read as pictures"),
     (("{run}/config.json",), "config.json: not a video"),
     (("{filmed}/dot", "{filmed}/dot.mp5"), "there is no such file"),
   ],

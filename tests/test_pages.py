@@ -250,11 +250,54 @@ def test_what_blocks_use_of_seqsum_is_there():
           if alias.name == "seqsum":
             modules["seqsum"] = importlib.import_module("seqsum")
     for node in ast.walk(tree):
-      if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-        if module := modules.get(node.value.id):
-          assert hasattr(module, node.attr), f"{block.name}: {node.attr}"
-          found += 1
+      if isinstance(node, ast.Attribute) and (
+        module := modules.get(getattr(node.value, "id", None))
+      ):
+        assert hasattr(module, node.attr), f"{block.name}: {node.attr}"
+        found += 1
   assert found >= 6
+
+
+def test_config_fields_that_pages_name_exist():
+  configs = []
+  for path in (ROOT / "configs").rglob("*.py"):
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    module = importlib.import_module(name)
+    if hasattr(module, "get_config"):
+      configs.append(module.get_config())
+  found = 0
+  for page in pages.PAGES:
+    text = (ROOT / page).read_text()
+    for field in re.findall(r"(?<![/\w])config\.(\w+(?:\.\w+)*)", text):
+      if field == "json":  # a file's name
+        continue
+      known = False
+      for value in configs:
+        for key in field.split("."):
+          value = value[key] if key in (value or ()) else None
+        known |= value is not None
+      assert known, f"{page}: config.{field}"
+      found += 1
+  assert found > 30
+
+
+def test_files_that_pages_name_exist():
+  folders = (".", "seqsum", "benchmarks", "launch", "tests", "tests/faults")
+  folders += ("configs", "configs/studies")
+  found = 0
+  for page in pages.PAGES:
+    text = (ROOT / page).read_text()
+    names = re.findall(
+      r"(?<![\w/.:])(?:seqsum|tests|benchmarks|configs|launch)/[\w/]+\.\w+"
+      r"|(?<=`)\w+\.(?:py|sh|sbatch)(?=`)",
+      text,
+    )
+    for name in names:
+      if not name.endswith("/NAME.py"):
+        there = [(ROOT / folder / name).exists() for folder in folders]
+        assert any(there), f"{page}: {name}"
+        found += 1
+  assert found > 100
 
 
 def prepare(page: str, folder: pathlib.Path, run) -> None:

@@ -47,6 +47,13 @@ def test_other_numbers_are_exact_within_a_tenth_of_their_deviation():
   assert facts.values == (0, 1.5)
 
 
+def test_large_numbers_count_as_whole_up_to_what_float32_has():
+  """2e7 + 0.5 is whole as float32, and was not before."""
+  facts = known([[2e7 + 0.5, 0, 0], [4e7 + 0.5, 0, 0], [0, 0, 0]])
+  assert facts.tolerance == pytest.approx(np.std([2e7, 0, 4e7]) / 10)
+  assert known([[2**24 - 1, 0, 0], [5, 0, 0], [0, 0, 0]]).tolerance == WHOLE
+
+
 def test_vectors_by_hand():
   facts = known(
     [[[1, 5], [3, 5], [0, 0]], [[2, 5], [0, 0], [0, 0]], [[9, 9]] * 3]

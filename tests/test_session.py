@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import pytest
 
@@ -107,3 +108,18 @@ def test_what_an_older_version_did_not_write_is_no_difference():
   assert differences({}, now) == []
   assert differences({"devices": {"kind": "cpu"}}, now) == []
   assert differences({"devices": None, "versions": []}, now) == []
+
+
+@pytest.mark.parametrize("field", ["conv.features", "gru", "dense"])
+def test_three_thousand_layers_are_refused(tmp_path, field):
+  words = refused(tiny(**{f"model.{field}": (8,) * 3_000}), tmp_path / "run")
+  assert words.startswith(f"config.model.{field} has 3,000 layers")
+  assert words.endswith("must be at most 64")
+
+
+def test_long_sums_that_need_no_classes_open_at_once(tmp_path):
+  """The core 'fold' folds them without a table of their values."""
+  fields = {"loss": "cross_entropy", "sequence.max_len": 65_536}
+  began = time.process_time()
+  with open_session(tiny(**fields, **{"model.core": "fold"}), tmp_path):
+    assert time.process_time() - began < 10

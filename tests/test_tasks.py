@@ -1,4 +1,5 @@
 import itertools
+import time
 
 import jax.numpy as jnp
 import numpy as np
@@ -104,3 +105,11 @@ def test_a_task_may_have_some_of_the_digits():
   np.testing.assert_allclose(task.moments(1), (5.0, np.sqrt(60 / 9)))
   assert build_task("sum") == SUM
   np.testing.assert_array_equal(SUM.reachable(1, min_len=0), np.arange(10))
+
+
+def test_values_that_take_minutes_to_count_are_refused_soon():
+  began = time.process_time()
+  with pytest.raises(InputError, match="max_len=65536: to count the values"):
+    SUM.reachable(65_536)
+  assert time.process_time() - began < 30
+  np.testing.assert_array_equal(SUM.reachable(300), np.arange(2_701))

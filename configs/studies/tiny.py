@@ -2,7 +2,7 @@
 
     python -m seqsum.study --study=configs/studies/tiny.py
 
-Under two minutes on two cores, with the digits that scikit-learn brings.
+Under two minutes on two cores, with the bundled digits.
 """
 
 import ml_collections

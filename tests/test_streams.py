@@ -1,0 +1,138 @@
+"""Printing what an encoding lacks, and printing to nobody."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from runs import QUICK, ROOT
+
+NAMES = [os.fsdecode(b"\xff.png"), "é±.png"]
+PRINT = """
+import sys
+from seqsum import streams
+streams.protect()
+print(*sys.argv[1:], "░ ±")
+print("to stderr ±", file=sys.stderr)
+"""
+
+
+def python(code, *args, **env):
+  return subprocess.run(
+    [sys.executable, "-c", code, *args],
+    cwd=ROOT,
+    env=os.environ | env,
+    capture_output=True,
+  )
+
+
+@pytest.mark.parametrize(
+  ("encoding", "out"),
+  [
+    ("ascii", rb"\udcff.png \xe9\xb1.png \u2591 \xb1"),
+    ("cp1252", b"\\udcff.png \xe9\xb1.png \\u2591 \xb1"),
+    ("utf-8", b"\\udcff.png " + "é±.png ░ ±".encode()),
+  ],
+)
+def test_what_an_encoding_lacks_is_escaped(encoding, out):
+  done = python(PRINT, *NAMES, PYTHONIOENCODING=encoding)
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.strip() == out
+  assert done.stderr.strip().startswith(b"to stderr ")
+
+
+LATER = """
+import sys
+from seqsum import streams
+streams.protect()
+print("first", flush=True)
+sys.stdin.read()  # until the reader has gone
+print("second", flush=True)
+print("third", flush=True)
+print("fourth", file=sys.stderr)
+open(sys.argv[1], "w").write("done")
+"""
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_work_goes_on_when_the_reader_has_gone(tmp_path, stream):
+  process = subprocess.Popen(
+    [sys.executable, "-c", LATER, tmp_path / "work"],
+    cwd=ROOT,
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+  )
+  assert process.stdout.readline() == b"first\n"
+  getattr(process, stream).close()
+  process.stdin.close()
+  assert process.wait(timeout=60) == 0
+  assert (tmp_path / "work").read_text() == "done"
+
+
+def test_a_full_disk_is_still_an_error():
+  code = PRINT + "sys.stdout.flush()"
+  with open("/dev/full", "wb") as full:
+    done = subprocess.run(
+      [sys.executable, "-c", code], cwd=ROOT, stdout=full, stderr=-1
+    )
+  assert done.returncode != 0
+  assert b"No space left" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_run_whose_output_nobody_reads_ends_with_its_work(
+  environment, tmp_path
+):
+  process = subprocess.Popen(
+    [sys.executable, "-m", "seqsum.main", *QUICK, f"--workdir={tmp_path}"],
+    cwd=ROOT,
+    env=environment,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+  )
+  process.stdout.readline()  # | head -n 1
+  process.stdout.close()
+  assert process.wait(timeout=300) == 0
+  assert (tmp_path / "summary.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_predict_prints_any_file_name(
+  finished, environment, tmp_path, encoding
+):
+  picture = Image.fromarray(np.full((28, 28), 255, np.uint8))
+  for name in NAMES:
+    picture.save(tmp_path / "plain.png")
+    os.rename(tmp_path / "plain.png", tmp_path / name)
+  done = subprocess.run(
+    [
+      *(sys.executable, "-m", "seqsum.predict", f"--workdir={finished[0]}"),
+      *("--show_frames", *(tmp_path / name for name in NAMES)),
+    ],
+    cwd=ROOT,
+    env=environment | {"PYTHONIOENCODING": encoding},
+    capture_output=True,
+  )
+  assert done.returncode == 0, done.stderr
+  said = done.stdout.decode(encoding)
+  assert r"\udcff.png" in said
+  assert (r"\xe9\xb1.png" if encoding == "ascii" else "é±.png") in said
+  assert "sum: " in said
+
+
+@pytest.mark.slow
+def test_a_run_in_a_folder_of_any_name_ends(run, tmp_path):
+  """The report is named after the folder."""
+  workdir = pathlib.Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xc3\xa9 \xb1"))
+  done = run(*QUICK, f"--workdir={workdir}", PYTHONIOENCODING="ascii")
+  if done.returncode:  # refused, before anything is trained
+    (line,) = done.stderr.splitlines()
+    assert "--workdir=" in line
+    assert not workdir.exists()
+  else:
+    assert (workdir / "summary.json").exists()
