@@ -60,7 +60,7 @@ def build_model(
   for field, numbers in layers.items():
     if len(numbers) > MOST_LAYERS:
       raise InputError(
-        f"config.model.{field} has {len(numbers):,} layers, each of which makes "
+        f"config.model.{field} has {len(numbers):,} layers; each makes "
         f"compiling longer: must be at most {MOST_LAYERS}"
       )
     require(
