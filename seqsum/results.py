@@ -139,8 +139,12 @@ def draw(
   device = session.facts()["devices"]
   data = session.data
   guess = evaluate.guess_the_mean(evaluation, mean_target(session))
+  frames = {}
+  if isinstance(data, Recordings):
+    frames["frames"] = data.facts.describe_frames()
   facts = {
     "data": f"{data.name}, sha256 {data.sha256[:12]}",
+    **frames,
     "parameters": f"{count_parameters(params):,}",
     "training": f"{history[-1]['step'] * session.config.batch_size:,} "
     f"sequences in {history[-1]['seconds']:,.0f} s"

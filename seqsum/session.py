@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import os
 from typing import Any, Self
 
 import jax
@@ -83,6 +84,24 @@ class Session:
       (state, Totals.zero()),
     )
 
+  def check_memory(self) -> None:
+    """Checks that training fits into a device, of batches nothing counted.
+
+    Raises:
+      InputError: Parameters, gradients and the optimizer's state do not.
+    """
+    state = self.like()[0]
+    size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
+    parameters = sum(x.size for x in jax.tree.leaves(state.params))
+    needed = size + 4 * parameters
+    there = machine.memory(jax.local_devices()[0])
+    if there is not None and needed > there:
+      raise InputError(
+        f"config.model has {parameters:,} parameters: with gradients and the "
+        f"optimizer's state they take {needed / 1e9:,.0f} GB of memory, a "
+        f"device has {there / 1e9:,.0f} GB; take fewer or smaller layers"
+      )
+
   def feed(self, stream: int) -> Feed:
     """See `splits.make_feed`."""
     return make_feed(self.config, self.data, self.devices, stream)
@@ -142,6 +161,7 @@ def check(config: ConfigDict) -> tuple[Recipe, Schedule, Mesh]:
   if recordings.is_recorded(config.data.name):
     recorded = load_data(config).facts
   recipe = build_recipe(config, recorded)
+  recipe.model.encoder().check(recipe.sampler.shape)
   schedule = build_schedule(config)
   if recorded:  # a batch has to come from outside for every step
     schedule = dataclasses.replace(schedule, steps_per_call=1)
@@ -186,25 +206,34 @@ def open_session(
     InputError: A value in the config cannot be used, the data cannot be had,
       or the folder cannot be written, is in use or belongs to another run.
   """
+  try:
+    os.fspath(workdir).encode()
+  except UnicodeEncodeError as error:  # TensorStore's paths are UTF-8
+    raise InputError(
+      f"--workdir={workdir}: the name is not UTF-8; take another folder"
+    ) from error
   if not is_new:
     read_config(workdir)
   recipe, schedule, devices = check(config)
-  recipe.model.encoder().check(recipe.sampler.shape)
   with cluster.lead_first("data"):
     data = load_data(config)
-  workdir = folder.make_folder(workdir)
   unlocked = contextlib.ExitStack()
-  session = Session(
-    config, workdir, recipe, schedule, devices, data, unlocked, ""
-  )
+  path = folder.locate(workdir)
+  session = Session(config, path, recipe, schedule, devices, data, unlocked, "")
+  session.check_memory()
+  workdir = folder.make_folder(workdir)
   facts = session.facts()
   written = {"config": config.to_dict(), "dataset": facts["dataset"]}
   folder.is_claimed(workdir, written)  # before a lock is left in it
   with lock.take(workdir) as held:
     with cluster.lead_first("claim"):
       folder.claim(workdir, config.to_dict(), facts)
-    run = folder.digest(written)
-    return dataclasses.replace(session, lock=held.pop_all(), run=run)
+    return dataclasses.replace(
+      session,
+      workdir=workdir,
+      lock=held.pop_all(),
+      run=folder.digest(written),
+    )
 
 
 def read_config(workdir: epath.PathLike) -> dict[str, Any]:

@@ -149,7 +149,12 @@ def run_study(
   import jax
 
   from seqsum import comparison, lock, train
+  from seqsum.session import load_data
 
+  # Data that cannot be had is found out before a folder is made.
+  missing = [run.config for run in runs if not comparison.collect(run)]
+  for config in {str(config.data): config for config in missing}.values():
+    load_data(config)
   workdir = folder.make_folder(workdir)
   held = lock.take(workdir)
   progress = Progress(sum(run.sequences for run in runs))

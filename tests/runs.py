@@ -35,13 +35,9 @@ def first(cases, fast=1):
 
 
 def init(model, frames, seed=0):
-  """A model's parameters, compiled as `parallel.compile_init` does."""
+  """A model's parameters."""
   one = jax.ShapeDtypeStruct((1, 1, *frames.shape[2:]), frames.dtype)
-  make = jax.jit(
-    lambda key: model.lazy_init(key, one),
-    compiler_options={"xla_backend_optimization_level": 1},
-  )
-  return make(jax.random.key(seed))
+  return jax.jit(lambda key: model.lazy_init(key, one))(jax.random.key(seed))
 
 
 def start(environment, workdir, *flags):

@@ -50,6 +50,7 @@ FLOORS = (
     "long_sum",
     "saving",
     "tfds_images",
+    "weights",
   },
   {
     "checkpoint",
