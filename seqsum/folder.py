@@ -153,13 +153,19 @@ def sync_folder(folder: epath.PathLike) -> None:
       os.close(opened)
 
 
-def sync_tree(folder: epath.PathLike) -> None:
-  """Brings all files under a local folder, and their names, to the disk.
+def sync_tree(folder: epath.PathLike, *, deep: bool = True) -> None:
+  """Brings the files of a local folder, and their names, to the disk.
+
+  Args:
+    folder: The folder.
+    deep: Whether files in the folders within it are synced too.
 
   Raises:
     OSError: The disk does not take them.
   """
-  for path, _, names in os.walk(folder):
+  for path, folders, names in os.walk(folder):
+    if not deep:
+      folders.clear()
     for name in names:
       file = os.open(os.path.join(path, name), os.O_RDONLY)
       try:

@@ -25,6 +25,8 @@ REMEDIES = {
   "then tests the best checkpoint again and writes it anew",
   "diverged.json": "restore it from a copy, or move it away: the same command "
   "then goes on from the newest checkpoint",
+  "weights.json": "copy the folder again",
+  "weights.npz": "copy the folder again",
   "metadata": "the checkpoint is left alone",
 }
 MOVE = "restore it from a copy, or move it away: it is then made again"
@@ -105,7 +107,7 @@ def read_text(path: epath.Path) -> str | None:
       read or is not UTF-8.
     Unreachable: It is in a bucket that does not answer.
   """
-  data = _read_bytes(path)
+  data = read_bytes(path)
   if data is None:
     return None
   try:
@@ -150,7 +152,8 @@ def read_lines(path: epath.Path) -> list[dict[str, Any]]:
   ]
 
 
-def _read_bytes(path: epath.Path) -> bytes | None:
+def read_bytes(path: epath.Path) -> bytes | None:
+  """Content of a file, or None if it is not there; raises as `read_text`."""
   if is_remote(path):
     with reached(path):
       return path.read_bytes() if path.exists() else None

@@ -49,8 +49,8 @@ class _Durable(ocp.path.atomicity.AtomicRenameTemporaryPath):
   async def finalize(self) -> None:
     await asyncio.to_thread(sync_tree, self.get())
     await super().finalize()
-    # Orbax's note of when it was: written last, needed by nobody.
-    await asyncio.to_thread(sync_tree, self.get_final())
+    # Orbax writes two notes last, which nothing needs.
+    await asyncio.to_thread(sync_tree, self.get_final(), deep=False)
     await asyncio.to_thread(sync_folder, self.get_final().parent)
 
 

@@ -139,8 +139,9 @@ def test_a_resumed_run_warns_of_missing_lines(finished, run, tmp_path):
   path.write_text("".join(path.read_text().splitlines(True)[:2]))
   done = run(*QUICK, f"--workdir={workdir}")
   assert done.returncode == 0, done.stderr
-  assert "of train at step 12 16 20 24 ... (8 in all) 40, of validation" in (
-    done.stderr
+  assert (
+    "of train at step 12 16 20 24 28 32 36 40, of validation at step 20;"
+    in (done.stderr)
   )
 
 
