@@ -48,6 +48,7 @@ def main() -> int:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
       listener.bind((HOST, PORT.value))
+      listener.listen()  # so that the printed address can be opened at once
     except OSError as error:
       raise InputError(
         f"--port={PORT.value}: {error.strerror}; take another, or 0"

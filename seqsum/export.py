@@ -27,12 +27,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import flags
-from etils import epath
 
 from seqsum import command, folder
 from seqsum.errors import InputError
 
 if TYPE_CHECKING:
+  from etils import epath
+
   from seqsum import trained
 
 flags.adopt_module_key_flags(command)
@@ -57,15 +58,15 @@ def main(*arguments: str) -> int:
     raise InputError("--workdir is missing: name the folder of a run")
   if not arguments:
     raise InputError("where to? name a folder, such as out/")
-  (out,) = arguments
+  out = folder.locate(*arguments, "the folder")
   from seqsum import drawing, sharing, trained  # seconds
   from seqsum.losses import FoldObjective
 
   if WEIGHTS.value:
     files = sharing.pack_weights(WORKDIR.value)
-    _write(epath.Path(out), files)
+    _write(out, files)
     for name, content in files.items():
-      print(f"{epath.Path(out) / name}  {len(content):,} bytes")
+      print(f"{out / name}  {len(content):,} bytes")
     return 0
   with_onnx = sharing.has_onnx() if ONNX.value is None else ONNX.value
   if with_onnx and not sharing.has_onnx():
@@ -96,7 +97,6 @@ def main(*arguments: str) -> int:
     reader = sharing.reader(files["model.onnx"], *runtime)
     files["index.html"] = drawing.page(model, reader).encode()
   files["README.txt"] = sharing.readme(model, files).encode()
-  out = epath.Path(out)
   _write(out, files)
   for name, content in files.items():
     line = f"{out / name}  {len(content):,} bytes"

@@ -28,7 +28,6 @@ from seqsum.recorded import Recorded
 from seqsum.sequences import Sampler
 from seqsum.session import open_trained, restore_best
 from seqsum.videos import DistinctSum
-from seqsum.writer import read_lines
 
 # The network that is used where no run is named; README.md in it has its data.
 PRETRAINED = epath.Path(__file__).parent / "pretrained"
@@ -309,8 +308,7 @@ def load(workdir: epath.PathLike | None = None) -> Trained:
     params = session.put(params)
   else:
     with session.checkpoints() as checkpoints:
-      history = read_lines(session.workdir / "metrics.jsonl")
-      step, state = restore_best(session, checkpoints, history)
+      step, state = restore_best(session, checkpoints)
     params = state.evaluated
   return Trained(
     name=session.workdir.name,
