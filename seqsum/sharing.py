@@ -24,7 +24,7 @@ from etils import epath
 from jax import export
 from jax.interpreters import partial_eval
 
-from seqsum import folder, weights
+from seqsum import folder, run_files, weights
 from seqsum.errors import InputError
 from seqsum.model import SequenceModel
 from seqsum.recorded import Recorded
@@ -154,9 +154,9 @@ def pack_weights(workdir: epath.PathLike) -> dict[str, bytes]:
     InputError: The run is not finished: it has no summary.json.
   """
   model = load(workdir)
-  workdir = epath.Path(workdir)
-  said = folder.read_json(workdir / "config.json")
-  summary = folder.read_json(workdir / "summary.json")
+  workdir = folder.locate(workdir)
+  said = run_files.read_json(workdir / "config.json", run_files.CONFIG)
+  summary = run_files.read_json(workdir / "summary.json", run_files.SUMMARY)
   if summary is None:
     raise InputError(
       f"--workdir={workdir}: the run is not finished, so its test accuracy is "
@@ -165,7 +165,7 @@ def pack_weights(workdir: epath.PathLike) -> dict[str, bytes]:
   for name in folder.MACHINE:
     section, field = name.split(".")
     said["config"][section][field] = ""
-  kept = {x: said[x] for x in ("config", "dataset", "versions")}
+  kept = {x: said[x] for x in (*run_files.CONFIG, "versions")}
   as_bytes = lambda x: (json.dumps(x, indent=2) + "\n").encode()
   return {
     "config.json": as_bytes(kept),

@@ -15,10 +15,14 @@ import jax
 import numpy as np
 from etils import epath
 
-from seqsum import contents
+from seqsum import contents, run_files
 from seqsum.errors import InputError, brief
 
 FILE, MANIFEST = "weights.npz", "weights.json"
+SHAPE: run_files.Shape = {
+  "step": run_files.COUNT,
+  "arrays": run_files.OBJECT,
+}
 
 
 def pack(step: int, params: Any) -> dict[str, bytes]:
@@ -48,8 +52,10 @@ def read(folder: epath.Path, like: Any) -> tuple[int, Any]:
   """
   path = folder / FILE
   try:
-    manifest = json.loads((folder / MANIFEST).read_text())
-    step, saved = int(manifest["step"]), manifest["arrays"]
+    manifest = run_files.read_json(folder / MANIFEST, SHAPE)
+    if manifest is None:
+      raise InputError(f"{MANIFEST} is missing; copy the folder again")
+    step, saved = manifest["step"], manifest["arrays"]
     contents.compare(saved, like)
     with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
       arrays = {name: file[name] for name in contents.named(like)}
