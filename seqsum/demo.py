@@ -48,6 +48,7 @@ def main() -> int:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
       listener.bind((HOST, PORT.value))
+      listener.listen()  # who comes before uvicorn is ready waits
       listener.listen()  # so that the printed address can be opened at once
     except OSError as error:
       raise InputError(

@@ -165,7 +165,7 @@ def pack_weights(workdir: epath.PathLike) -> dict[str, bytes]:
   for name in folder.MACHINE:
     section, field = name.split(".")
     said["config"][section][field] = ""
-  kept = {x: said[x] for x in ("config", "dataset", "versions")}
+  kept = {x: said[x] for x in (*run_files.CONFIG, "versions")}
   as_bytes = lambda x: (json.dumps(x, indent=2) + "\n").encode()
   return {
     "config.json": as_bytes(kept),

@@ -19,7 +19,10 @@ from seqsum import contents, run_files
 from seqsum.errors import InputError, brief
 
 FILE, MANIFEST = "weights.npz", "weights.json"
-SHAPE: run_files.Shape = {"step": run_files.COUNT, "arrays": run_files.OBJECT}
+SHAPE: run_files.Shape = {
+  "step": run_files.COUNT,
+  "arrays": run_files.OBJECT,
+}
 
 
 def pack(step: int, params: Any) -> dict[str, bytes]:
@@ -50,6 +53,8 @@ def read(folder: epath.Path, like: Any) -> tuple[int, Any]:
   path = folder / FILE
   try:
     manifest = run_files.read_json(folder / MANIFEST, SHAPE)
+    if manifest is None:
+      raise InputError(f"{MANIFEST} is missing; copy the folder again")
     step, saved = manifest["step"], manifest["arrays"]
     contents.compare(saved, like)
     with np.load(
