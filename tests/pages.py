@@ -31,6 +31,7 @@ PAGES = (
   "docs/your_own_sequences.md",
   "launch/README.md",
   "benchmarks/README.md",
+  "seqsum/pretrained/README.md",
 )
 LANGUAGES = ("bash", "python", "text")
 LABELS = {  # of a fence, after its language; then, why a block is not run
