@@ -54,10 +54,10 @@ READ = ("id", "wc")  # programs that change nothing
 SMALLER = {  # flags that are appended to those of a block labelled `hour`
   "seqsum.main": (
     "--config.epochs=1",
-    "--config.sequences_per_epoch=32",
+    "--config.sequences_per_epoch=8",
     "--config.batch_size=8",
-    "--config.eval_sequences=16",
-    "--config.eval_batch_size=16",
+    "--config.eval_sequences=8",
+    "--config.eval_batch_size=8",
     "--noreport",
   ),
   "seqsum.study": ("--seeds=1", "--sequences=32", "--print_commands"),
