@@ -295,6 +295,20 @@ def test_the_mean_error_has_its_standard_error():
   assert "hollow: of fewer than 10" in dots.get_title("left")
 
 
+@pytest.mark.parametrize("each", [1, 20])
+def test_the_error_has_most_of_the_room(each):
+  """Also where all means are of few sequences, or none is."""
+  targets = np.repeat(np.linspace(0, 3, 60), each)
+  lengths = 3 + np.arange(len(targets)) % 6
+  figure = error_charts.errors.figure(
+    lengths, targets, targets + 0.02 * lengths, "value", 0.086
+  )
+  bars, dots, counts = (x.get_position().height for x in figure.axes)
+  assert dots > 0.3
+  assert bars > 0.15
+  assert counts > 0.05
+
+
 def test_by_target_a_band_is_the_standard_error():
   lines = study([1.0])
   lines[0]["by_target"] = {
