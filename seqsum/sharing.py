@@ -24,7 +24,7 @@ from etils import epath
 from jax import export
 from jax.interpreters import partial_eval
 
-from seqsum import folder, weights
+from seqsum import folder, run_files, weights
 from seqsum.errors import InputError
 from seqsum.model import SequenceModel
 from seqsum.recorded import Recorded
@@ -155,8 +155,8 @@ def pack_weights(workdir: epath.PathLike) -> dict[str, bytes]:
   """
   model = load(workdir)
   workdir = epath.Path(workdir)
-  said = folder.read_json(workdir / "config.json")
-  summary = folder.read_json(workdir / "summary.json")
+  said = run_files.read_json(workdir / "config.json", run_files.CONFIG)
+  summary = run_files.read_json(workdir / "summary.json", run_files.SUMMARY)
   if summary is None:
     raise InputError(
       f"--workdir={workdir}: the run is not finished, so its test accuracy is "

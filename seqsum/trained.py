@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from seqsum import clips, folder, images, weights
+from seqsum import clips, images, run_files, weights
 from seqsum.distribution import build_support
 from seqsum.errors import InputError
 from seqsum.given import FoldCore
@@ -321,7 +321,7 @@ def load(workdir: epath.PathLike | None = None) -> Trained:
 
 def _describe(workdir: epath.Path) -> str:
   """One line about the network that comes with seqsum."""
-  summary = folder.read_json(workdir / "summary.json")
+  summary = run_files.read_json(workdir / "summary.json", run_files.SUMMARY)
   exact = summary["test"]["exact_accuracy"]
   return (
     f"no --workdir: using the network that comes with seqsum ({workdir.name}, "
