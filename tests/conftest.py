@@ -1,8 +1,16 @@
-"""Eight CPU devices, strict numbers, strict warnings."""
+"""Eight CPU devices, strict numbers, strict warnings.
 
+`pytest -m "not slow"` has XLA leave out what makes a program fast: compiling
+takes most of the time of these tests. What they ask does not depend on it: that
+two computations agree, or agree with NumPy's, or which steps a run takes. The
+slow tests, `.ci/run`'s real run and what measures speed compile as users do.
+"""
+
+import fcntl
 import logging
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -14,9 +22,10 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
 import numpy as np
+import passed
 import pytest
-from passed import pytest_configure  # noqa: F401
 from runs import QUICK, ROOT
+from warm import Warm
 
 import seqsum
 from seqsum import digits
@@ -25,6 +34,13 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 CACHE = os.path.join(os.path.dirname(__file__), ".jax_cache")
 jax.config.update("jax_compilation_cache_dir", CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+QUICKLY_COMPILED = "--xla_backend_optimization_level=0"
+
+
+def pytest_configure(config):
+  passed.pytest_configure(config)
+  if config.option.markexpr == "not slow":
+    os.environ["XLA_FLAGS"] += f" {QUICKLY_COMPILED}"
 
 
 @pytest.fixture(scope="session")
@@ -61,16 +77,38 @@ def images() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory):
+def shared(tmp_path_factory):
+  """A folder that all workers of pytest-xdist share."""
+  base = tmp_path_factory.getbasetemp()
+  return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def environment(shared):
   """One device, and a compilation cache that all runs share."""
-  return {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {
-    "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))
+  is_quick = QUICKLY_COMPILED in os.environ["XLA_FLAGS"]
+  return os.environ | {
+    "XDG_CACHE_HOME": str(shared / "cache"),
+    "XLA_FLAGS": QUICKLY_COMPILED if is_quick else "",
   }
 
 
 @pytest.fixture(scope="session")
-def run(environment):
+def warm(environment):
+  with Warm(environment) as warm:
+    yield warm
+
+
+@pytest.fixture(scope="session")
+def run(warm, environment):
+  """Runs a program in a process of its own.
+
+  It is forked, see `warm`, unless it gets variables that an import might read.
+  """
+
   def run(*flags, cwd=ROOT, program="seqsum.main", **env):
+    if set(env) <= {"XLA_FLAGS"}:
+      return warm.run(program, *flags, cwd=cwd, **env)
     return subprocess.run(
       [sys.executable, "-m", program, *flags],
       cwd=cwd,
@@ -84,12 +122,18 @@ def run(environment):
 
 
 @pytest.fixture(scope="session")
-def finished(run, tmp_path_factory):
-  """A run that nobody stopped."""
+def finished(run, shared, tmp_path_factory):
+  """A run that nobody stopped, made once; each worker has a copy."""
+  made, said = shared / "finished", shared / "finished.txt"
+  with open(shared / "finished.lock", "w") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if not said.exists():
+      done = run(*QUICK, f"--workdir={made}")
+      assert done.returncode == 0, done.stderr
+      said.write_text(done.stdout)
   workdir = tmp_path_factory.mktemp("finished") / "run"
-  done = run(*QUICK, f"--workdir={workdir}")
-  assert done.returncode == 0, done.stderr
-  return workdir, done
+  shutil.copytree(made, workdir)
+  return workdir, subprocess.CompletedProcess(QUICK, 0, said.read_text(), "")
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -16,7 +16,7 @@ from seqsum.model import SequenceModel
 from seqsum.optimizers import build_optimizer
 from seqsum.parallel import compile_init, compile_step
 from seqsum.reading import eval_step
-from seqsum.recipe import Recipe, batch_key
+from seqsum.recipe import Recipe, batch_key, init_state
 from seqsum.sequences import Sampler
 from seqsum.step import is_finite, train_step, train_steps
 from seqsum.tasks import SUM
@@ -24,6 +24,7 @@ from seqsum.tasks import SUM
 SHAPE = (28, 28, 1)
 
 
+@functools.cache
 def make(
   batch_size=16,
   loss="mse",
@@ -47,16 +48,24 @@ def make(
   )
 
 
+@functools.cache
+def compiled(function, recipe, devices=1):
+  """`init_state`, `train_steps` or `eval_step`, as training has it."""
+  mesh = make_mesh(jax.devices()[:devices])
+  if function is init_state:
+    return compile_init(recipe, mesh, SHAPE)
+  donate = function is train_steps
+  return compile_step(function, mesh, recipe=recipe, donate=donate)
+
+
 def begin(recipe, devices=1, seed=0):
   """The state that training begins with, on so many devices."""
-  mesh = make_mesh(jax.devices()[:devices])
-  return compile_init(recipe, mesh, SHAPE)(seed)
+  return compiled(init_state, recipe, devices)(seed)
 
 
 def train(recipe, data, devices, steps, seed=0, count=None):
-  mesh = make_mesh(jax.devices()[:devices])
   state = begin(recipe, devices, seed)
-  step = compile_step(train_steps, mesh, recipe=recipe, donate=True)
+  step = compiled(train_steps, recipe, devices)
   losses = []
   for _ in range(steps):
     state, totals = step(state, Totals.zero(), count, seed, *data)
@@ -218,8 +227,7 @@ def test_a_step_that_is_not_finite_is_named(data):
 
 
 def totals_of_a_step(recipe, data, devices=1):
-  mesh = make_mesh(jax.devices()[:devices])
-  step = compile_step(train_steps, mesh, recipe=recipe, donate=False)
+  step = compiled(train_steps, recipe, devices)
   state = begin(recipe, devices)
   return begin(recipe), step(state, Totals.zero(), None, 0, *data)[1].means()
 
@@ -296,8 +304,7 @@ def test_evaluation_reads_the_same_on_any_number_of_devices(data, devices):
   key = jax.random.key_data(jax.random.key(7))
   read = jax.jit(functools.partial(eval_step, recipe=recipe))
   expected = read(params, key, *data)
-  mesh = make_mesh(jax.devices()[:devices])
-  step = compile_step(eval_step, mesh, recipe=recipe, donate=False)
+  step = compiled(eval_step, recipe, devices)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4),
     step(begin(recipe, devices).params, key, *data),

@@ -1,0 +1,108 @@
+"""Runs programs as `python -m` does, without the seconds of their imports.
+
+A process that has imported what the programs import forks once for each, before
+any of them has started JAX's threads. The fork is a process of its own: with
+its own flags, folder, environment, output and exit code.
+
+Run as a program, it reads a JSON object a line, one for each, and prints the
+exit codes.
+"""
+
+import gc
+import json
+import os
+import pathlib
+import runpy
+import subprocess
+import sys
+import tempfile
+from typing import Self
+
+from seqsum import allocator
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+class Warm:
+  """Starts the process; a context that ends it.
+
+  Args:
+    environment: Of the process, and of all programs.
+  """
+
+  def __init__(self, environment: dict[str, str]):
+    # Else `allocator.keep_memory` would start the program anew.
+    environment = {allocator.VARIABLE: allocator.SETTING} | environment
+    self._process = subprocess.Popen(
+      [sys.executable, "-m", "tests.warm"],
+      cwd=ROOT,
+      env=environment,
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      text=True,
+    )
+    self._environment = environment
+
+  def run(
+    self, program: str, *flags: str, cwd: os.PathLike, **env: str
+  ) -> subprocess.CompletedProcess:
+    """As `subprocess.run` of `python -m program`, its output captured."""
+    with tempfile.TemporaryDirectory() as folder:
+      out, err = (pathlib.Path(folder, name) for name in ("out", "err"))
+      job = {
+        "argv": [program, *flags],
+        "cwd": os.fspath(cwd),
+        "out": os.fspath(out),
+        "err": os.fspath(err),
+        "environment": self._environment | env,
+      }
+      self._process.stdin.write(json.dumps(job) + "\n")
+      self._process.stdin.flush()
+      code = int(self._process.stdout.readline())
+      return subprocess.CompletedProcess(
+        job["argv"], code, out.read_text(), err.read_text()
+      )
+
+  def __enter__(self) -> Self:
+    return self
+
+  def __exit__(self, *exception) -> None:
+    self._process.stdin.close()
+    self._process.stdout.close()
+    self._process.wait()
+
+
+def become(argv, cwd, out, err, environment):
+  """Turns this process into `python -m argv[0] argv[1:]`."""
+  os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+  for number, path in (1, out), (2, err):
+    os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+  os.environ.clear()
+  os.environ.update(environment)
+  os.chdir(cwd)
+  sys.path[0] = cwd
+  sys.argv = argv
+  runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
+
+
+def serve():
+  """Forks for each line; returns in the fork alone, which ends as usual."""
+  import matplotlib.backends.backend_agg
+  import matplotlib.figure
+  import matplotlib.font_manager  # noqa: F401
+
+  import seqsum.study_charts
+  import seqsum.train
+  import seqsum.trained  # noqa: F401
+
+  gc.freeze()  # else a fork's collector touches, and so copies, all pages
+  for line in iter(sys.stdin.readline, ""):
+    if (child := os.fork()) == 0:
+      become(**json.loads(line))
+      return
+    _, status = os.waitpid(child, 0)
+    print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+if __name__ == "__main__":
+  serve()
