@@ -330,6 +330,7 @@ def prepare(page: str, folder: pathlib.Path, run) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # two minutes of one core that nobody else uses
 @pytest.mark.parametrize("page", pages.PAGES)
 def test_the_blocks_of_a_page_run(page, environment, tmp_path, record_property):
   folder = pages.clone(tmp_path)
