@@ -166,7 +166,7 @@ def _carve(name, *splits: Arrays, origin: str = "") -> Digits:
 
 
 def _bundled() -> Digits:
-  """The bundled digits; the same 300 are tested in every run."""
+  """scikit-learn's digits; the same 300 are tested in every run."""
   images, labels = optdigits.load()
   # Shuffled, then dealt so that each digit has its share in every prefix.
   order = np.random.default_rng(0).permutation(len(labels))
@@ -178,7 +178,7 @@ def _bundled() -> Digits:
   test, validation, train = (
     Split(images[i], labels[i]) for i in np.split(order, [300, 500])
   )
-  return Digits("digits", train, validation, test, origin="the package seqsum")
+  return Digits("digits", train, validation, test, origin="scikit-learn")
 
 
 def _cached(name, folder: Path, prepare, sha256=None) -> Digits:

@@ -16,7 +16,7 @@ from seqsum.errors import InputError
 
 @pytest.fixture(scope="module")
 def small():
-  """The bundled digits, loaded once."""
+  """scikit-learn's digits, loaded once."""
   return digits.load("digits")
 
 
@@ -66,7 +66,7 @@ def test_digits_are_enlarged_upright(monkeypatch):
 
 def test_digits_are_dealt_evenly(small):
   everything = sum(np.bincount(s.labels) for s in splits(small))
-  np.testing.assert_array_equal(  # the counts of UCI's description
+  np.testing.assert_array_equal(  # the counts of scikit-learn's description
     everything, [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
   )
   for images, labels in splits(small):
@@ -85,6 +85,14 @@ def test_digits_are_the_same_everywhere(small):
   assert again.sha256 == (
     "2b3b63e20fdabf5773839e81d0583eed1eed94e49d130eaecfa50c84207435e9"
   )
+
+
+def test_digits_through_sklearn(small, tmp_path, monkeypatch):
+  class Moved:
+    origin = str(tmp_path / "__init__.py")
+
+  monkeypatch.setattr(importlib.util, "find_spec", lambda name: Moved)
+  assert digits.load("digits").sha256 == small.sha256
 
 
 def test_sha256_knows_every_array(small):

@@ -16,7 +16,6 @@ FILES = (
   "pyproject.toml",
   "README.md",
   "LICENSE",
-  "NOTICE",
   "seqsum",
   "configs",
 )
