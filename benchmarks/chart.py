@@ -15,7 +15,7 @@ from benchmarks import table
 OURS, THEIRS, LIMIT = "#0072B2", "#b8b8b8", "#555555"
 
 
-def draw(results: dict[str, Any], path: pathlib.Path) -> None:
+def draw(results: dict[str, Any], path: pathlib.Path) -> plt.Figure:
   """One panel a batch size, on all cores; a bar a peer, a line its spread."""
   threads = max(s["threads"] for s in results["settings"])
   settings = [s for s in results["settings"] if s["threads"] == threads]
@@ -92,3 +92,4 @@ def draw(results: dict[str, Any], path: pathlib.Path) -> None:
   )
   fig.savefig(path, dpi=150)
   plt.close(fig)
+  return fig

@@ -1,6 +1,7 @@
 """Learn to fold sequences of handwritten digits, end to end, in JAX.
 
-For notebooks: `load` a run's model and `read_images` for it.
+For notebooks: `load` a run's model, or without a run the one that comes with
+seqsum, and `read_images` for it.
 """
 
 from importlib import import_module

@@ -19,7 +19,8 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import Summary, image, scalar
 
 from seqsum import bucket
-from seqsum.folder import is_remote, write_whole
+from seqsum.bucket import is_remote
+from seqsum.folder import write_whole
 
 EVERY = 10  # seconds from one flush to the next
 

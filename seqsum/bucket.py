@@ -42,6 +42,11 @@ def is_outage(error: BaseException | None) -> bool:
   return False
 
 
+def is_remote(path: epath.PathLike) -> bool:
+  """Whether a path is on object storage, where one cannot lock or append."""
+  return "://" in os.fspath(path)
+
+
 @contextlib.contextmanager
 def reached(path: epath.PathLike) -> Iterator[None]:
   """Within, what a bucket's client raises becomes `Unreachable`."""

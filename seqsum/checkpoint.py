@@ -11,8 +11,8 @@ import jax
 from absl import logging
 
 from seqsum import bucket, cluster, contents
+from seqsum.bucket import is_remote
 from seqsum.errors import InputError, Unreachable, brief
-from seqsum.folder import is_remote
 from seqsum.saving import Saver
 
 ASIDE = ".unusable"  # after the number of a step: no step to Orbax, or to us
@@ -25,7 +25,7 @@ class Checkpoints(Saver):
   """
 
   def restore(self, step: int, like: Any) -> Any:
-    """Loads what was saved at `step`.
+    """Loads what this run saved at `step`.
 
     Args:
       step: One of the saved steps.
@@ -81,8 +81,9 @@ class Checkpoints(Saver):
   def resume(self, like: Any) -> tuple[int, Any] | None:
     """Loads the newest that can be used, to go on from there.
 
-    Newer ones that cannot are left as they are but for their name, which gets
-    an ending: the run will come to their step again.
+    Newer ones that cannot be used, and those of another run or step, keep their
+    files and get another name: the run comes to their step again, and would
+    delete them one day.
 
     Returns:
       The step and the tree; None if there is nothing yet.
@@ -93,10 +94,16 @@ class Checkpoints(Saver):
     """
     steps = self.steps
     found = self.restore_first(steps, like)
-    if found is not None and found[0] < steps[0]:
-      with bucket.reached(self._folder):
+    if found is None:
+      return None
+    with bucket.reached(self._folder):
+      aside = [step for step in steps if step > found[0]]
+      if cluster.is_lead():
+        older = [step for step in steps if step < found[0]]
+        aside += [step for step in older if not self._is_ours(step)]
+      if cluster.highest(bool(aside)):
         if cluster.is_lead():
-          for step in steps[: steps.index(found[0])]:
+          for step in aside:
             self._move_aside(step)
         cluster.barrier("aside")
         self._manager.reload()
@@ -118,4 +125,13 @@ class Checkpoints(Saver):
     return isinstance(error, OSError) or bucket.is_outage(error)
 
   def _read(self, step: int, like: Any) -> Any:
-    return contents.read(self._folder / str(step), like)
+    return contents.read(self._folder / str(step), like, step, self._run)
+
+  def _is_ours(self, step: int) -> bool:
+    """Whether the manifest of a step names that step and this run."""
+    try:
+      contents.check(self._folder / str(step), step, self._run)
+    except InputError as error:
+      logging.warning("%s cannot be used: %s", self._folder / str(step), error)
+      return False
+    return True

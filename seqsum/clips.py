@@ -207,8 +207,8 @@ def _collect(
 def _pictures(
   path: str | os.PathLike, channels: int, rule: PixelRule
 ) -> Iterator[tuple[str, np.ndarray]]:
-  outside = []
-  for name in images.find([path]):
+  files, outside = images.find([path]), []
+  for name in files:
     if channels == 1:
       picture = images.read_picture(name, rule)[..., None]
     else:
@@ -218,12 +218,13 @@ def _pictures(
     yield name, np.round(255 * picture.clip(0, 1)).astype(np.uint8)
   if outside:
     logging.warning(
-      "%s: values outside %s, the range of the training data, are clipped (in "
-      "%d pictures, first in %s)",
+      "%s: values outside %s, the range of the training data, are clipped (%d "
+      "of %d pictures, the first is %s)",
       path,
       rule.range,
       len(outside),
-      outside[0],
+      len(files),
+      os.path.basename(outside[0]),
     )
 
 

@@ -6,8 +6,10 @@ Neither this file nor a command imports JAX before the flags are checked, so
 
 import ast
 import contextlib
+import errno
 import logging as stdlib_logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +23,12 @@ from seqsum.errors import Diverged, InputError, Lost, brief
 
 CACHE = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
 FILES = ("config", "study")  # flags that name a file
+REMEDIES = {
+  errno.ENOSPC: "make room on that disk",
+  errno.EDQUOT: "make room in your quota",
+  errno.EROFS: "name a folder on a disk that can be written",
+  errno.EACCES: "get the right to use it, or name another path",
+}
 
 COMPILATION_CACHE = flags.DEFINE_string(
   "compilation_cache",
@@ -65,6 +73,12 @@ def mistakes() -> Iterator[None]:
     raise InputError(" ".join(str(error).split())) from error
 
 
+def expand_home(arg: str) -> str:
+  """Expands ~/x and --flag=~/x, which a shell leaves as it is behind '='."""
+  flag, path = re.fullmatch(r"(--?[\w.]+=|)(.*)", arg, re.DOTALL).groups()
+  return flag + os.path.expanduser(path)
+
+
 def find_files(argv: list[str]) -> list[str]:
   """argv with the paths that --config and --study stand for.
 
@@ -85,6 +99,7 @@ def find_files(argv: list[str]) -> list[str]:
 
 def parse_flags(argv: list[str]) -> list[str]:
   """absl's parser, except that every mistake is one line."""
+  argv = [expand_home(arg) for arg in argv]
   flags.FLAGS.set_gnu_getopt(True)  # flags may stand behind arguments
   with mistakes():
     rest = flags.FLAGS(find_files(argv))
@@ -106,6 +121,15 @@ def _say_unless_closed(unraisable) -> None:
   """
   if str(unraisable.exc_value) != "Event loop is closed":
     sys.__unraisablehook__(unraisable)
+
+
+def describe(error: OSError) -> str:
+  """A system's error in one line: the path, the reason and the remedy."""
+  if error.filename is None:
+    return str(error)
+  path = os.fsdecode(error.filename)
+  remedy = REMEDIES.get(error.errno, "mend that")
+  return f"{path}: {error.strerror}; {remedy}, and give the same command again"
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -155,9 +179,10 @@ def run(
 
   try:
     app.run(start, flags_parser=parse)
-  except (InputError, Diverged, Lost, OSError) as error:
-    # An OSError says what of the folder could not be written or read, and why.
+  except (InputError, Diverged, Lost) as error:
     sys.exit(f"seqsum: {error}")
+  except OSError as error:
+    sys.exit(f"seqsum: {describe(error)}")
   except Exception as error:
     if _is_out_of_memory(error):
       sys.exit(

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from seqsum import folder
+from seqsum import folder, run_files
 from seqsum.metrics import number
 from seqsum.plan import Run, Study
 from seqsum.question_charts import FIGURES
 from seqsum.question_tables import markdown
 from seqsum.study_charts import Lines, by_variant, finished, tested
-from seqsum.writer import read_lines
 
 METRICS = ("loss", "mse", "mae", "exact_accuracy")
 SOME = ("mse_of_mean", "digit_accuracy")  # that some models have
@@ -35,12 +34,14 @@ def collect(run: Run) -> dict[str, Any] | None:
   Returns:
     None if the run has not come to its end.
   """
-  summary = folder.read_json(run.folder / "summary.json")
-  end = folder.read_json(run.folder / "diverged.json")
+  path = run.folder / "summary.json"
+  summary = run_files.read_json(path, run_files.SUMMARY)
+  path = run.folder / "diverged.json"
+  end = run_files.read_json(path, run_files.DIVERGED)
   if summary is None and end is None:
     return None
   batch_size = run.config.batch_size
-  history = read_lines(run.folder / "metrics.jsonl")
+  history = run_files.read_lines(run.folder / "metrics.jsonl")
   validations = [line for line in history if line["split"] == "validation"]
   curve = [[line["step"] * batch_size, line["mse"]] for line in validations]
   clock = [[line["seconds"], line["exact_accuracy"]] for line in validations]
@@ -88,7 +89,7 @@ def collect(run: Run) -> dict[str, Any] | None:
     "clock": clock,
     "course": course,
     **{name: parts.get(name) for name in PARTS},
-    "measured": folder.read_json(run.folder / "measured.json"),
+    "measured": run_files.read_json(run.folder / "measured.json"),
   }
 
 
@@ -118,7 +119,7 @@ def write(
   Returns:
     The table.
   """
-  rates = folder.read_json(workdir / RATES) or {}
+  rates = run_files.read_json(workdir / RATES) or {}
   lines = [
     line | {"sequences_per_second": rates[line["variant"]]}
     if line["variant"] in rates

@@ -1,12 +1,14 @@
-"""What a checkpoint holds: name, shape, dtype and SHA-256 of each array.
+"""Manifest of a checkpoint: its step, its run, and what each array is.
 
 It stands beside the arrays, in `<step>/contents`, because Orbax does not notice
-a byte that changed on the disk.
+a byte that changed on the disk, nor a checkpoint under another step's name or
+in another run's folder.
 """
 
 import contextlib
 import hashlib
-import json
+import os
+import stat
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +18,20 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
+from seqsum import run_files
+from seqsum.bucket import is_remote
 from seqsum.errors import InputError
+
+MANIFEST: run_files.Shape = {
+  "step": run_files.COUNT,
+  "run": run_files.TEXT,
+  "arrays": run_files.OBJECT,
+}
+ARRAY: run_files.Shape = {
+  "shape": run_files.Kind("a list", lambda x: type(x) is list),
+  "dtype": run_files.TEXT,
+  "sha256": run_files.TEXT,
+}
 
 
 def named(tree: Any) -> dict[str, Any]:
@@ -27,7 +42,7 @@ def named(tree: Any) -> dict[str, Any]:
 
 
 def describe(tree: Any) -> dict[str, dict[str, Any]]:
-  """What stands in `contents`: of each array its shape, dtype and SHA-256.
+  """The manifest's "arrays": of each its shape, dtype and SHA-256.
 
   Args:
     tree: Of arrays, each the same on all devices.
@@ -43,6 +58,66 @@ def describe(tree: Any) -> dict[str, dict[str, Any]]:
       "sha256": hashlib.sha256(array).hexdigest(),
     }
   return contents
+
+
+def check(folder: epath.Path, step: int, run: str) -> dict[str, Any]:
+  """Reads the manifest of a checkpoint and checks whose it is.
+
+  Args:
+    folder: Of one step.
+    step: The step that its name says.
+    run: Digest of the run that asks, see `folder.digest`.
+
+  Returns:
+    The manifest's "arrays".
+
+  Raises:
+    InputError: There is none, it is damaged, or it is of another step or run.
+  """
+  if not folder.exists():
+    raise InputError("it is not there")
+  _refuse_odd_files(folder)
+  path = folder / "contents" / "metadata"
+  manifest = run_files.read_json(path)
+  if manifest is None:
+    raise InputError(
+      "it has no contents/metadata; a part of a copy, or of an older version"
+    )
+  if "arrays" not in manifest:
+    raise InputError(
+      "its contents/metadata does not name a step and a run; it is of an older "
+      "version of seqsum"
+    )
+  problem = run_files.find_problem(manifest, MANIFEST)
+  for name, array in manifest["arrays"].items() if not problem else ():
+    problem = problem or run_files.find_problem(array, ARRAY, name)
+  if problem:
+    raise InputError(f"its contents/metadata {problem}")
+  if manifest["step"] != step:
+    raise InputError(
+      f"it was saved at step {manifest['step']:,} and renamed afterwards"
+    )
+  if manifest["run"] != run:
+    raise InputError(
+      "it was saved by another run, of another config or other data"
+    )
+  return manifest["arrays"]
+
+
+def _refuse_odd_files(folder: epath.Path) -> None:
+  """Raises `InputError` for a FIFO, which Orbax would wait for, or a link."""
+  if is_remote(folder):
+    return
+  if os.path.islink(folder) or not os.path.isdir(folder):
+    raise InputError("it is a link or a file, and not a folder")
+  for path, folders, files in os.walk(folder):
+    for name in folders + files:
+      file = os.path.join(path, name)
+      mode = os.lstat(file).st_mode
+      if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(
+          f"{os.path.relpath(file, folder)} is a link or a special file"
+        )
 
 
 def compare(saved: dict[str, dict[str, Any]], like: Any) -> None:
@@ -66,7 +141,7 @@ def compare(saved: dict[str, dict[str, Any]], like: Any) -> None:
       )
 
 
-def read(folder: epath.Path, like: Any) -> Any:
+def read(folder: epath.Path, like: Any, step: int, run: str) -> Any:
   """Reads a checkpoint and checks it.
 
   Only this process reads, and it waits for no other, so that one may fail.
@@ -74,6 +149,7 @@ def read(folder: epath.Path, like: Any) -> Any:
   Args:
     folder: Of one step.
     like: A tree of arrays or of `jax.ShapeDtypeStruct`.
+    step, run: As for `check`.
 
   Returns:
     The tree, of NumPy arrays.
@@ -82,14 +158,7 @@ def read(folder: epath.Path, like: Any) -> Any:
     InputError: It is not there, holds something else, or was altered. Damage
       may raise other exceptions too, Orbax's and TensorStore's.
   """
-  if not folder.exists():
-    raise InputError("it is not there")
-  path = folder / "contents" / "metadata"
-  if not path.exists():
-    raise InputError(
-      "it has no contents/metadata; a part of a copy, or of an older version"
-    )
-  saved = json.loads(path.read_text())
+  saved = check(folder, step, run)
   compare(saved, like)
   alone = ocp.options.MultiprocessingOptions(
     primary_host=jax.process_index(),

@@ -1,8 +1,10 @@
 r"""A page to draw on: each digit that is added, and the value that follows.
 
     pip install -e '.[demo]'
+    python -m seqsum.demo
     python -m seqsum.demo --workdir=runs/sum
 
+The first uses the network that comes with seqsum, the second one of your own.
 It answers on this machine only, at the address that it prints; Ctrl-C ends it.
 """
 
@@ -14,15 +16,17 @@ from seqsum import command
 from seqsum.errors import InputError
 
 flags.adopt_module_key_flags(command)
-WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a run.")
+WORKDIR = flags.DEFINE_string(
+  "workdir",
+  None,
+  "The folder of a run; by default the network that comes with seqsum.",
+)
 PORT = flags.DEFINE_integer("port", 8000, "Where it listens; 0: any free one.")
 HOST = "127.0.0.1"
 
 
 def main() -> int:
   """Serves the page until Ctrl-C; returns the exit code."""
-  if WORKDIR.value is None:
-    raise InputError("--workdir is missing: name the folder of a run")
   try:
     import uvicorn
   except ImportError as error:
@@ -44,6 +48,8 @@ def main() -> int:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
       listener.bind((HOST, PORT.value))
+      listener.listen()  # who comes before uvicorn is ready waits
+      listener.listen()  # so that the printed address can be opened at once
     except OSError as error:
       raise InputError(
         f"--port={PORT.value}: {error.strerror}; take another, or 0"

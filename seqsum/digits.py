@@ -178,7 +178,7 @@ def _bundled() -> Digits:
   test, validation, train = (
     Split(images[i], labels[i]) for i in np.split(order, [300, 500])
   )
-  return Digits("digits", train, validation, test, origin="scikit-learn")
+  return Digits("digits", train, validation, test, origin="the package seqsum")
 
 
 def _cached(name, folder: Path, prepare, sha256=None) -> Digits:

@@ -12,6 +12,7 @@ from seqsum.idx import SHAPE
 from seqsum.trained import Trained
 
 MOST_FRAMES = 100  # of one drawn sequence
+MOST_BYTES = 1 << 20  # of a request; 100 frames are 400,000
 PIXELS = SHAPE[0] * SHAPE[1]
 
 
@@ -44,11 +45,16 @@ def page(model: Trained, reader: str | None = None) -> str:
 
 
 def make_app(model: Trained):
-  """The FastAPI application: `GET /` the page, `POST /read` frames."""
-  from fastapi import FastAPI
+  """The application: `GET /` the page, `POST /read` frames.
+
+  A request that is not frames is answered with 422, one of more than
+  `MOST_BYTES` with 413; of neither more than `MOST_BYTES` is kept.
+  """
+  from fastapi import FastAPI, HTTPException, Request
+  from fastapi.concurrency import run_in_threadpool
   from fastapi.middleware.trustedhost import TrustedHostMiddleware
   from fastapi.responses import HTMLResponse
-  from pydantic import BaseModel, Field
+  from pydantic import BaseModel, Field, ValidationError
 
   Byte = Annotated[int, Field(ge=0, le=255)]
   Frame = Annotated[list[Byte], Field(min_length=PIXELS, max_length=PIXELS)]
@@ -69,8 +75,7 @@ def make_app(model: Trained):
   def index() -> str:
     return shown
 
-  @app.post("/read")
-  def read(drawn: Drawn) -> dict:
+  def answer(drawn: Drawn) -> dict:
     frames = np.array(drawn.frames, np.uint8).reshape(-1, *SHAPE)
     reading = model.read(frames)
     shares = reading.probabilities
@@ -81,5 +86,25 @@ def make_app(model: Trained):
         "values": reading.values.tolist(),
       }
     )
+
+  @app.post("/read")
+  async def read(request: Request) -> dict:
+    body, size = bytearray(), 0
+    async for part in request.stream():
+      size += len(part)
+      if size <= MOST_BYTES:
+        body += part
+    if size > MOST_BYTES:
+      raise HTTPException(413, f"{size:,} bytes, at most {MOST_BYTES:,}")
+    try:
+      drawn = Drawn.model_validate_json(bytes(body))
+    except ValidationError as error:
+      # What was sent is not repeated: JSON has no form for all of it.
+      raise HTTPException(
+        422,
+        f'expected {{"frames": [...]}}: 1 to {MOST_FRAMES} lists of {PIXELS} '
+        "whole numbers in 0..255",
+      ) from error
+    return await run_in_threadpool(answer, drawn)
 
   return app

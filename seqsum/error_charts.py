@@ -91,6 +91,7 @@ def errors(
   few = count < FEW
   dots.plot(middle, mean, color=VERMILION, lw=0.8, alpha=0.4)
   look = {"marker": "o", "ms": 4, "ls": "", "mec": VERMILION, "clip_on": False}
+  look["in_layout"] = False  # a line without points has no place
   dots.plot(middle[~few], mean[~few], mfc=VERMILION, **look)
   dots.plot(middle[few], mean[few], mfc="white", **look)
   hollow = f"; hollow: of fewer than {FEW}" if few.any() else ""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
+AGAIN = "mend that (room, rights) and give the same command again: it goes on"
 
 
 class InputError(ValueError):

@@ -12,20 +12,28 @@ that shows how to run both. With the browser's ONNX Runtime,
 
 it also leaves index.html: the page to draw on, in one file that needs no
 server.
+
+    python -m seqsum.export --workdir=runs/sum --weights out/
+
+writes for seqsum instead: `seqsum.load("out")` and every `--workdir=out` read
+the folder, which has the parameters without the optimizer's state. The network
+that comes with seqsum was written so (seqsum/pretrained/README.md).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import flags
-from etils import epath
 
 from seqsum import command, folder
 from seqsum.errors import InputError
 
 if TYPE_CHECKING:
+  from etils import epath
+
   from seqsum import trained
 
 flags.adopt_module_key_flags(command)
@@ -38,6 +46,9 @@ RUNTIME = flags.DEFINE_string(
   None,
   "The folder dist/ of the npm package onnxruntime-web, to write the page.",
 )
+WEIGHTS = flags.DEFINE_bool(
+  "weights", False, "Write the parameters alone, for seqsum.load()."
+)
 CLOSE = 1e-5  # of what the model says itself, in units of the largest value
 
 
@@ -47,10 +58,16 @@ def main(*arguments: str) -> int:
     raise InputError("--workdir is missing: name the folder of a run")
   if not arguments:
     raise InputError("where to? name a folder, such as out/")
-  (out,) = arguments
+  out = folder.locate(*arguments, "the folder")
   from seqsum import drawing, sharing, trained  # seconds
   from seqsum.losses import FoldObjective
 
+  if WEIGHTS.value:
+    files = sharing.pack_weights(WORKDIR.value)
+    _write(out, files)
+    for name, content in files.items():
+      print(f"{out / name}  {len(content):,} bytes")
+    return 0
   with_onnx = sharing.has_onnx() if ONNX.value is None else ONNX.value
   if with_onnx and not sharing.has_onnx():
     raise InputError(f"--onnx: {sharing.NO_ONNX}")
@@ -80,13 +97,7 @@ def main(*arguments: str) -> int:
     reader = sharing.reader(files["model.onnx"], *runtime)
     files["index.html"] = drawing.page(model, reader).encode()
   files["README.txt"] = sharing.readme(model, files).encode()
-  out = epath.Path(out)
-  try:
-    out.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-      folder.write_whole(out / name, content)
-  except OSError as error:
-    raise InputError(f"{out}: cannot be written ({error.strerror})") from error
+  _write(out, files)
   for name, content in files.items():
     line = f"{out / name}  {len(content):,} bytes"
     if name in differ:
@@ -95,6 +106,15 @@ def main(*arguments: str) -> int:
   if not with_onnx:
     print(f"no ONNX: {sharing.NO_ONNX}")
   return 0
+
+
+def _write(out: epath.Path, files: Mapping[str, bytes]) -> None:
+  try:
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+      folder.write_whole(out / name, content)
+  except OSError as error:
+    raise InputError(f"{out}: cannot be written ({error.strerror})") from error
 
 
 def _difference(model: trained.Trained, content: bytes, run) -> float:

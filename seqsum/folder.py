@@ -9,6 +9,7 @@ tensorboard/  checkpoints/  report/
 """
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -21,7 +22,8 @@ from typing import Any
 
 from etils import epath
 
-from seqsum.bucket import reached
+from seqsum import run_files
+from seqsum.bucket import is_remote
 from seqsum.errors import InputError, Unreachable, brief
 
 PACKAGES = (
@@ -36,6 +38,11 @@ PACKAGES = (
 )
 # Where a machine keeps its files is not part of an experiment.
 MACHINE = ("data.data_dir", "data.manual_dir")
+NAMES = (  # that seqsum writes in a run's folder, or in a study's
+  *("config.json", "metrics.jsonl", "summary.json", "diverged.json"),
+  *("measured.json", "tracker.json", "rates.json", "results.jsonl"),
+  *("table.md", "tensorboard", "checkpoints", "report", "runs"),
+)
 
 
 def plain(value: Any) -> Any:
@@ -49,18 +56,38 @@ def plain(value: Any) -> Any:
   return value
 
 
-def is_remote(path: epath.PathLike) -> bool:
-  """Whether a path is on object storage, where one cannot lock or append."""
-  return "://" in os.fspath(path)
+def locate(path: epath.PathLike, flag: str = "--workdir") -> epath.Path:
+  """A path as a user writes it: a leading `~` is expanded.
+
+  Raises:
+    InputError: It is a URL, other than gs://. The message names the flag.
+  """
+  path = os.fspath(path)
+  scheme, is_url, rest = path.partition("://")
+  if is_url and scheme != "gs":
+    # Orbax 0.12 gives TensorStore's drivers for folders and gs:// alone: of
+    # s3:// it writes a part into a local folder of that name, and stops.
+    remedy = "name a folder on this machine or gs://BUCKET/FOLDER"
+    if scheme == "file":
+      remedy = f"leave file:// out: {rest}"
+    elif scheme not in ("http", "https"):
+      remedy = "mount that bucket as a folder"
+    raise InputError(f"{flag}={path}: {scheme}:// is not supported; {remedy}")
+  if is_remote(path):
+    list_afresh()
+    return epath.Path(path)
+  return epath.Path(os.path.expanduser(path))
 
 
 def resolve(path: epath.PathLike) -> epath.Path:
-  """A path that stays where it is when the process moves to another folder."""
-  path = epath.Path(path)
-  if is_remote(path):
-    list_afresh()
-    return path  # absolute() would make a folder named gs: on this machine
-  return path.absolute()
+  """A path that stays where it is when the process moves to another folder.
+
+  Raises:
+    InputError: As `locate` does.
+  """
+  path = locate(path)
+  # absolute() would make a folder named gs: on this machine
+  return path if is_remote(path) else path.absolute()
 
 
 def list_afresh() -> None:
@@ -82,8 +109,12 @@ def write_json(path: epath.Path, value: Any) -> None:
 def write_whole(path: epath.Path, content: str | bytes) -> None:
   """Replaces a file so that a reader never sees half of it.
 
+  The content is on the disk before the file has its name, so that a power cut
+  leaves no empty file. Nothing is written through a link: a link of that name
+  is replaced, and what it points to stays as it is.
+
   Raises:
-    OSError: It cannot be written.
+    OSError: It cannot be written; `filename` is the path.
   """
   if isinstance(content, str):  # a file name may have bytes that are no UTF-8
     content = content.encode(errors="backslashreplace")
@@ -95,20 +126,72 @@ def write_whole(path: epath.Path, content: str | bytes) -> None:
         f"{os.fspath(path)} cannot be written: {brief(error)}"
       ) from error
     return
-  partial = path.with_name(path.name + ".partial")
+  path = os.fspath(path)
+  partial = f"{path}.partial"
   try:
-    partial.write_bytes(content)
-    partial.replace(path)
-  except OSError:
+    with contextlib.suppress(FileNotFoundError):
+      os.unlink(partial)  # of a killed program, or a stranger's link
+    with open(partial, "xb") as file:
+      file.write(content)
+      file.flush()
+      os.fsync(file.fileno())
+    os.replace(partial, path)
+  except OSError as error:
     with contextlib.suppress(OSError):  # a full disk needs the room
-      partial.unlink()
-    raise
+      os.unlink(partial)
+    raise OSError(error.errno, error.strerror, path) from error
+  sync_folder(os.path.dirname(path) or ".")
 
 
-def read_json(path: epath.Path) -> Any | None:
-  """What a file holds, or None if it is not there."""
-  with reached(path):
-    return json.loads(path.read_text()) if path.exists() else None
+def sync_folder(folder: epath.PathLike) -> None:
+  """Brings the names in a local folder to the disk."""
+  with contextlib.suppress(OSError):  # Windows; some network file systems
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+      os.fsync(opened)
+    finally:
+      os.close(opened)
+
+
+def sync_tree(folder: epath.PathLike, *, deep: bool = True) -> None:
+  """Brings the files of a local folder, and their names, to the disk.
+
+  Args:
+    folder: The folder.
+    deep: Whether files in the folders within it are synced too.
+
+  Raises:
+    OSError: The disk does not take them.
+  """
+  for path, folders, names in os.walk(folder):
+    if not deep:
+      folders.clear()
+    for name in names:
+      file = os.open(os.path.join(path, name), os.O_RDONLY)
+      try:
+        os.fsync(file)
+      finally:
+        os.close(file)
+    sync_folder(path)
+
+
+def refuse_links(folder: epath.Path, *names: str) -> None:
+  """Checks that what seqsum writes in a run's folder is really there.
+
+  A folder may be a stranger's, with links to files of the user's. The folder
+  itself may be a link.
+
+  Raises:
+    InputError: One of the names is a symbolic link.
+  """
+  for name in names:
+    path = os.fspath(folder / name)
+    if not is_remote(folder) and os.path.islink(path):
+      raise InputError(
+        f"{path} is a symbolic link to {os.readlink(path)}: nothing is written "
+        "through a link inside a run's folder; move the link away, or take "
+        "another --workdir"
+      )
 
 
 @contextlib.contextmanager
@@ -155,18 +238,9 @@ def make_folder(workdir: epath.PathLike) -> epath.Path:
   """The folder, made if need be.
 
   Raises:
-    InputError: It cannot be written to.
+    InputError: It cannot be written to, or has links for the files of a run.
   """
-  folder = epath.Path(workdir)
-  # Orbax 0.12 gives TensorStore's drivers for folders and gs:// alone: of s3://
-  # it writes a part into a local folder of that name, and stops.
-  if is_remote(folder) and not os.fspath(folder).startswith("gs://"):
-    raise InputError(
-      f"--workdir={workdir}: checkpoints can be kept in folders and in gs:// "
-      "alone; mount that bucket as a folder"
-    )
-  if is_remote(folder):
-    list_afresh()
+  folder = locate(workdir)
   try:
     folder.mkdir(parents=True, exist_ok=True)
     probe = folder / f".writable-{uuid.uuid4().hex}"  # each process its own
@@ -182,6 +256,7 @@ def make_folder(workdir: epath.PathLike) -> epath.Path:
       f"--workdir={folder}: cannot be written ({reason}); "
       "name a folder that can"
     ) from error
+  refuse_links(folder, *NAMES)
   return folder
 
 
@@ -214,18 +289,15 @@ def is_claimed(folder: epath.Path, ours: dict[str, Any]) -> bool:
   Raises:
     InputError: They are not.
   """
-  theirs = read_json(folder / "config.json")
+  theirs = run_files.read_json(folder / "config.json", run_files.CONFIG)
   if theirs is None:
     return False
-  mine, other = (
-    dict(flatten(x)) for x in (plain(ours), {k: theirs[k] for k in ours})
-  )
+  mine, other = map(_decisive, (ours, {k: theirs[k] for k in ours}))
   differ = [
     f"{key} ({other.get(key, 'absent')!r} there, {mine.get(key, 'absent')!r} "
     "here)"
     for key in sorted(mine.keys() | other.keys())
     if mine.get(key) != other.get(key)
-    and key.removeprefix("config.") not in MACHINE
   ]
   if differ:
     raise InputError(
@@ -233,3 +305,31 @@ def is_claimed(folder: epath.Path, ours: dict[str, Any]) -> bool:
       "undo what differs: " + ", ".join(differ)
     )
   return True
+
+
+def digest(parts: dict[str, Any]) -> str:
+  """SHA-256 of what decides a run; equal for all that `is_claimed` accepts.
+
+  Args:
+    parts: "config" and "dataset", as config.json has them.
+  """
+
+  def same(value: Any) -> Any:  # for what Python compares as equal
+    if isinstance(value, list):
+      return [same(x) for x in value]
+    if isinstance(value, bool | float) and value == int(value):
+      return int(value)
+    return value
+
+  decisive = {k: same(v) for k, v in _decisive(parts).items() if v is not None}
+  text = json.dumps(decisive, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _decisive(parts: dict[str, Any]) -> dict[str, Any]:
+  """Dotted name -> value, without what may differ between machines."""
+  return {
+    key: value
+    for key, value in flatten(plain(parts))
+    if key.removeprefix("config.") not in MACHINE
+  }

@@ -43,6 +43,10 @@ SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir")
 MOST_NAMED = 3  # files that an error names
 
 
+class PictureWarning(UserWarning):
+  """A picture that can be read and is perhaps not what was meant."""
+
+
 def read_images(paths: Iterable[str | os.PathLike]) -> np.ndarray:
   """Reads photos or drawings of one digit each.
 
@@ -55,6 +59,9 @@ def read_images(paths: Iterable[str | os.PathLike]) -> np.ndarray:
 
   Raises:
     InputError: A file is not there, is not an image, or shows no digit.
+
+  Warns:
+    PictureWarning: A picture seems to show something else than one digit.
   """
   return np.stack([read_frame(path) for path in find(paths)])
 
@@ -63,9 +70,12 @@ def read_frame(path: str | os.PathLike) -> np.ndarray:
   """[28, 28, 1] uint8; see `read_images`."""
   picture = read_picture(path)
   try:
-    return normalize.frame(picture)
+    frame, doubt = normalize.frame_and_doubt(picture)
   except InputError as error:
     raise InputError(f"{path}: {error}") from error
+  if doubt:
+    warnings.warn(f"{os.fspath(path)}: {doubt}", PictureWarning, stacklevel=2)
+  return frame
 
 
 def find(paths: Iterable[str | os.PathLike]) -> list[str]:

@@ -59,7 +59,11 @@ def main() -> int:
   results = judging.judge(found, scores)
   print(f"{len(found)} videos of the test split, {model.name}")
   print(judging.table(results))
-  out = epath.Path(OUT.value or session.workdir / "report")
+  if OUT.value:
+    out = folder.locate(OUT.value, "--out")
+  else:
+    folder.refuse_links(session.workdir, "report")
+    out = session.workdir / "report"
   try:
     out.mkdir(parents=True, exist_ok=True)
     written = _write(out, results, found[0], next(iter(scores.values())))

@@ -6,14 +6,17 @@ nothing. Object storage knows no locks, and none is taken there.
 
 import contextlib
 import os
+import re
 import socket
+import stat
+from typing import TextIO
 
 from absl import logging
 from etils import epath
 
 from seqsum import cluster
+from seqsum.bucket import is_remote
 from seqsum.errors import InputError
-from seqsum.folder import is_remote
 
 try:
   import fcntl
@@ -21,6 +24,7 @@ except ImportError:  # Windows
   fcntl = None
 
 NAME = ".lock"
+OURS = r"process \d+ on .*\n"  # what the file says
 
 
 def take(folder: epath.Path) -> contextlib.ExitStack:
@@ -32,28 +36,73 @@ def take(folder: epath.Path) -> contextlib.ExitStack:
     A context that holds the lock, or nothing where there are no locks.
 
   Raises:
-    InputError: Another program holds it; so it is on all processes of a run.
+    InputError: Another program holds it, or its file is a stranger's (a link,
+      say); so it is on all processes of a run.
   """
-  holder, held = "", contextlib.ExitStack()
+  holder, problem, held = "", None, contextlib.ExitStack()
   if cluster.is_lead() and fcntl and not is_remote(folder):
-    path = os.fspath(folder / NAME)
-    file = held.enter_context(open(path, "a+"))  # noqa: SIM115 held longer
     try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      file.seek(0)
-      holder = file.read().strip() or "another program"
-    except OSError as error:  # some network file systems
-      logging.warning("%s: cannot be locked (%s)", folder, error.strerror)
-    else:
-      with contextlib.suppress(OSError):  # a full disk locks as well
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
-  if cluster.highest(bool(holder)):
+      holder = _lock(os.fspath(folder / NAME), held)
+    except InputError as error:
+      problem = error
+  if cluster.highest(bool(holder or problem)):
     held.close()
+    if problem:
+      raise problem
     raise InputError(
       f"--workdir={folder} is in use by {holder or 'another program'}: wait "
       "until it has ended, or take another folder"
     )
   return held
+
+
+def _lock(path: str, held: contextlib.ExitStack) -> str:
+  """Locks a file until `held` is closed; returns who else holds it, or ''."""
+  file = held.enter_context(_open(path))
+  words = file.read(200)
+  try:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError:
+    return words.strip() or "another program"
+  except OSError as error:  # some network file systems
+    logging.warning("%s: cannot be locked (%s)", path, error.strerror)
+    return ""
+  if words and not re.fullmatch(OURS, words):
+    raise InputError(
+      f"{path} is a file that seqsum did not write: move it away, or take "
+      "another --workdir"
+    )
+  with contextlib.suppress(OSError):  # a full disk locks as well
+    file.seek(0)
+    file.truncate()
+    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+    file.flush()
+  return ""
+
+
+def _open(path: str) -> TextIO:
+  """Opens the file, made if it is not there, unless it is another's.
+
+  A link, also a hard one, would have a file elsewhere overwritten; a FIFO would
+  be waited for.
+  """
+  try:
+    opened = os.open(
+      path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666
+    )
+  except OSError as error:
+    if os.path.lexists(path):
+      raise _strange(path) from error
+    raise
+  about = os.fstat(opened)
+  if not stat.S_ISREG(about.st_mode) or about.st_nlink != 1:
+    os.close(opened)
+    raise _strange(path)
+  return open(opened, "r+", errors="replace")
+
+
+def _strange(path: str) -> InputError:
+  return InputError(
+    f"{path} is a link, or no file that can be written: seqsum locks a folder "
+    "by a file of that name; move it away, or take another --workdir"
+  )

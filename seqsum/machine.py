@@ -27,6 +27,16 @@ def processors() -> dict[str, Any]:
   return {"processor": _model_name(), "cores": cores, "affinity": affinity}
 
 
+def memory(device: Any) -> int | None:
+  """Bytes that a JAX device has, or this machine of a CPU; None if unknown."""
+  stats = device.memory_stats() or {}
+  if "bytes_limit" in stats:
+    return stats["bytes_limit"]
+  if device.platform == "cpu" and hasattr(os, "sysconf"):
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+  return None
+
+
 def _model_name() -> str:
   try:
     with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:

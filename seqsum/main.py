@@ -30,7 +30,7 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from seqsum import command, config_files, launchers
+from seqsum import command, config_files, folder, launchers
 from seqsum.stopping import StopRequest
 
 flags.adopt_module_key_flags(command)  # they belong into --help
@@ -87,7 +87,7 @@ def main() -> int:
   from seqsum import cluster, results, trackers, train  # seconds
 
   name = pathlib.Path(flags.FLAGS["config"].config_filename).stem
-  workdir = WORKDIR.value or os.path.join("runs", name)
+  workdir = folder.locate(WORKDIR.value or os.path.join("runs", name))
   trackers.check(TRACKER.value)
   command.keep_programs()
   join_processes()

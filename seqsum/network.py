@@ -14,7 +14,7 @@ from seqsum.recorded import Recorded
 from seqsum.tasks import Task
 from seqsum.videos import DistinctSum
 
-MOST_LAYERS = 64  # of one kind; XLA takes about a second to compile each
+MOST_LAYERS = 64  # of one kind; each makes compiling longer
 
 
 def build_given(
@@ -60,8 +60,8 @@ def build_model(
   for field, numbers in layers.items():
     if len(numbers) > MOST_LAYERS:
       raise InputError(
-        f"config.model.{field} has {len(numbers):,} layers, which would take "
-        f"minutes or hours to compile: must be at most {MOST_LAYERS}"
+        f"config.model.{field} has {len(numbers):,} layers; each makes "
+        f"compiling longer: must be at most {MOST_LAYERS}"
       )
     require(
       (len(numbers) > 0 or field in ("gru", "dense"))

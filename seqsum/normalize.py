@@ -22,6 +22,16 @@ WORK = 384  # a larger picture is made smaller first
 FAINT = 0.06  # ink that differs less from the paper is none; paper is 1
 NOISE = 10  # deviations that ink must stand out by; chance reaches 7
 STRAY = 0.06  # a spot with less ink than this share of the largest is no part
+# Doubts about a picture, in shares of the longest side of the ink: an area of
+# ink in which a circle of a larger radius fits is paper on a darker table;
+# parts of at least this length may be digits, if a blank strip wider than this
+# is between them. Ink along this share of an edge of the picture is a table.
+THICK, SMALL, GAP, ALONG_EDGE = 0.21, 0.5, 0.1, 0.9
+BORDER = (
+  "shows a large area beside the strokes, such as a table around the paper: "
+  "cut the picture to the paper"
+)
+SEPARATE = "shows several separate inks: give each digit a picture of its own"
 
 
 def frame(picture: np.ndarray) -> np.ndarray:
@@ -37,7 +47,50 @@ def frame(picture: np.ndarray) -> np.ndarray:
   Raises:
     InputError: The picture shows nothing but paper.
   """
-  ink = find_ink(_limit(np.asarray(picture, np.float32)))
+  return frame_and_doubt(picture)[0]
+
+
+def frame_and_doubt(picture: np.ndarray) -> tuple[np.ndarray, str | None]:
+  """`frame`, and why the picture may show something else than one digit."""
+  ink, is_dark = find_ink(_limit(np.asarray(picture, np.float32)))
+  return _frame(ink), _doubt(ink, is_dark)
+
+
+def _doubt(ink: np.ndarray, is_dark: bool) -> str | None:
+  """Why ink [H, W] may be something else than one digit."""
+  mask = ink > 0.5
+  if not mask.any():
+    return None
+  edges = (mask[0], mask[-1], mask[:, 0], mask[:, -1])
+  if max(edge.mean() for edge in edges) > ALONG_EDGE:
+    return BORDER
+  if not is_dark:  # paper on a table is taken for light ink
+    radius = ndimage.distance_transform_edt(np.pad(mask, 1)).max()
+    if radius > THICK * max(_crop(ink).shape):
+      return BORDER
+  return SEPARATE if _is_separate(mask) else None
+
+
+def _is_separate(mask: np.ndarray) -> bool:
+  """Whether a blank strip, upright or level, divides parts as large as digits.
+
+  The parts of one digit with a broken stroke overlap in both directions.
+  """
+  labels, _ = ndimage.label(mask, np.ones((3, 3)))
+  boxes = ndimage.find_objects(labels)
+  sides = [max(x.stop - x.start for x in box) for box in boxes]
+  longest = max(sides)
+  large = [
+    n for n, side in enumerate(sides, start=1) if side >= SMALL * longest
+  ]
+  mask = np.isin(labels, large)
+  blank = [
+    np.diff(np.flatnonzero(mask.any(axis))).max(initial=1) for axis in (0, 1)
+  ]
+  return max(blank) - 1 > GAP * longest
+
+
+def _frame(ink: np.ndarray) -> np.ndarray:
   digit = _crop(ink)
   longest = max(digit.shape)
   height, width = (max(1, round(BOX * FINE * n / longest)) for n in digit.shape)
@@ -45,8 +98,11 @@ def frame(picture: np.ndarray) -> np.ndarray:
   return _centre(_thicken(np.clip(digit, 0, 1)))
 
 
-def find_ink(picture: np.ndarray) -> np.ndarray:
-  """[H, W] float: how much ink each place has, 0 for paper, about 1 for ink.
+def find_ink(picture: np.ndarray) -> tuple[np.ndarray, bool]:
+  """How much ink each place has, and whether ink is darker than the paper.
+
+  Returns:
+    [H, W] float, 0 for paper, about 1 for ink; a bool.
 
   Raises:
     InputError: There is nothing but paper.
@@ -55,7 +111,7 @@ def find_ink(picture: np.ndarray) -> np.ndarray:
   differs = picture - paper
   # A little blur against the noise, before the peaks are compared.
   smooth = ndimage.gaussian_filter(differs, max(picture.shape) / WORK)
-  dark = _weight(-smooth) >= _weight(smooth)
+  dark = bool(_weight(-smooth) >= _weight(smooth))
   # Light falls on ink as on paper, so dark ink is a share of the paper's light.
   ink = -differs / np.maximum(paper, 0.05) if dark else differs
   smooth = ndimage.gaussian_filter(ink, max(picture.shape) / WORK)
@@ -71,7 +127,8 @@ def find_ink(picture: np.ndarray) -> np.ndarray:
   # Grey edges belong to the ink; what stands away from it does not.
   near = ndimage.binary_dilation(spots, iterations=2)
   low = min(0.25 * level, 2 * noise)
-  return np.where(near, np.clip((ink - low) / (level - low), 0, 1), 0)
+  ink = np.where(near, np.clip((ink - low) / (level - low), 0, 1), 0)
+  return ink, dark
 
 
 def _limit(picture: np.ndarray) -> np.ndarray:

@@ -1,10 +1,15 @@
 r"""Reads your own images with a trained network: the value after each, the sum.
 
-    python -m seqsum.predict --workdir=runs/sum 3.png 4.jpg photos/*.jpg
+    python -m seqsum.predict 3.png 4.jpg photos/*.jpg
+    python -m seqsum.predict --workdir=runs/sum 3.png 4.jpg
 
+The first uses the network that comes with seqsum, the second one of your own.
 Each image shows one digit, drawn or photographed, dark on light or light on
 dark. A folder stands for the images in it, in natural order; so does a quoted
-glob. What cannot be read is told in one line, and then nothing else is.
+glob. A file that cannot be read is an error of one line, and nothing else is
+printed. A picture that seems to show something else than one upright digit
+(several inks, a table around the paper, a digit on its side) gets a line on
+stderr.
 
 A run on sequences of one's own reads images as they are, brought to the size of
 its frames, and videos:
@@ -18,6 +23,8 @@ import json
 import math
 import pathlib
 import shutil
+import sys
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +37,11 @@ if TYPE_CHECKING:
   from seqsum import trained
 
 flags.adopt_module_key_flags(command)
-WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a run.")
+WORKDIR = flags.DEFINE_string(
+  "workdir",
+  None,
+  "The folder of a run; by default the network that comes with seqsum.",
+)
 JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
 PLOT = flags.DEFINE_string(
   "plot", None, "Draw what was read; a PNG file, or a GIF that moves."
@@ -43,17 +54,21 @@ MOST_LIKELY = 0.001  # a value less likely than this is not in the JSON
 
 def main(*paths: str) -> int:
   """Reads the images as one sequence; returns the exit code."""
-  if WORKDIR.value is None:
-    raise InputError("--workdir is missing: name the folder of a run")
   if PLOT.value is not None and not PLOT.value.endswith((".png", ".gif")):
     raise InputError(f"--plot={PLOT.value}: must end in .png or .gif")
   if not paths:
     raise InputError("no images: name files, folders or globs")
-  from seqsum import reading_chart, trained  # seconds
+  from seqsum import images, reading_chart, trained  # seconds
 
   command.keep_programs()
   model = trained.load(WORKDIR.value)
-  files, frames = model.read_files(paths)
+  with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always", images.PictureWarning)
+    files, frames = model.read_files(paths)
+  warned = [" ".join(str(x.message).split()) for x in caught]
+  warned += model.doubts(files, frames)
+  for line in warned:
+    print(f"seqsum: warning: {line}", file=sys.stderr)
   reading = model.read(frames)
   if PLOT.value is not None:
     if reading.predictions.ndim > 1:
@@ -76,7 +91,8 @@ def main(*paths: str) -> int:
     except OSError as error:
       raise InputError(f"--plot={PLOT.value}: {error.strerror}") from error
   if JSON.value:
-    print(json.dumps(folder.plain(as_json(model, files, reading)), indent=2))
+    said = as_json(model, files, reading) | {"warnings": warned}
+    print(json.dumps(folder.plain(said), indent=2))
     return 0
   *rows, answer = lines(model, files, reading)
   if SHOW_FRAMES.value:

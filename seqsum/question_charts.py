@@ -109,23 +109,20 @@ def _name_points(
   for (left, high), (right, low) in itertools.pairwise(points[order]):
     taken.append(Bbox.from_extents(left, high - 1, right, high + 1))
     taken.append(Bbox.from_extents(right - 1, min(low, high), right + 1, high))
+  places = list(itertools.product((1, 1.5, 2, 3, 5, 8), range(0, 360, 45)))
   for i in np.argsort(~front, kind="stable"):
-    for ring, angle in itertools.product(
-      (1, 1.5, 2, 3, 5, 8), range(0, 360, 45)
-    ):
+    for ring, angle in places:
       dx, dy = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+      offset = 9 * ring * dx, 9 * ring * dy
       word = axes.annotate(
         names[i],
         (x[i], y[i]),
-        (9 * ring * dx, 9 * ring * dy),
+        offset,
         textcoords="offset points",
         ha="center" if abs(dx) < 0.5 else "left" if dx > 0 else "right",
         va="center" if abs(dy) < 0.5 else "bottom" if dy > 0 else "top",
         fontsize=SMALL,
         color=BLUE if front[i] else GREY,
-        arrowprops={"arrowstyle": "-", "lw": 0.5, "color": GREY}
-        if ring > 1.5
-        else None,
       )
       word.set_in_layout(False)
       box = word.get_window_extent()
@@ -134,9 +131,19 @@ def _name_points(
       away = np.hypot(
         *(np.clip(points, (box.x0, box.y0), (box.x1, box.y1)) - points).T
       )
-      clear = ring > 1.5 or away.argmin() == i
+      led = ring > 1.5
+      clear = led or away.argmin() == i
       if inside and clear and not any(box.overlaps(x) for x in taken):
         taken.append(box)
+        if led:
+          line = {"arrowstyle": "-", "lw": 0.5, "color": GREY, "shrinkA": 0}
+          axes.annotate(
+            "",
+            (x[i], y[i]),
+            offset,
+            textcoords="offset points",
+            arrowprops=line,
+          ).set_in_layout(False)
         break
       word.remove()
 

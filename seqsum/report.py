@@ -12,6 +12,7 @@ from absl import logging
 from etils import epath
 
 from seqsum import error_charts, figures, flow, learning_chart
+from seqsum.folder import write_whole
 from seqsum.metrics import WHOLE, is_exact, number, of_sequence
 from seqsum.page import Picture, page
 from seqsum.tasks import Task
@@ -207,8 +208,8 @@ def write_report(
   folder = epath.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
   for picture in pictures:
-    (folder / f"{picture.name}.png").write_bytes(picture.png)
-  (folder / "index.html").write_bytes(html.encode())
+    write_whole(folder / f"{picture.name}.png", picture.png)
+  write_whole(folder / "index.html", html)
   return {picture.name: picture.png for picture in pictures}
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import optax
 from etils import epath
 
-from seqsum import evaluate, folder, report
+from seqsum import evaluate, folder, report, run_files
 from seqsum.evaluate import Evaluation, Evaluator
 from seqsum.given import FoldCore
 from seqsum.metrics import number
 from seqsum.recordings import Recordings
 from seqsum.session import Session
-from seqsum.writer import History, read_lines
+from seqsum.writer import History
 
 POST_MSE = 0.61  # of the blog post of 2016
 POST_SEQUENCES = 20 * 60_000  # that it was trained on
@@ -135,12 +135,16 @@ def draw(
   Returns:
     The pictures, PNG files by name.
   """
-  history = read_lines(session.workdir / "metrics.jsonl")
+  history = run_files.read_lines(session.workdir / "metrics.jsonl")
   device = session.facts()["devices"]
   data = session.data
   guess = evaluate.guess_the_mean(evaluation, mean_target(session))
+  frames = {}
+  if isinstance(data, Recordings):
+    frames["frames"] = data.facts.describe_frames()
   facts = {
     "data": f"{data.name}, sha256 {data.sha256[:12]}",
+    **frames,
     "parameters": f"{count_parameters(params):,}",
     "training": f"{history[-1]['step'] * session.config.batch_size:,} "
     f"sequences in {history[-1]['seconds']:,.0f} s"

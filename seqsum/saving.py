@@ -1,6 +1,9 @@
 """Saving of checkpoints, by Orbax, behind the training."""
 
+import asyncio
 import contextlib
+import os
+import stat
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -13,8 +16,9 @@ from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
 from seqsum import bucket, cluster, contents
-from seqsum.errors import NotSaved, brief
-from seqsum.folder import is_remote, resolve
+from seqsum.bucket import is_remote
+from seqsum.errors import AGAIN, InputError, NotSaved, brief
+from seqsum.folder import resolve, sync_folder, sync_tree
 
 COMMITTED = "commit_success.txt"
 
@@ -35,6 +39,21 @@ class _Best(checkpoint_managers.PreservationPolicy):
     return [checkpoint.step == best for checkpoint in checkpoints]
 
 
+class _Durable(ocp.path.atomicity.AtomicRenameTemporaryPath):
+  """A checkpoint in a local folder that a power cut does not leave in part.
+
+  TensorStore syncs the arrays; Orbax renames a checkpoint whose other files the
+  disk may not have yet. This runs in Orbax's thread, behind the training.
+  """
+
+  async def finalize(self) -> None:
+    await asyncio.to_thread(sync_tree, self.get())
+    await super().finalize()
+    # Orbax writes two notes last, which nothing needs.
+    await asyncio.to_thread(sync_tree, self.get_final(), deep=False)
+    await asyncio.to_thread(sync_folder, self.get_final().parent)
+
+
 class Saver:
   """Saves checkpoints to a folder, and keeps the newest few and the best.
 
@@ -50,6 +69,10 @@ class Saver:
     keep: How many of the newest are kept.
     best: Says which step is the best so far; that one is kept too. Asked
       whenever a new one is saved.
+    run: Digest of the run, see `folder.digest`; saved with each checkpoint.
+
+  Raises:
+    InputError: A file in the folder is a FIFO or a device.
   """
 
   def __init__(
@@ -57,8 +80,9 @@ class Saver:
     folder: epath.PathLike,
     keep: int = 2,
     best: Callable[[], int | None] = lambda: None,
+    run: str = "",
   ):
-    self._folder = resolve(folder)
+    self._folder, self._run = resolve(folder), run
     self._policy = checkpoint_managers.AnyPreservationPolicy(
       [checkpoint_managers.LatestN(keep), _Best(best)]
     )
@@ -66,6 +90,7 @@ class Saver:
     self._problem: NotSaved | None = None  # of the last save
     self._failed: set[int] = set()
     self._latest: int | None = None  # known, while there is no manager
+    _refuse_special_files(self._folder)
     bucket.limit_retries()
     with bucket.reached(self._folder):
       self._manager: ocp.CheckpointManager | None = self._open()
@@ -75,6 +100,7 @@ class Saver:
     options = ocp.CheckpointManagerOptions(
       preservation_policy=self._policy,
       cleanup_tmp_directories=cleanup,
+      temporary_path_class=None if is_remote(self._folder) else _Durable,
       async_options=ocp.options.AsyncOptions(timeout_secs=bucket.TOGETHER)
       if together
       else None,
@@ -88,7 +114,7 @@ class Saver:
     with bucket.reached(self._folder):
       if not self._folder.exists():  # object storage has no empty folders
         return []
-      paths = [p for p in self._folder.iterdir() if p.name.isdecimal()]
+      paths = [p for p in self._folder.iterdir() if _is_step(p.name)]
       return sorted([int(p.name) for p in paths if _has_ended(p)], reverse=True)
 
   @property
@@ -105,7 +131,9 @@ class Saver:
       return
     args = ocp.args.Composite(
       state=ocp.args.StandardSave(tree),
-      contents=ocp.args.JsonSave(contents.describe(tree)),
+      contents=ocp.args.JsonSave(
+        {"step": step, "run": self._run, "arrays": contents.describe(tree)}
+      ),
     )
     self._pending = step
     if is_remote(self._folder):
@@ -144,7 +172,7 @@ class Saver:
     """
     self.wait()
     if self._problem is not None:
-      raise self._problem
+      raise NotSaved(f"{self._problem}; {AGAIN}")
     if is_remote(self._folder) and cluster.is_lead():
       # TensorStore goes on trying for a save that was given up.
       with contextlib.suppress(Exception):  # no checkpoint, and so no harm
@@ -169,7 +197,8 @@ class Saver:
 
   def _fail(self, step: int, reason: str) -> None:
     self._problem = NotSaved(
-      f"THE CHECKPOINT OF STEP {step:,} COULD NOT BE SAVED: {reason}"
+      f"THE CHECKPOINT OF STEP {step:,} COULD NOT BE SAVED: {self._folder}: "
+      f"{reason}"
     )
     logging.error("%s; the next save tries again", self._problem)
     self._failed.add(step)
@@ -196,6 +225,24 @@ class Saver:
     self.wait()
     if self._manager is not None:
       self._manager.close()
+
+
+def _refuse_special_files(folder: epath.Path) -> None:
+  """Raises `InputError` for a FIFO, whose writer Orbax would wait for."""
+  if is_remote(folder):
+    return
+  for path, _, names in os.walk(folder):
+    for name in names:
+      file = os.path.join(path, name)
+      if os.path.exists(file) and not stat.S_ISREG(os.stat(file).st_mode):
+        raise InputError(
+          f"{file} is not a regular file (a FIFO or a device): move it away"
+        )
+
+
+def _is_step(name: str) -> bool:
+  """Whether a name is a step as Orbax writes it: '10', and not '010'."""
+  return name.isdecimal() and name == str(int(name))
 
 
 def _has_ended(step: epath.Path) -> bool:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import os
 from typing import Any, Self
 
 import jax
@@ -11,10 +12,10 @@ from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from seqsum import cluster, folder, lock, machine, mesh, recordings
+from seqsum import cluster, folder, lock, machine, mesh, recordings, run_files
 from seqsum.checkpoint import Checkpoints
 from seqsum.digits import Digits, load
-from seqsum.errors import InputError, require
+from seqsum.errors import InputError, brief, require
 from seqsum.evaluate import Evaluator
 from seqsum.experiment import build_recipe
 from seqsum.metrics import Totals
@@ -25,7 +26,7 @@ from seqsum.recordings import Recordings
 from seqsum.schedule import Schedule, build_schedule
 from seqsum.shapes import Feed
 from seqsum.splits import make_feed, make_reader
-from seqsum.writer import History, ranking
+from seqsum.writer import History, ranking, warn_of_missing
 
 # A study opens many sessions with the same data.
 load_once = functools.lru_cache(maxsize=1)(load)
@@ -43,6 +44,7 @@ class Session:
     data: Images, or sequences of one's own; None for a program that reads none
       of them.
     lock: Held while the session is open, see `lock.take`.
+    run: Digest of the run, see `folder.digest`; its checkpoints have it.
   """
 
   config: ConfigDict
@@ -52,6 +54,7 @@ class Session:
   devices: Mesh
   data: Digits | Recordings | None
   lock: contextlib.ExitStack
+  run: str
 
   def __enter__(self) -> Self:
     return self
@@ -81,6 +84,24 @@ class Session:
       (state, Totals.zero()),
     )
 
+  def check_memory(self) -> None:
+    """Checks that training fits into a device, of batches nothing counted.
+
+    Raises:
+      InputError: Parameters, gradients and the optimizer's state do not.
+    """
+    state = self.like()[0]
+    size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
+    parameters = sum(x.size for x in jax.tree.leaves(state.params))
+    needed = size + 4 * parameters
+    there = machine.memory(jax.local_devices()[0])
+    if there is not None and needed > there:
+      raise InputError(
+        f"config.model has {parameters:,} parameters: with gradients and the "
+        f"optimizer's state they take {needed / 1e9:,.0f} GB of memory, a "
+        f"device has {there / 1e9:,.0f} GB; take fewer or smaller layers"
+      )
+
   def feed(self, stream: int) -> Feed:
     """See `splits.make_feed`."""
     return make_feed(self.config, self.data, self.devices, stream)
@@ -93,7 +114,7 @@ class Session:
 
   def checkpoints(self, best=lambda: None) -> Checkpoints:
     keep = self.config.checkpoint.keep
-    return Checkpoints(self.workdir / "checkpoints", keep, best)
+    return Checkpoints(self.workdir / "checkpoints", keep, best, self.run)
 
   def facts(self) -> dict[str, Any]:
     """What config.json says beside the config."""
@@ -118,7 +139,8 @@ class Session:
 
     Such are cores, devices and versions of packages.
     """
-    before = folder.read_json(self.workdir / "config.json")
+    path = self.workdir / "config.json"
+    before = run_files.read_json(path, run_files.CONFIG)
     changes = machine.differences(before, self.facts())
     if changes and cluster.is_lead():
       logging.warning(
@@ -139,6 +161,7 @@ def check(config: ConfigDict) -> tuple[Recipe, Schedule, Mesh]:
   if recordings.is_recorded(config.data.name):
     recorded = load_data(config).facts
   recipe = build_recipe(config, recorded)
+  recipe.model.encoder().check(recipe.sampler.shape)
   schedule = build_schedule(config)
   if recorded:  # a batch has to come from outside for every step
     schedule = dataclasses.replace(schedule, steps_per_call=1)
@@ -183,21 +206,34 @@ def open_session(
     InputError: A value in the config cannot be used, the data cannot be had,
       or the folder cannot be written, is in use or belongs to another run.
   """
+  try:
+    os.fspath(workdir).encode()
+  except UnicodeEncodeError as error:  # TensorStore's paths are UTF-8
+    raise InputError(
+      f"--workdir={workdir}: the name is not UTF-8; take another folder"
+    ) from error
   if not is_new:
     read_config(workdir)
   recipe, schedule, devices = check(config)
-  recipe.model.encoder().check(recipe.sampler.shape)
   with cluster.lead_first("data"):
     data = load_data(config)
-  workdir = folder.make_folder(workdir)
   unlocked = contextlib.ExitStack()
-  session = Session(config, workdir, recipe, schedule, devices, data, unlocked)
-  written = {"config": config.to_dict(), "dataset": session.facts()["dataset"]}
+  path = folder.locate(workdir)
+  session = Session(config, path, recipe, schedule, devices, data, unlocked, "")
+  session.check_memory()
+  workdir = folder.make_folder(workdir)
+  facts = session.facts()
+  written = {"config": config.to_dict(), "dataset": facts["dataset"]}
   folder.is_claimed(workdir, written)  # before a lock is left in it
   with lock.take(workdir) as held:
     with cluster.lead_first("claim"):
-      folder.claim(workdir, config.to_dict(), session.facts())
-    return dataclasses.replace(session, lock=held.pop_all())
+      folder.claim(workdir, config.to_dict(), facts)
+    return dataclasses.replace(
+      session,
+      workdir=workdir,
+      lock=held.pop_all(),
+      run=folder.digest(written),
+    )
 
 
 def read_config(workdir: epath.PathLike) -> dict[str, Any]:
@@ -206,11 +242,8 @@ def read_config(workdir: epath.PathLike) -> dict[str, Any]:
   Raises:
     InputError: There is no run, or its file cannot be read.
   """
-  path = epath.Path(workdir) / "config.json"
-  try:
-    said = folder.read_json(path)
-  except (OSError, ValueError) as error:
-    raise InputError(f"{path}: cannot be read: {error}") from error
+  path = folder.locate(workdir) / "config.json"
+  said = run_files.read_json(path, run_files.CONFIG)
   if said is None:
     raise InputError(
       f"--workdir={workdir}: no run is there (it has no config.json); name the "
@@ -225,7 +258,7 @@ def open_trained(workdir: epath.PathLike) -> Session:
   Raises:
     InputError: There is no run, or one that this seqsum does not understand.
   """
-  workdir = epath.Path(workdir)
+  workdir = folder.locate(workdir)
   path, said = workdir / "config.json", read_config(workdir)
   try:
     config = ConfigDict(said["config"])
@@ -233,33 +266,40 @@ def open_trained(workdir: epath.PathLike) -> Session:
     recorded = recorded and Recorded.of_json(recorded)
     recipe = build_recipe(config, recorded)
     schedule = build_schedule(config)
-  except (AttributeError, KeyError, TypeError) as error:
+  except Exception as error:  # whatever a damaged config does to what reads it
+    reason = str(error) if isinstance(error, InputError) else brief(error)
     raise InputError(
-      f"{path}: not as this version of seqsum writes it: "
-      + " ".join(str(error).split())
+      f"{path}: not as this version of seqsum writes it: {reason}; "
+      f"{run_files.REMEDIES['config.json']}"
     ) from error
   one = mesh.make_mesh(jax.devices()[:1])
   unlocked = contextlib.ExitStack()  # a run may go on while it is read
-  return Session(config, workdir, recipe, schedule, one, None, unlocked)
+  run = folder.digest({key: said[key] for key in run_files.CONFIG})
+  return Session(config, workdir, recipe, schedule, one, None, unlocked, run)
 
 
 def restore_best(
-  session: Session, checkpoints: Checkpoints, history: History
+  session: Session, checkpoints: Checkpoints, history: History | None = None
 ) -> tuple[int, TrainState]:
   """The checkpoint with the best validation, or else the newest.
 
-  If it cannot be used that is said, and the next best takes its place.
+  One that cannot be used is warned of, and the next best takes its place.
 
   Args:
     session: The run's.
     checkpoints: Of its folder.
-    history: Lines of its metrics.jsonl.
+    history: Lines of its metrics.jsonl; None to read them, and to warn of those
+      that are missing.
 
   Raises:
-    InputError: There is none.
+    InputError: There is none, or metrics.jsonl is damaged.
   """
-  ranked = ranking(history, session.config.checkpoint.best)
   there = checkpoints.steps
+  if history is None:
+    path = session.workdir / "metrics.jsonl"
+    history = run_files.read_lines(path)
+    warn_of_missing(path, history, session.schedule, max(there, default=0))
+  ranked = ranking(history, session.config.checkpoint.best)
   best = ranked[:1]  # asked for even if it is gone
   others = [step for step in ranked[1:] if step in there]
   steps = dict.fromkeys([*best, *others, *there])

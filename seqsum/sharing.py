@@ -11,6 +11,7 @@ import dataclasses
 import gzip
 import importlib.util
 import io
+import json
 import logging
 from collections.abc import Collection
 
@@ -23,10 +24,11 @@ from etils import epath
 from jax import export
 from jax.interpreters import partial_eval
 
+from seqsum import folder, run_files, weights
 from seqsum.errors import InputError
 from seqsum.model import SequenceModel
 from seqsum.recorded import Recorded
-from seqsum.trained import Trained
+from seqsum.trained import Trained, load
 
 NO_ONNX = "pip install -e '.[onnx]' && pip install --no-deps jax2onnx"
 # Programs for each of these are in one file.
@@ -143,6 +145,33 @@ def read_runtime(dist: epath.PathLike) -> tuple[bytes, bytes]:
         "the npm package onnxruntime-web (npm pack onnxruntime-web)"
       )
   return (folder / BUNDLE).read_bytes(), (folder / WASM).read_bytes()
+
+
+def pack_weights(workdir: epath.PathLike) -> dict[str, bytes]:
+  """The files of a folder that `seqsum.load` reads, by name.
+
+  Raises:
+    InputError: The run is not finished: it has no summary.json.
+  """
+  model = load(workdir)
+  workdir = folder.locate(workdir)
+  said = run_files.read_json(workdir / "config.json", run_files.CONFIG)
+  summary = run_files.read_json(workdir / "summary.json", run_files.SUMMARY)
+  if summary is None:
+    raise InputError(
+      f"--workdir={workdir}: the run is not finished, so its test accuracy is "
+      "not known; run it to its end"
+    )
+  for name in folder.MACHINE:
+    section, field = name.split(".")
+    said["config"][section][field] = ""
+  kept = {x: said[x] for x in (*run_files.CONFIG, "versions")}
+  as_bytes = lambda x: (json.dumps(x, indent=2) + "\n").encode()
+  return {
+    "config.json": as_bytes(kept),
+    "summary.json": as_bytes(summary),
+    **weights.pack(model.step, model.params),
+  }
 
 
 READER = """

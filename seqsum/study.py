@@ -149,7 +149,12 @@ def run_study(
   import jax
 
   from seqsum import comparison, lock, train
+  from seqsum.session import load_data
 
+  # Data that cannot be had is found out before a folder is made.
+  missing = [run.config for run in runs if not comparison.collect(run)]
+  for config in {str(config.data): config for config in missing}.values():
+    load_data(config)
   workdir = folder.make_folder(workdir)
   held = lock.take(workdir)
   progress = Progress(sum(run.sequences for run in runs))
@@ -212,12 +217,10 @@ def _measure(study: Study, run: Run) -> None:
   if study.measure is None or path.exists() or not finished:
     return
   from seqsum.session import open_session, restore_best
-  from seqsum.writer import read_lines
 
   with open_session(run.config, run.folder) as session:
     with session.checkpoints() as checkpoints:
-      history = read_lines(run.folder / "metrics.jsonl")
-      _, state = restore_best(session, checkpoints, history)
+      _, state = restore_best(session, checkpoints)
     folder.write_json(path, study.measure(session, state.evaluated))
 
 
@@ -228,7 +231,7 @@ def main() -> int:
   from seqsum import plan  # seconds
 
   name = pathlib.Path(STUDY.value).stem
-  workdir = epath.Path(WORKDIR.value or os.path.join("studies", name))
+  workdir = folder.locate(WORKDIR.value or os.path.join("studies", name))
   study = plan.load(STUDY.value)
   runs = plan.lay_out(
     study, workdir, SEEDS.value, SEQUENCES.value, MANUAL_DIR.value

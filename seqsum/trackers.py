@@ -16,7 +16,7 @@ from absl import logging
 from etils import epath
 from PIL import Image
 
-from seqsum import cluster, folder
+from seqsum import bucket, cluster, folder, run_files
 from seqsum.errors import InputError
 from seqsum.session import Session
 
@@ -73,7 +73,7 @@ class WandB:
     import wandb
 
     self._image, self._artifact = wandb.Image, wandb.Artifact
-    is_remote = folder.is_remote(session.workdir)  # to W&B all are local
+    is_remote = bucket.is_remote(session.workdir)  # to W&B all are local
     self._run = wandb.init(
       project=os.environ.get("WANDB_PROJECT", PROJECT),
       name=session.workdir.name,
@@ -123,7 +123,7 @@ class Tracker:
   def __init__(self, name: str, session: Session):
     self._name, self._finished = name, False
     path = session.workdir / "tracker.json"
-    ids = folder.read_json(path) or {}
+    ids = run_files.read_json(path) or {}
     try:
       self._tracker = TRACKERS[name](session, ids.get(name))
     except Exception as error:  # whatever a network and a server may raise

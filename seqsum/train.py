@@ -11,7 +11,15 @@ from absl import logging
 from etils import epath
 from ml_collections import ConfigDict
 
-from seqsum import allocator, cluster, evaluate, folder, results, trackers
+from seqsum import (
+  allocator,
+  cluster,
+  evaluate,
+  folder,
+  results,
+  run_files,
+  trackers,
+)
 from seqsum.divergence import Watch, farewell
 from seqsum.errors import Diverged
 from seqsum.metrics import Totals
@@ -22,7 +30,12 @@ from seqsum.recipe import TEST, TRAIN, VALIDATION
 from seqsum.session import Session, open_session, restore_best
 from seqsum.step import train_steps
 from seqsum.stopping import StopRequest
-from seqsum.writer import MetricsWriter, best_step, is_validated, read_lines
+from seqsum.writer import (
+  MetricsWriter,
+  best_step,
+  is_validated,
+  warn_of_missing,
+)
 
 
 def train_and_evaluate(
@@ -58,12 +71,16 @@ def train_and_evaluate(
   began = time.perf_counter()
   with contextlib.ExitStack() as stack:
     session = stack.enter_context(open_session(config, workdir))
-    if summary := folder.read_json(session.workdir / "summary.json"):
+    if summary := run_files.read_json(
+      session.workdir / "summary.json", run_files.SUMMARY
+    ):
       print(
         f"{workdir} is finished; --eval_only tests its best checkpoint again"
       )
       return summary
-    if end := folder.read_json(session.workdir / "diverged.json"):
+    if end := run_files.read_json(
+      session.workdir / "diverged.json", run_files.DIVERGED
+    ):
       raise Diverged(farewell(end))
     return _run(session, stop, stack, began, report, show, tracker)
 
@@ -101,6 +118,9 @@ def _run(
   step, (state, totals) = found
   writer = stack.enter_context(
     MetricsWriter(session.workdir, step, trackers.build(tracker, session))
+  )
+  warn_of_missing(
+    session.workdir / "metrics.jsonl", writer.history, schedule, step
   )
   carried = writer.history[-1]["seconds"] if writer.history else 0.0
   seconds = lambda: carried + time.perf_counter() - began
@@ -223,8 +243,7 @@ def test_again(config: ConfigDict, workdir: epath.PathLike) -> dict[str, Any]:
     session.checkpoints() as checkpoints,
   ):
     session.warn_of_changes()
-    history = read_lines(session.workdir / "metrics.jsonl")
-    best, state = restore_best(session, checkpoints, history)
+    best, state = restore_best(session, checkpoints)
   reading = session.evaluator(TEST)(state.evaluated)
   metrics = evaluate.measure(reading, session.recipe.per_step)
   return {"step": best, **metrics, **evaluate.break_down(reading)}

@@ -8,6 +8,7 @@ model.predict(frames)  # [3.02, 7.11]
 import dataclasses
 import functools
 import os
+import sys
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from seqsum import clips, images
+from seqsum import clips, images, run_files, weights
 from seqsum.distribution import build_support
 from seqsum.errors import InputError
 from seqsum.given import FoldCore
@@ -27,7 +28,13 @@ from seqsum.recorded import Recorded
 from seqsum.sequences import Sampler
 from seqsum.session import open_trained, restore_best
 from seqsum.videos import DistinctSum
-from seqsum.writer import read_lines
+
+# The network that is used where no run is named; README.md in it has its data.
+PRETRAINED = epath.Path(__file__).parent / "pretrained"
+
+# Probabilities of a single digit below which it is warned of: always, and where
+# the digit is read with more than SURE after a quarter turn.
+UNSURE, UNSURE_UPRIGHT, SURE = 0.8, 0.95, 0.999
 
 
 class Reading(NamedTuple):
@@ -173,6 +180,45 @@ class Trained:
       raise InputError("no frames: name images, a folder or a video")
     return names, np.concatenate(frames)
 
+  def doubts(self, names: list[str], frames: np.ndarray) -> list[str]:
+    """A line for each image that the model is not sure of, read by itself.
+
+    Images are also read after a quarter turn to the left and to the right: a
+    digit on its side is often taken for another one. A model that gives no
+    probabilities of single digits is never unsure.
+
+    Args:
+      names: T names.
+      frames: [T, 28, 28, 1] uint8.
+    """
+    if not self.reads_digits or self.recipe.sampler.min_len > 1:
+      return []
+    turned = np.stack([np.rot90(frames, k, (1, 2)) for k in (0, 1, 3)], axis=1)
+    reading = self.read(turned.reshape(-1, 1, *frames.shape[1:]))
+    if reading.probabilities is None:
+      return []
+    shares = reading.probabilities.reshape(len(names), 3, -1)
+    values = reading.values[shares.argmax(axis=-1)]
+    shares = shares.max(axis=-1)
+    said = []
+    for name, share, value in zip(names, shares, values, strict=True):
+      turn = share[1:].argmax() + 1
+      line = (
+        f"{name}: read as {value[0]:g} with a probability of {share[0]:.0%}"
+      )
+      if (
+        share[0] < UNSURE_UPRIGHT
+        and share[turn] > SURE
+        and (value[turn] != value[0])
+      ):
+        said.append(
+          f"{line}; turned by a quarter as {value[turn]:g} with "
+          f"{share[turn]:.1%}: does it lie on its side?"
+        )
+      elif share[0] < UNSURE:
+        said.append(f"{line} only: check that it shows one upright digit")
+    return said
+
   @property
   def _fold(self) -> FoldCore | None:
     given = self.recipe.model.given
@@ -241,20 +287,43 @@ class Trained:
     return frames
 
 
-def load(workdir: epath.PathLike) -> Trained:
-  """The best model that a run has come to, finished or not.
+def load(workdir: epath.PathLike | None = None) -> Trained:
+  """Loads the best model of a run, finished or not.
+
+  Args:
+    workdir: The run's folder, or one that `seqsum.export --weights` wrote. By
+      default the network that comes with seqsum, which a line on stderr names:
+      it reads MNIST's digits and gives their sum.
 
   Raises:
     InputError: There is no run in the folder, or it has no checkpoint.
   """
+  if workdir is None:
+    workdir = PRETRAINED
+    print(f"seqsum: {_describe(PRETRAINED)}", file=sys.stderr)
   session = open_trained(workdir)
-  with session.checkpoints() as checkpoints:
-    history = read_lines(session.workdir / "metrics.jsonl")
-    step, state = restore_best(session, checkpoints, history)
+  if (session.workdir / weights.FILE).exists():
+    state, _ = session.like()
+    step, params = weights.read(session.workdir, state.evaluated)
+    params = session.put(params)
+  else:
+    with session.checkpoints() as checkpoints:
+      step, state = restore_best(session, checkpoints)
+    params = state.evaluated
   return Trained(
     name=session.workdir.name,
     step=step,
     recipe=session.recipe,
-    params=state.evaluated,
+    params=params,
     shape=session.recipe.sampler.shape,
+  )
+
+
+def _describe(workdir: epath.Path) -> str:
+  """One line about the network that comes with seqsum."""
+  summary = run_files.read_json(workdir / "summary.json", run_files.SUMMARY)
+  exact = summary["test"]["exact_accuracy"]
+  return (
+    f"no --workdir: using the network that comes with seqsum ({workdir.name}, "
+    f"trained on {summary['dataset']}, {exact:.1%} of the test sums exact)"
   )

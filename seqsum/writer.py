@@ -10,20 +10,12 @@ from absl import logging
 from etils import epath
 
 from seqsum import bucket, cluster
-from seqsum.bucket import reached
-from seqsum.errors import NotSaved
-from seqsum.folder import is_remote, plain, write_whole
+from seqsum.bucket import is_remote
+from seqsum.errors import AGAIN, NotSaved
+from seqsum.folder import plain, write_whole
+from seqsum.run_files import read_lines
 
 History = Sequence[dict[str, Any]]  # lines of a metrics.jsonl
-
-
-def read_lines(path: epath.Path) -> list[dict[str, Any]]:
-  """The whole lines of a metrics.jsonl; a torn last line is not one."""
-  with reached(path):
-    if not path.exists():
-      return []
-    *lines, _ = path.read_text().split("\n")
-  return [json.loads(line) for line in lines]
 
 
 def ranking(history: History, metric: str = "mse") -> list[int]:
@@ -56,6 +48,63 @@ def is_validated(history: History, step: int) -> bool:
   )
 
 
+def missing_steps(
+  history: History, schedule: Any, step: int
+) -> dict[str, list[int]]:
+  """Steps whose lines metrics.jsonl must have before a checkpoint, and has not.
+
+  The validation of the checkpoint's own step may be still to come.
+
+  Args:
+    history: Lines of a metrics.jsonl.
+    schedule: The run's `Schedule`.
+    step: The checkpoint's.
+
+  Returns:
+    "train" and "validation" -> ascending steps.
+  """
+  there = {(line["split"], line["step"]) for line in history}
+  missing = {"train": [], "validation": []}
+  at = 0
+  while at < step:
+    at = schedule.next_event(at)
+    due = {
+      "train": at <= step and schedule.is_log(at),
+      "validation": at < step and schedule.is_epoch_end(at),
+    }
+    for split, is_due in due.items():
+      if is_due and (split, at) not in there:
+        missing[split].append(at)
+  return missing
+
+
+def warn_of_missing(
+  path: epath.Path, history: History, schedule: Any, step: int
+) -> None:
+  """Warns of the lines that a metrics.jsonl lacks; see `missing_steps`."""
+  missing = missing_steps(history, schedule, step)
+  words = [
+    f"of {split} at step {_enumerate(steps)}"
+    for split, steps in missing.items()
+    if steps
+  ]
+  if words and cluster.is_lead():
+    logging.warning(
+      "%s lacks lines that were there when the checkpoint of step %s was "
+      "saved: %s; the best step and the curves leave them out",
+      path,
+      f"{step:,}",
+      ", ".join(words),
+    )
+
+
+def _enumerate(steps: Sequence[int]) -> str:
+  words = [f"{step:,}" for step in steps]
+  if len(words) > 8:
+    words = [*words[:4], f"... ({len(words)} in all)", words[-1]]
+  return " ".join(words)
+
+
 class MetricsWriter:
   """metrics.jsonl and tensorboard/ of a run.
 
@@ -84,6 +133,7 @@ class MetricsWriter:
     ]
     cluster.barrier("history")  # all have read it
     self._unwritten = b""
+    self._is_synced = True  # whether the disk has all that the file has
     self._rests_until = 0.0
     self._writes = cluster.is_lead()
     self._tracker = tracker
@@ -115,11 +165,29 @@ class MetricsWriter:
       self._tracker.scalars(scalars, metrics["step"])
 
   def flush(self) -> bool:
-    """Whether all lines are in the file; tries to write those that are not.
+    """Whether all lines are on the disk; tries to write those that are not.
 
     All processes must ask.
     """
-    return not cluster.highest(not self._try())
+    return not cluster.highest(not (self._try() and self._sync()))
+
+  def _sync(self) -> bool:
+    """Whether the disk has what the file has, should the power fail."""
+    if self._is_synced or is_remote(self._path):
+      return True
+    try:
+      with open(self._open(), "r+b", buffering=0) as file:
+        os.fsync(file.fileno())
+    except OSError as error:
+      logging.error("%s COULD NOT BE WRITTEN: %s", self._path, error)
+      return False
+    self._is_synced = True
+    return True
+
+  def _open(self) -> int:
+    """Opens the file for writing, unless it has become a link."""
+    path, follow = os.fspath(self._path), getattr(os, "O_NOFOLLOW", 0)
+    return os.open(path, os.O_RDWR | follow | getattr(os, "O_BINARY", 0))
 
   def _try(self) -> bool:
     try:
@@ -129,8 +197,9 @@ class MetricsWriter:
         self._append(self._unwritten)
     except OSError as error:
       logging.error(
-        "METRICS COULD NOT BE WRITTEN: %s; they are kept and tried again, and "
-        "no checkpoint is saved before",
+        "METRICS COULD NOT BE WRITTEN: %s: %s; they are kept and tried again, "
+        "and no checkpoint is saved before",
+        self._path,
         error,
       )
       if is_remote(self._path):
@@ -141,7 +210,8 @@ class MetricsWriter:
 
   def _append(self, data: bytes) -> None:
     # Opened each time: a file that stays open hides that its disk is gone.
-    with open(os.fspath(self._path), "r+b", buffering=0) as file:
+    with open(self._open(), "r+b", buffering=0) as file:
+      self._is_synced = False
       size = file.seek(0, os.SEEK_END)
       if size < self._size:
         raise OSError(f"{self._path} lost {self._size - size} bytes")
@@ -163,7 +233,7 @@ class MetricsWriter:
       NotSaved: It cannot be written.
     """
     if not self.flush():
-      raise NotSaved(f"{self._path} lacks the last lines of this run")
+      raise NotSaved(f"{self._path} lacks the last lines of this run; {AGAIN}")
 
   def pictures(self, pngs: Mapping[str, bytes], step: int) -> None:
     """Adds pictures, PNG files by name."""

@@ -117,9 +117,9 @@ def said(driver):
 
 
 def complaints(driver):
-  """What the browser's console has of errors, but for the missing icon."""
+  """What the browser's console has of errors."""
   return [
     line["message"]
     for line in driver.get_log("browser")
-    if line["level"] == "SEVERE" and "favicon" not in line["message"]
+    if line["level"] == "SEVERE"
   ]

@@ -21,7 +21,6 @@ from seqsum.parallel import compile_init, compile_step
 from seqsum.recipe import update_average
 from seqsum.session import open_session, restore_best
 from seqsum.step import train_steps
-from seqsum.writer import read_lines
 
 
 def config(**changes):
@@ -98,8 +97,7 @@ def test_the_test_line_has_digits_and_the_report_their_flow(whole):
 def test_a_run_reads_sequences_longer_than_it_knew(whole):
   session = open_session(config(), whole)
   with session.checkpoints() as checkpoints:
-    history = read_lines(session.workdir / "metrics.jsonl")
-    _, state = restore_best(session, checkpoints, history)
+    _, state = restore_best(session, checkpoints)
   found = probes.by_length(session, state.evaluated, (4, 40), 16)
   assert [x["length"] for x in found] == [4, 40]
   assert all(np.isfinite(x["mse"]) for x in found)

@@ -1,24 +1,32 @@
 """Every chart, of values that a chart is likely to stumble over."""
 
+import dataclasses
 import importlib
 import io
 import itertools
+import json
 import math
 import pkgutil
+import re
 import warnings
 
 import numpy as np
 import pytest
+from etils import epath
 from matplotlib.text import Text
 from PIL import Image
+from runs import ROOT, first
 
 import seqsum
+from benchmarks import chart
 from seqsum import (
+  comparison,
   divergence_study,
   error_charts,
   figures,
   flow,
   learning_chart,
+  plan,
   question_charts,
   reading_chart,
   study_charts,
@@ -29,14 +37,14 @@ from seqsum.tasks import TASKS
 NAN, INF = math.nan, math.inf
 # What stands in the place of every number that a run can make.
 VALUES = {
-  "zero": [0.0, 0.0, 0.0, 0.0],
-  "one": [1.0, 1.0, 1.0, 1.0],
-  "some zero": [0.0, 0.25, 3.0, 0.0],
-  "single": [0.7],
-  "empty": [],
+  "some zero": [0.0, 0.25, 3.0],
   "not finite": [NAN, INF, -INF, 2.0],
-  "nothing finite": [NAN, NAN, INF, -INF],
-  "extreme": [1e-30, 1e30, 0.0, 3.0],
+  "empty": [],
+  "zero": [0.0, 0.0, 0.0],
+  "single": [0.7],
+  "one": [1.0, 1.0, 1.0],
+  "nothing finite": [NAN, INF, -INF],
+  "extreme": [1e-30, 1e30, 0.0],
 }
 
 
@@ -229,7 +237,7 @@ def small(monkeypatch):
   monkeypatch.setitem(figures.STYLE, "figure.constrained_layout.use", False)
 
 
-@pytest.mark.parametrize("name", VALUES)
+@pytest.mark.parametrize("name", first(VALUES, 3))
 @pytest.mark.parametrize(
   "chart", CASES, ids=lambda x: f"{x.__module__}.{x.__name__}"
 )
@@ -285,6 +293,20 @@ def test_the_mean_error_has_its_standard_error():
   hollow = [x for x in dots.lines if x.get_markerfacecolor() == "white"]
   assert [x.get_xdata().tolist() for x in hollow] == [[8.0]]
   assert "hollow: of fewer than 10" in dots.get_title("left")
+
+
+@pytest.mark.parametrize("each", [1, 20])
+def test_the_error_has_most_of_the_room(each):
+  """Also where all means are of few sequences, or none is."""
+  targets = np.repeat(np.linspace(0, 3, 60), each)
+  lengths = 3 + np.arange(len(targets)) % 6
+  figure = error_charts.errors.figure(
+    lengths, targets, targets + 0.02 * lengths, "value", 0.086
+  )
+  bars, dots, counts = (x.get_position().height for x in figure.axes)
+  assert dots > 0.3
+  assert bars > 0.15
+  assert counts > 0.05
 
 
 def test_by_target_a_band_is_the_standard_error():
@@ -359,13 +381,18 @@ def test_numbers_of_a_flow_stand_clear_of_it():
 def test_names_stand_clear_of_the_front_and_of_each_other():
   lines = []
   for n, (cost, mse) in enumerate(
-    [(1e4, 14), (1.2e5, 7), (1.5e5, 4), (1.7e5, 2.7), (9e5, 2.1), (1e6, 2.0)]
+    [
+      *((1e4, 14), (1.2e5, 7), (1.5e5, 4), (1.7e5, 2.7), (9e5, 2.1)),
+      *((1e6, 2.0), (3e5, 3.5), (3.01e5, 3.3), (4e5, 3.0), (6e5, 3.3)),
+    ]
   ):
     lines += study([mse])
     lines[-1] |= {"variant": f"a network {n}", "parameters": cost}
   figure = question_charts.cost.figure(lines)
   axes = figure.axes[0]
-  named = boxes(figure, *(f"a network {n}" for n in range(6)))[:6]
+  named = boxes(figure, *(f"a network {n}" for n in range(10)))
+  assert len(named) == 20  # all are there, by parameters and by time
+  named = [x for x in named if axes.bbox.contains(x.x0, x.y0)]
   (front, *_) = axes.lines
   corners = axes.transData.transform(np.array(front.get_data(orig=False)).T)
   for i, box in enumerate(named):
@@ -436,7 +463,7 @@ def test_a_dark_page_has_a_dark_figure():
   assert (abs(dark - pen).max(-1) <= 1).any()
 
 
-@pytest.mark.parametrize("with_distribution", [True, False])
+@pytest.mark.parametrize("with_distribution", first([True, False]))
 def test_an_animation_shows_the_frames_one_by_one(with_distribution):
   frames = np.random.default_rng(0).integers(0, 255, (3, 28, 28, 1), np.uint8)
   shares = np.eye(28)[[3, 9, 21]] if with_distribution else None
@@ -457,3 +484,52 @@ def test_an_animation_shows_the_frames_one_by_one(with_distribution):
   )
   assert len(one.axes[0].images) == 2  # the third is yet to come
   assert "9" in [x.get_text() for x in one.axes[1].texts]
+
+
+def test_a_study_s_figures_have_its_labels(monkeypatch, tmp_path):
+  seen = []
+  monkeypatch.setitem(
+    question_charts.FIGURES, "final", lambda lines: seen.extend(lines) or b""
+  )
+  study_of_losses = plan.load(ROOT / "configs" / "studies" / "loss.py")
+  lines = study([1.0, 2.0])
+  for one, variant in zip(lines, ("log_cosh", "mse"), strict=True):
+    one |= {"variant": variant, "seconds": 1.0, "dataset": "digits"}
+  study_of_losses = dataclasses.replace(study_of_losses, figures=("final",))
+  table = comparison.write(study_of_losses, lines, lines, epath.Path(tmp_path))
+  assert [x["variant"] for x in seen] == ["log-cosh", "squared error"]
+  assert "| log_cosh |" in table  # the name that commands take
+
+
+@pytest.mark.parametrize(
+  "path",
+  sorted((ROOT / "configs").glob("studies/[a-z]*.py"))
+  + sorted((ROOT / "configs").glob("beyond/[a-z]*.py")),
+  ids=lambda path: path.stem,
+)
+def test_labels_are_of_variants_and_differ(path):
+  study = plan.load(path)
+  assert set(study.labels) <= set(study.variants)
+  named = [study.labels.get(name, name) for name in study.variants]
+  assert len(set(named)) == len(named)
+  if {"final", "learning", "targets", "cost"} & set(study.figures):
+    assert not any("_" in name for name in named)
+
+
+def test_peers_are_drawn_with_commas_and_clear_numbers(tmp_path):
+  results = json.loads((ROOT / "benchmarks/results/peers.json").read_text())
+  drawn = chart.draw(results, tmp_path / "peers.png")
+  for axes in drawn.axes:
+    ticks = [x.get_text() for x in axes.get_xticklabels()]
+    assert "1,000" in ticks
+    assert not any(re.search(r"\d{4}", x) for x in ticks)
+    limits = [
+      axes.transData.transform((x.get_xdata()[0], 0))[0]
+      for x in axes.lines
+      if x.get_linestyle() == "--"
+    ]
+    assert len(limits) == 2
+    rates = [x for x in axes.texts if re.fullmatch(r"[\d,]+", x.get_text())]
+    assert len(rates) == 10
+    for box in (x.get_window_extent() for x in rates):
+      assert not any(box.x0 < limit < box.x1 for limit in limits)

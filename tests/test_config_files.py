@@ -170,3 +170,21 @@ def test_a_file_of_ones_own_imports_seqsums(installed, tmp_path, namespace):
   (tmp_path / name).write_text("from configs.sum import get_config\n")
   home = installed / "seqsum" / "configs" / "__init__.py"
   assert load(name, tmp_path, installed) == (200, str(home))
+
+
+def test_an_import_that_fails_is_one_line():
+  with pytest.raises(InputError) as error, command.mistakes():
+    from configs.sum import nothing  # noqa: F401
+  assert str(error.value).startswith("a config file's import failed: cannot")
+  assert "\n" not in str(error.value)
+
+
+def test_a_study_whose_import_fails_is_one_line(tmp_path):
+  from seqsum import plan
+
+  path = tmp_path / "study.py"
+  path.write_text("from configs.sum import nothing\n")
+  with pytest.raises(
+    InputError, match=r"study.py: cannot be read \(cannot import"
+  ):
+    plan.load(path)

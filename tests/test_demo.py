@@ -14,6 +14,7 @@ import seqsum
 
 EMPTY = "\N{EN DASH}"  # where an answer will stand
 pytest.importorskip("fastapi", reason="pip install -e '.[demo]'")
+wait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +133,117 @@ def test_the_server_reads_frames_and_refuses_all_else(server, model):
   assert answer.status_code == 400
 
 
+ONE = b"[" + b",".join([b"0"] * 783)  # a frame but for its last pixel
+
+
+@pytest.mark.parametrize(
+  "body",
+  [
+    b'{"frames": [' + ONE + b",NaN]]}",
+    b'{"frames": [' + ONE + b",1e999]]}",
+    b'{"frames": [' + ONE + b",-Infinity]]}",
+    b'{"frames": [' + ONE + b",1" + b"0" * 5000 + b"]]}",
+    b'{"frames": "\\ud800"}',
+    b'{"\\ud800": 1}',
+    b'{"frames": ' + b"[" * 100_000,
+    b"\xff\xfe",
+    b"",
+    b"null",
+  ],
+)
+def test_json_that_is_no_frames_is_refused(server, body):
+  import requests
+
+  answer = requests.post(f"{server[0]}/read", data=body, timeout=60)
+  assert answer.status_code == 422
+  assert answer.json()["detail"].startswith('expected {"frames": [...]}')
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_large_body_is_refused_and_not_kept(server, chunked):
+  import psutil
+  import requests
+
+  address, process = server
+  memory = psutil.Process(process.pid).memory_info
+  peak, part = memory().rss, b"[" + b"0," * (1 << 19)
+
+  def parts():
+    nonlocal peak
+    for _ in range(60):
+      yield part
+      peak = max(peak, memory().rss)
+
+  before = peak
+  data = parts() if chunked else part * 60
+  answer = requests.post(f"{address}/read", data=data, timeout=60)
+  assert answer.status_code == 413
+  peak = max(peak, memory().rss)
+  assert peak - before < 20e6
+
+
+@pytest.mark.slow
+def test_a_digit_drawn_while_the_last_is_read_is_not_lost(server, model):
+  """Neither its first stroke, nor the digit that is added meanwhile."""
+  with chromium() as driver:
+    driver.get(server[0])
+    driver.execute_script(
+      "const real = fetch; window.fetch = async (...all) => { window.asked = "
+      "(window.asked || 0) + 1; await new Promise(done => { window.go = done; "
+      "}); return real(...all); };"
+    )
+    go = lambda: driver.execute_script("window.go()")
+    click = lambda name: driver.find_element("id", name).click()
+    draw(driver, 7)
+    click("add")
+    draw(driver, 1)
+    click("add")  # waits for the first
+    draw(driver, 2)  # is begun meanwhile
+    assert driver.execute_script("return window.asked") == 1
+    go()
+    wait_for(driver, 1)
+    wait(driver, 60).until(
+      lambda d: d.execute_script("return window.asked") == 2
+    )
+    go()
+    wait_for(driver, 2)
+    click("add")
+    go()
+    wait_for(driver, 3)
+    seen = frames(driver)
+    assert said(driver) == as_text(model.predict(seen))
+    assert len({int(x.sum()) for x in seen}) == 3  # three digits
+    assert not driver.find_element("id", "add").is_enabled()
+    assert not complaints(driver)
+
+
+@pytest.mark.slow
+def test_digits_that_could_not_be_read_wait_for_the_next_try(server):
+  with chromium() as driver:
+    driver.get(server[0])
+    driver.execute_script(
+      "window.real = fetch; window.fetch = () => new Promise((_, fail) => "
+      "{ window.fail = () => fail(new Error('no server')); });"
+    )
+    click = lambda name: driver.find_element("id", name).click()
+    says = lambda: driver.find_element("id", "says").text
+    fail = lambda: driver.execute_script("window.fail()")
+    draw(driver, 7)
+    click("add")
+    fail()
+    wait(driver, 60).until(lambda d: "Not added" in says())
+    assert driver.find_element("id", "add").is_enabled()
+    click("add")  # the same digit is on the pad again
+    draw(driver, 1)
+    fail()
+    wait(driver, 60).until(lambda d: "1 wait" in says())
+    driver.execute_script("window.fetch = window.real")
+    click("add")
+    wait_for(driver, 2)
+    assert says().startswith("it")
+    assert frames(driver)[1].sum() < frames(driver)[0].sum()  # a 1, after the 7
+
+
 def test_what_a_page_says_cannot_break_out_of_it():
   import dataclasses
 
@@ -152,7 +264,6 @@ def test_what_a_page_says_cannot_break_out_of_it():
   ("flags", "words"),
   first(
     [
-      ((), "--workdir is missing"),
       (("--workdir=none",), "no run is there"),
       (("--workdir={run}", "--port=70000"), "must be in 0..65535"),
       (("--workdir={run}", "--port={taken}"), "in use; take another"),

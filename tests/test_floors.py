@@ -8,6 +8,7 @@ import seqsum
 FLOORS = (
   {"allocator", "errors", "launchers", "shapes", "stopping", "streams"},
   {"bucket", "config_files"},
+  {"run_files"},
   {
     "array_cache",
     "attribution",
@@ -49,6 +50,7 @@ FLOORS = (
     "long_sum",
     "saving",
     "tfds_images",
+    "weights",
   },
   {
     "checkpoint",

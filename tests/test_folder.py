@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 import os
@@ -5,10 +6,12 @@ import sys
 
 import pytest
 from etils import epath
+from runs import line
 
-from seqsum import folder
+from seqsum import command, folder, recordings, trained
 from seqsum.errors import InputError
-from seqsum.writer import MetricsWriter, best_step, is_validated, read_lines
+from seqsum.run_files import read_lines
+from seqsum.writer import MetricsWriter, best_step, is_validated
 
 DATA = {"dataset": {"name": "digits", "sha256": "12ab"}, "versions": {}}
 
@@ -38,10 +41,6 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
   (tmp_path / "file").write_text("")
   with pytest.raises(InputError, match="file/x: cannot be written"):
     folder.make_folder(tmp_path / "file" / "x")
-
-
-def line(step, split="train", **values):
-  return {"step": step, "split": split, "mse": 1.0} | values
 
 
 def test_metrics_go_on_from_a_step(tmp_path):
@@ -82,7 +81,7 @@ def test_object_storage_stays_where_it_is(monkeypatch, tmp_path):
   monkeypatch.chdir(tmp_path)
   assert os.fspath(folder.resolve("gs://bucket/run")) == "gs://bucket/run"
   assert os.fspath(folder.resolve("run")) == str(tmp_path / "run")
-  with pytest.raises(InputError, match="s3://bucket/run: checkpoints can be"):
+  with pytest.raises(InputError, match="s3://bucket/run: s3:// is not supp"):
     folder.make_folder("s3://bucket/run")
   assert not list(tmp_path.iterdir())
 
@@ -104,7 +103,6 @@ def test_a_bucket_that_fails_is_a_disk_that_fails(monkeypatch):
 
 def test_object_storage_gets_the_whole_file_each_time(monkeypatch, tmp_path):
   monkeypatch.setattr("seqsum.writer.is_remote", lambda path: True)
-  line = lambda step: {"step": step, "split": "train", "mse": 1.0}
   path = epath.Path(tmp_path)
   with MetricsWriter(path) as writer:
     writer.write(line(1))
@@ -113,3 +111,62 @@ def test_object_storage_gets_the_whole_file_each_time(monkeypatch, tmp_path):
   with MetricsWriter(path, step=1) as writer:
     writer.write(line(3))
   assert read_lines(path / "metrics.jsonl") == [line(1), line(3)]
+
+
+@pytest.mark.parametrize(
+  ("path", "remedy"),
+  [
+    ("http://host/run", "http:// is not supported; name a folder"),
+    (
+      "file:///tmp/run",
+      "file:// is not supported; leave file:// out: /tmp/run",
+    ),
+    ("s3://bucket/run", "s3:// is not supported; mount that bucket"),
+    ("other://x", "other:// is not supported; mount that bucket"),
+  ],
+)
+@pytest.mark.parametrize("use", [folder.make_folder, trained.load])
+def test_schemes_that_are_not_supported_are_refused(path, remedy, use):
+  with pytest.raises(InputError, match=f"^--workdir={path}: {remedy}"):
+    use(path)
+
+
+def test_home_is_expanded(monkeypatch, tmp_path):
+  monkeypatch.setenv("HOME", str(tmp_path))
+  assert folder.make_folder("~/run") == epath.Path(tmp_path / "run")
+  assert (tmp_path / "run").is_dir()
+  with pytest.raises(InputError, match=f"--workdir={tmp_path}/run: no run is"):
+    trained.load("~/run")
+
+
+def test_home_is_expanded_in_every_flag(monkeypatch, tmp_path):
+  monkeypatch.setenv("HOME", str(tmp_path))
+  words = ["--workdir=~/run", "--config.data.manual_dir=~/m", "~/3.png", "~"]
+  words += ["a~/b", "--config.data.name=npz:~/x", "--plot=x/~/y"]
+  assert [command.expand_home(word) for word in words] == [
+    f"--workdir={tmp_path}/run",
+    f"--config.data.manual_dir={tmp_path}/m",
+    f"{tmp_path}/3.png",
+    str(tmp_path),
+    *words[4:],
+  ]
+  (tmp_path / "data").mkdir()
+  with pytest.raises(InputError, match=f"{tmp_path}/x.npz"):
+    recordings.load("npz:~/x.npz")
+
+
+def test_a_full_disk_is_named_with_its_remedy(monkeypatch, tmp_path):
+  """Writing fails, not opening, so the system does not name the file."""
+
+  def full(_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+  path = tmp_path / "summary.json"
+  monkeypatch.setattr(os, "fsync", full)
+  with pytest.raises(OSError, match="No space left") as caught:
+    folder.write_json(epath.Path(path), {})
+  assert command.describe(caught.value) == (
+    f"{path}: No space left on device; make room on that disk, and give the "
+    "same command again"
+  )
+  assert not list(tmp_path.iterdir())

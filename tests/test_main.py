@@ -134,8 +134,13 @@ def test_asked_to_stop_it_saves_and_can_go_on(
   assert (workdir / "report" / "index.html").exists() == report
   assert not (workdir / "summary.json").exists()
   step, _ = state(workdir)
+  path = workdir / "config.json"
+  elsewhere = json.loads(path.read_text())
+  elsewhere["devices"]["affinity"] = 77
+  path.write_text(json.dumps(elsewhere))
   done = run(*QUICK, f"--workdir={workdir}")
   assert f"goes on from step {step}" in done.stdout
+  assert "devices.affinity was 77 and is" in done.stderr
   assert_same_run(workdir, finished[0])
 
 

@@ -88,7 +88,7 @@ def test_the_scale_of_the_training_data(tmp_path, kind, caplog):
   (record,) = caplog.records
   assert record.getMessage() == (
     f"{folder}: values outside 0..8000, the range of the training data, are "
-    f"clipped (in 2 pictures, first in {new})"
+    f"clipped (2 of 2 pictures, the first is {new.name})"
   )
 
 

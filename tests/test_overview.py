@@ -30,7 +30,7 @@ def test_a_run_of_bundled_digits(tmp_path):
   affinity = len(os.sched_getaffinity(0))
   assert rows(tiny(), tmp_path / "run") == {
     "data": "digits: 1,297 training, 200 validation, 300 test images of 28x28, "
-    "from scikit-learn",
+    "from the package seqsum",
     # conv 5*5*1*16+16, 3*3*16*32+32; 800 features into a GRU of 64: 3 gates
     # of 800*64+64*64 and four biases; head 65.
     "model": "conv 16-32, gru 64; "

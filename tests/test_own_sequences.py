@@ -77,6 +77,9 @@ def test_a_run_on_vectors_at_every_frame(done, data):
   assert np.mean(losses[5:]) < np.mean(losses[:5])
   report = {path.name for path in (workdir / "report").iterdir()}
   assert {"index.html", "sequences.png", "filters.png"} < report
+  page = (workdir / "report" / "index.html").read_text()
+  assert "8x14, 3 channels, uint8" in page
+  assert "frames    8x14, 3 channels, uint8" in said.stdout
   assert not said.stderr
 
 

@@ -129,7 +129,7 @@ def test_the_command_says_what_the_model_says(finished, model, sheets, run):
   ("flags", "words"),
   first(
     [
-      (("{sheets}",), "--workdir is missing"),
+      ((), "no images: name files"),
       (("--workdir={run}",), "no images: name files"),
       (("--workdir={sheets}", "{sheets}"), "no run is there"),
       (("--workdir={run}", "{sheets}", "{run}/config.json"), "not an image"),

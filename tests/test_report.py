@@ -420,6 +420,7 @@ def test_a_picture_that_fails_is_left_out_with_a_warning(
   assert "ZeroDivisionError: of a picture" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_run_without_a_report_has_its_summary(tmp_path, caplog):
   """One that learns all there is, and cannot write its report."""
   config = base.get_config()

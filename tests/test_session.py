@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 
 import pytest
@@ -123,3 +124,21 @@ def test_long_sums_that_need_no_classes_open_at_once(tmp_path):
   began = time.process_time()
   with open_session(tiny(**fields, **{"model.core": "fold"}), tmp_path):
     assert time.process_time() - began < 10
+
+
+def test_parameters_without_end_are_refused(tmp_path):
+  words = refused(tiny(**{"model.gru": (1_000_000,)}), tmp_path / "run")
+  # 800 features and the state into three gates; the head.
+  count = 3 * (800 + 1_000_000) * 1_000_000
+  assert re.match(
+    r"config.model has 3,002,4\d\d,\d{3},\d{3} parameters: ", words
+  )
+  # RMSProp keeps one number a parameter; and there is the gradient.
+  assert f"take {12 * count / 1e9:,.0f} GB of memory" in words
+  assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_whose_name_is_not_utf8_is_refused(tmp_path):
+  workdir = tmp_path / os.fsdecode(b"run \xff")
+  assert "the name is not UTF-8" in refused(tiny(), workdir)
+  assert os.listdir(tmp_path) == []

@@ -1,14 +1,15 @@
 """Printing what an encoding lacks, and printing to nobody."""
 
 import os
-import pathlib
 import subprocess
 import sys
 
-import numpy as np
 import pytest
+from etils import epath
 from PIL import Image
 from runs import QUICK, ROOT
+
+from seqsum import folder
 
 NAMES = [os.fsdecode(b"\xff.png"), "é±.png"]
 PRINT = """
@@ -103,9 +104,10 @@ def test_a_run_whose_output_nobody_reads_ends_with_its_work(
 @pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_predict_prints_any_file_name(
-  finished, environment, tmp_path, encoding
+  finished, bundled, environment, tmp_path, encoding
 ):
-  picture = Image.fromarray(np.full((28, 28), 255, np.uint8))
+  digit = 255 - bundled.test.images[0, :, :, 0]
+  picture = Image.fromarray(digit).resize((280, 280))
   for name in NAMES:
     picture.save(tmp_path / "plain.png")
     os.rename(tmp_path / "plain.png", tmp_path / name)
@@ -125,14 +127,7 @@ def test_predict_prints_any_file_name(
   assert "sum: " in said
 
 
-@pytest.mark.slow
-def test_a_run_in_a_folder_of_any_name_ends(run, tmp_path):
-  """The report is named after the folder."""
-  workdir = pathlib.Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xc3\xa9 \xb1"))
-  done = run(*QUICK, f"--workdir={workdir}", PYTHONIOENCODING="ascii")
-  if done.returncode:  # refused, before anything is trained
-    (line,) = done.stderr.splitlines()
-    assert "--workdir=" in line
-    assert not workdir.exists()
-  else:
-    assert (workdir / "summary.json").exists()
+def test_a_file_can_name_any_file(tmp_path):
+  """As a report names its data."""
+  folder.write_whole(epath.Path(tmp_path) / "page", NAMES[0])
+  assert (tmp_path / "page").read_bytes() == rb"\udcff.png"

@@ -10,11 +10,12 @@ import time
 
 import jax
 import pytest
+from etils import epath
 from runs import ROOT, first
 
 from configs import sum as post
 from configs import sum_small
-from seqsum import mesh, plan
+from seqsum import mesh, plan, study
 from seqsum.errors import InputError
 
 TEXT = """
@@ -214,3 +215,13 @@ def test_overrides_are_checked(changes, message):
   base = plan.load(ROOT / "configs/studies/tiny.py").base
   with pytest.raises(InputError, match=message):
     plan.override(base, changes)
+
+
+def test_a_refused_study_leaves_nothing(file, tmp_path):
+  asked = plan.load(file)
+  asked.base.data.name = "mnits"
+  workdir = epath.Path(tmp_path / "study")
+  runs = plan.lay_out(asked, workdir)
+  with pytest.raises(InputError, match="did you mean 'mnist'"):
+    study.run_study(asked, runs, workdir, stop=None)
+  assert list(tmp_path.iterdir()) == []

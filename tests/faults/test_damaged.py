@@ -1,6 +1,7 @@
 """Checkpoints that are damaged: said, left alone, and gone round."""
 
 import json
+import os
 import pathlib
 import shutil
 
@@ -164,6 +165,104 @@ def test_damaged_twice_at_the_same_step(folder):
     shutil.rmtree(folder / "10" / "state")
     assert resume(folder) == 5
     assert (folder / f"10.unusable{n}").exists()
+
+
+def test_a_renamed_checkpoint_is_not_taken_for_another_step(folder, caplog):
+  """Such as one beyond the end of the run, where no step could be saved."""
+  os.rename(folder / "10", folder / "15")
+  before = contents(folder / "15")
+  assert resume(folder) == 5
+  assert (
+    "15 cannot be used: it was saved at step 10 and renamed afterwards"
+  ) in caplog.text
+  assert contents(folder / "15.unusable") == before
+
+
+def test_a_checkpoint_of_another_run_is_not_used(folder, tmp_path, caplog):
+  """Newer or older than the run's own; it is kept, under another name."""
+  with Checkpoints(tmp_path / "other", run="of seed 1") as checkpoints:
+    for step in (3, 15):
+      checkpoints.save(step, tree(step))
+  for step in ("3", "15"):
+    shutil.copytree(tmp_path / "other" / step, folder / step)
+  before = contents(folder / "3"), contents(folder / "15")
+  with Checkpoints(folder) as checkpoints:
+    step, found = checkpoints.resume(tree(0))
+    assert step == 10
+    jax.tree.map(np.testing.assert_array_equal, found, tree(10))
+    for step in (15, 20, 25):
+      checkpoints.save(step, tree(step))
+    checkpoints.finish()
+    assert checkpoints.steps == [25, 20]
+  for step in (3, 15):
+    assert f"{step} cannot be used: it was saved by another run" in caplog.text
+  after = contents(folder / "3.unusable"), contents(folder / "15.unusable")
+  assert after == before
+
+
+@pytest.mark.parametrize(
+  ("manifest", "words"),
+  [
+    (None, "of an older version of seqsum"),
+    ({"step": 10, "arrays": {}}, "has no 'run'"),
+    (
+      {"step": "10", "run": "", "arrays": {}},
+      'has step="10", expected a whole',
+    ),
+    (
+      {"step": 10, "run": "", "arrays": {"a": 3}},
+      "has a=3, expected an object",
+    ),
+    ({"step": 10, "run": "", "arrays": {"a": {}}}, "has no 'a.shape'"),
+    ([1], "is a JSON list, not an object"),
+  ],
+)
+def test_a_manifest_that_is_another_is_one_line(
+  folder, manifest, words, caplog
+):
+  if manifest is None:  # as it was before it had a step and a run
+    manifest = describe(tree(10))
+  path = folder / "10" / "contents" / "metadata"
+  path.write_text(json.dumps(manifest))
+  assert resume(folder) == 5
+  assert "10 cannot be used: " in caplog.text
+  assert words in caplog.text
+
+
+def test_names_that_are_almost_steps_are_none(folder):
+  for name in ("010", "\uff11\uff15"):
+    (folder / name).mkdir()
+  with Checkpoints(folder) as checkpoints:
+    assert checkpoints.steps == [10, 5]
+    assert checkpoints.resume(tree(0))[0] == 10
+
+
+@pytest.mark.parametrize(
+  "name",
+  ["10/contents/metadata", "10/state/manifest.ocdbt", "10", "15", "metrics"],
+)
+def test_a_fifo_among_checkpoints_is_one_line(folder, name):
+  """Orbax would wait for somebody to write to it, also while it opens."""
+  path = folder / name
+  if path.is_dir():
+    shutil.rmtree(path)
+  path.unlink(missing_ok=True)
+  os.mkfifo(path)
+  with pytest.raises(InputError, match=rf"{path} is not a regular .*: move it"):
+    Checkpoints(folder)
+
+
+@pytest.mark.parametrize("name", ["10/contents/metadata", "10", "15"])
+def test_a_checkpoint_with_a_link_is_not_used(folder, name, tmp_path, caplog):
+  path, real = folder / name, tmp_path / "real"
+  if path.exists():
+    path.rename(real)
+  path.symlink_to(real)
+  assert resume(folder) == (10 if name == "15" else 5)
+  step = name.partition("/")[0]
+  assert f"{step} cannot be used: " in caplog.text
+  assert os.path.lexists(folder / f"{step}.unusable")
+  assert name == "15" or real.exists()  # what the link points to
 
 
 def test_contents_say_what_is_there():

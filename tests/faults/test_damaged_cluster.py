@@ -91,5 +91,5 @@ def test_both_go_round_the_same_checkpoints(environment, tmp_path):
     assert json.loads(out.splitlines()[-1]) == [3, 2, 3, 3]
   names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
   assert {"3.unusable", "4.unusable", "4.unusable-2"} <= names
-  assert "checkpoints/4 cannot be used: JSONDecodeError" in said[0][1]
+  assert "checkpoints/4 cannot be used: " in said[0][1]
   assert "another process cannot read it" in said[0][1]

@@ -9,10 +9,11 @@ import time
 import jax
 import numpy as np
 import pytest
+import runs
 from etils import epath
 from runs import QUICK, assert_same_run, lines
 
-from seqsum import folder
+from seqsum import folder, run_files
 from seqsum.checkpoint import Checkpoints
 from seqsum.errors import NotSaved
 from seqsum.mesh import make_mesh, replicated
@@ -59,7 +60,7 @@ def fill(path):
 
 
 def line(step):
-  return {"step": step, "split": "train", "mse": 1.0, "text": 300 * "x"}
+  return runs.line(step, text=300 * "x")
 
 
 def whole_lines(path):
@@ -118,9 +119,10 @@ def test_a_file_is_replaced_whole_or_stays(disk):
   path = epath.Path(disk("64k"))
   folder.write_json(path / "summary.json", {"a": 1})
   fill(path)
-  with pytest.raises(OSError, match="No space left"):
+  full = rf"No space left on device: '{path}/summary.json'"
+  with pytest.raises(OSError, match=full):
     folder.write_json(path / "summary.json", {"a": 10_000 * "x"})
-  assert folder.read_json(path / "summary.json") == {"a": 1}
+  assert run_files.read_json(path / "summary.json") == {"a": 1}
   assert sorted(p.name for p in path.iterdir()) == ["filler", "summary.json"]
 
 
@@ -219,4 +221,6 @@ def test_a_run_on_a_disk_without_any_room_is_one_line(run, disk):
   fill(path)
   done = run(*QUICK, f"--workdir={path / 'run'}")
   assert done.returncode == 1
-  assert "No space left on device" in clear_lines(done)[-1]
+  said = clear_lines(done)[-1]
+  assert "No space left on device" in said
+  assert str(path / "run") in said

@@ -14,11 +14,12 @@ from etils import epath
 from gcs_server import GcsServer, Refused
 from gcsfs import retry
 from google.protobuf.message import DecodeError
-from runs import QUICK, ROOT, assert_same_run, assert_same_summary
+from runs import QUICK, ROOT, assert_same_run, assert_same_summary, line
 
 from seqsum.bucket import is_outage
 from seqsum.errors import Unreachable
-from seqsum.writer import MetricsWriter, read_lines
+from seqsum.run_files import read_lines
+from seqsum.writer import MetricsWriter
 
 WORKDIR = "gs://bucket/some/run"
 # `python -m seqsum.main` whose bucket's clients give up a hundred times sooner;
@@ -147,7 +148,6 @@ def test_a_bucket_that_failed_is_left_alone_until_a_save(
     tries.append(args)
     raise Unreachable("503")
 
-  line = lambda step: {"step": step, "split": "train", "mse": 1.0}
   monkeypatch.setattr("seqsum.writer.is_remote", lambda path: True)
   path = epath.Path(tmp_path)
   with MetricsWriter(path) as writer:

@@ -116,7 +116,7 @@ def test_names_of_data_are_no_paths(name, tmp_path):
 @pytest.mark.parametrize("name", ["../x", "/etc", "a/b", "..", ".hidden", ""])
 def test_names_of_a_studys_variants_are_no_paths(name, tmp_path):
   study = plan.load(ROOT / "configs/studies/tiny.py")
-  study = plan.dataclasses.replace(study, variants={name: {}})
+  study = plan.dataclasses.replace(study, variants={name: {}}, labels={})
   with pytest.raises(InputError, match="must be letters"):
     plan.lay_out(study, tmp_path)
 

@@ -1,0 +1,188 @@
+"""A power cut: what is on the disk first, and what a resumed run lacks."""
+
+import os
+import shutil
+
+import jax.numpy as jnp
+import pytest
+from etils import epath
+from runs import line
+
+from seqsum import folder, trained
+from seqsum.checkpoint import Checkpoints
+from seqsum.schedule import Schedule
+from seqsum.writer import MetricsWriter, missing_steps
+
+
+@pytest.fixture
+def calls(monkeypatch):
+  """What os.fsync, os.replace and os.rename were asked for, in order."""
+  made = []
+
+  def record(name, path_of):
+    call = getattr(os, name)
+
+    def recorded(first, *rest, **options):
+      path = path_of(first)
+      result = call(first, *rest, **options)
+      if "tensorboard" not in path:  # a copy; it syncs as it likes
+        made.append((name, path, *map(os.fspath, rest)))
+      return result
+
+    monkeypatch.setattr(os, name, recorded)
+
+  record("fsync", lambda opened: os.readlink(f"/proc/self/fd/{opened}"))
+  record("replace", os.fspath)
+  record("rename", os.fspath)
+  return made
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, calls):
+  path = tmp_path / "summary.json"
+  folder.write_json(epath.Path(path), {"a": 1})
+  assert calls == [
+    ("fsync", f"{path}.partial"),
+    ("replace", f"{path}.partial", str(path)),
+    ("fsync", str(tmp_path)),
+  ]
+
+
+def test_lines_are_on_the_disk_before_the_checkpoint_after_them(
+  tmp_path, calls
+):
+  """And all of a checkpoint's files before it has its name."""
+  home = epath.Path(tmp_path)
+  with MetricsWriter(home) as writer, Checkpoints(home / "c") as checkpoints:
+    calls.clear()
+    writer.write(line(1))
+    assert not calls  # a line alone costs nothing
+    assert writer.flush()
+    assert calls == [("fsync", str(tmp_path / "metrics.jsonl"))]
+    assert writer.flush()
+    assert len(calls) == 1  # nor does a line that is there
+    checkpoints.save(1, {"a": jnp.arange(100.0)})
+    checkpoints.finish()
+  done = next(
+    n
+    for n, (name, *paths) in enumerate(calls)
+    if name != "fsync" and paths[-1] == str(tmp_path / "c" / "1")
+  )
+  unnamed = calls[done][1]
+  before = {path for name, path, *_ in calls[:done] if name == "fsync"}
+  files = {
+    os.path.relpath(os.path.join(path, name), tmp_path / "c" / "1")
+    for path, _, names in os.walk(tmp_path / "c" / "1")
+    for name in names
+  }
+  assert {"contents/metadata", "state/manifest.ocdbt"} <= files
+  late = {"commit_success.txt"}  # Orbax's note, which nothing needs
+  assert {f"{unnamed}/{name}" for name in files - late} <= before
+  assert {unnamed, f"{unnamed}/state"} <= before
+  after = {path for name, path, *_ in calls[done:] if name == "fsync"}
+  assert str(tmp_path / "c") in after
+
+
+SCHEDULE = Schedule(
+  epochs=2,
+  sequences_per_epoch=80,
+  batch_size=8,
+  log_every=4,
+  checkpoint_every=5,
+  steps_per_call=1,
+)
+
+
+def whole(step):
+  """The lines that are written up to a checkpoint."""
+  train = [line(n) for n in (4, 8, 10, 12, 16, 20) if n <= step]
+  validation = [line(n, "validation") for n in (10, 20) if n < step]
+  return train + validation
+
+
+@pytest.mark.parametrize("step", [0, 3, 4, 10, 11, 15, 20])
+def test_no_line_is_missing_of_a_run_that_was_stopped(step):
+  none = {"train": [], "validation": []}
+  assert missing_steps(whole(step), SCHEDULE, step) == none
+  assert missing_steps(whole(20), SCHEDULE, step) == none  # it went on
+
+
+def test_missing_lines_are_found_by_the_schedule():
+  lines = [x for x in whole(20) if x["step"] not in (8, 10)]
+  missing = missing_steps(lines, SCHEDULE, 20)
+  assert missing == {"train": [8, 10], "validation": [10]}
+  assert missing_steps([], SCHEDULE, 8) == {"train": [4, 8], "validation": []}
+
+
+def test_missing_lines_are_warned_of(finished, tmp_path, caplog):
+  workdir = shutil.copytree(finished[0], tmp_path / "run")
+  trained.load(workdir)
+  assert not caplog.text
+  path = workdir / "metrics.jsonl"
+  kept = [
+    x for x in path.read_text().splitlines(True) if '"step": 20,' not in x
+  ]
+  path.write_text("".join(kept))
+  trained.load(workdir)
+  assert (
+    f"{path} lacks lines that were there when the checkpoint of step 40 was "
+    "saved: of train at step 20, of validation at step 20"
+  ) in caplog.text
+
+
+@pytest.mark.slow
+def test_a_resumed_run_warns_of_missing_lines(finished, run, tmp_path):
+  from runs import QUICK
+
+  workdir = shutil.copytree(finished[0], tmp_path / "run")
+  (workdir / "summary.json").unlink()
+  path = workdir / "metrics.jsonl"
+  path.write_text("".join(path.read_text().splitlines(True)[:2]))
+  done = run(*QUICK, f"--workdir={workdir}")
+  assert done.returncode == 0, done.stderr
+  assert (
+    "of train at step 12 16 20 24 28 32 36 40, of validation at step 20;"
+    in (done.stderr)
+  )
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_another_seed_or_step_is_not_used(
+  finished, run, tmp_path
+):
+  """Not by a run, which ends as if it were not there, nor by predict."""
+  from runs import QUICK, assert_same_summary
+
+  workdir = shutil.copytree(finished[0], tmp_path / "run")
+  (workdir / "summary.json").unlink()
+  os.rename(workdir / "checkpoints" / "40", workdir / "checkpoints" / "50")
+  done = run(*QUICK, f"--workdir={workdir}")
+  assert done.returncode == 0, done.stderr
+  assert "50 cannot be used: it was saved at step 40" in done.stderr
+  assert "StepAlreadyExists" not in done.stderr
+  assert (workdir / "checkpoints" / "50.unusable").exists()
+  assert_same_summary(workdir, finished[0])
+
+
+def test_predict_does_not_use_checkpoints_of_another_seed(finished, tmp_path):
+  workdir = shutil.copytree(finished[0], tmp_path / "run")
+  path = workdir / "config.json"
+  text = path.read_text()
+  assert text.count('"seed": 0,') == 1
+  path.write_text(text.replace('"seed": 0,', '"seed": 1,'))
+  with pytest.raises(ValueError, match=r"none of the checkpoints in .* can be"):
+    trained.load(workdir)
+
+
+def test_the_digest_is_equal_for_what_one_run_may_differ_in():
+  parts = {
+    "config": {"seed": 0, "data": {"data_dir": "a"}, "size": (1, 2.0)},
+    "dataset": {"sha256": "12"},
+  }
+  other = {
+    "dataset": {"sha256": "12"},
+    "config": {"size": [1, 2], "data": {"data_dir": "b"}, "seed": 0.0},
+  }
+  assert folder.digest(parts) == folder.digest(other)
+  for change in ({"seed": 1}, {"size": (1, 2.5)}, {"new": 1}):
+    changed = parts | {"config": parts["config"] | change}
+    assert folder.digest(changed) != folder.digest(parts)

@@ -1,0 +1,28 @@
+"""The steps of .ci/run."""
+
+import re
+import subprocess
+
+from runs import ROOT
+
+
+def test_the_readme_has_two_commands_of_one_line():
+  """As .ci/run takes them out of it."""
+  text = (ROOT / "README.md").read_text()
+  first, second = re.findall(r"^ *(python3 -m venv \.venv && .*)$", text, re.M)
+  assert first.endswith("-m seqsum.main --config=configs/sum_tiny.py")
+  assert second.endswith('-m pytest -n 2 --dist loadfile -m "not slow"')
+
+
+def test_an_unknown_step_runs_nothing():
+  done = subprocess.run(
+    ["bash", ".ci/run", "lint", "tets"],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 2
+  assert done.stderr == (
+    "unknown step tets: choose from readme install lint train tests unrun\n"
+  )
+  assert done.stdout == ""
