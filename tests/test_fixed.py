@@ -81,10 +81,12 @@ def test_a_batch_has_the_images_that_its_index_says(images):
   draw = jax.jit(lambda key: sampler(key, *images, step=3, run_key=run_key))
   one, again = draw(key), draw(jax.random.key(9))
   np.testing.assert_array_equal(one.frames, again.frames)
-  index = sampler.fixed_sequences.index(run_key, 3, len(images[0]))
+  index = jax.jit(sampler.fixed_sequences.index, static_argnums=2)(
+    run_key, 3, len(images[0])
+  )
   real = np.arange(4) < np.asarray(one.lengths)[:, None]
   np.testing.assert_array_equal(
     np.asarray(one.frames)[real][:, 0, 0, 0], np.asarray(index)[real]
   )
-  fresh = sampler(key, *images)  # evaluation: no step
+  fresh = jax.jit(sampler)(key, *images)  # evaluation: no step
   assert (fresh.labels != one.labels).any()

@@ -81,7 +81,8 @@ def test_the_recurrence_is_that_of_what_the_head_says(core, frames):
   model = make(core, False)
   params = init(model, frames)
   assert set(params["params"]) == {"encoder", "head"}
-  outputs, aside = model.read(params, frames, ROWS, True)
+  read = jax.jit(model.read, static_argnums=(2, 3))
+  outputs, aside = read(params, frames, ROWS, True)
   carry = core.start(8, 4)
   step = jax.jit(functools.partial(core.step, 4))
   for t in range(4):
@@ -92,7 +93,8 @@ def test_the_recurrence_is_that_of_what_the_head_says(core, frames):
 def test_the_additive_core_adds(frames):
   model = make(AdditiveCore())
   params = init(model, frames)
-  outputs, aside = model.read(params, frames, (8,) * 4, True)
+  read = jax.jit(model.read, static_argnums=(2, 3))
+  outputs, aside = read(params, frames, (8,) * 4, True)
   expected = np.cumsum(aside["inputs"], axis=1)
   np.testing.assert_allclose(outputs, expected, rtol=1e-5)
   numbers = jnp.array([[-3.0], [0.4], [6.6], [12.0], [jnp.nan]])
@@ -127,7 +129,7 @@ def test_noise_in_the_padding_changes_nothing(name, time, fused, images):
   core = CORES[name]
   task = core.task if core.inputs > 1 else SUM
   sampler = Sampler(task, 8, max_len=time)
-  batch = sampler(jax.random.key(0), images[0][1:10], images[1][1:10])
+  batch = jax.jit(sampler)(jax.random.key(0), images[0][1:10], images[1][1:10])
   real = np.arange(time) < np.asarray(batch.lengths)[:, None]
   noise = jax.random.randint(jax.random.key(1), batch.frames.shape, 0, 256)
   noisy = jnp.where(

@@ -129,10 +129,11 @@ def test_without_recurrence_each_frame_is_read_by_itself(frames, fused):
   params = init(model, frames)
   tree = params["params"]
   assert set(tree) == {"encoder", "head"}
-  x = SMALL().apply({"params": tree["encoder"]}, frames.reshape(32, 12, 12, 1))
+  encode = jax.jit(SMALL().apply)
+  x = encode({"params": tree["encoder"]}, frames.reshape(32, 12, 12, 1))
   expected = x @ tree["head"]["kernel"] + tree["head"]["bias"][None]
   np.testing.assert_allclose(
-    model.apply(params, frames), expected.reshape(8, 4, 3), atol=1e-5
+    jax.jit(model.apply)(params, frames), expected.reshape(8, 4, 3), atol=1e-5
   )
 
 
@@ -151,12 +152,11 @@ def test_the_size_of_what_enters_the_recurrence(frames, fused, remat, widths):
   model = make(fused, remat=remat, widths=widths)
   params = init(model, frames)
   assert set(params) == {"params"}
-  outputs, aside = model.read(params, frames, rows, True)
-  np.testing.assert_array_equal(
-    outputs, model.read(params, frames, rows, False)[0]
-  )
+  read = jax.jit(model.read, static_argnums=(2, 3))
+  outputs, aside = read(params, frames, rows, True)
+  np.testing.assert_array_equal(outputs, read(params, frames, rows, False)[0])
   encoder = {"params": params["params"]["encoder"]}
-  x = SMALL().apply(encoder, frames.reshape(32, 12, 12, 1))
+  x = jax.jit(SMALL().apply)(encoder, frames.reshape(32, 12, 12, 1))
   alive = np.arange(8)[:, None] < np.array(rows)
   np.testing.assert_allclose(
     np.asarray(aside["squares"])[alive],
@@ -189,23 +189,28 @@ def test_the_plain_recurrence_is_a_loop_over_cells(frames, core):
   params = init(model, frames)
   tree = params["params"]
   cells = [core.plain(width) for width in (6, 5)]
-  states = [c.initialize_carry(jax.random.key(0), (8, 1)) for c in cells]
-  outputs = []
-  for t in range(4):
-    x = SMALL().apply({"params": tree["encoder"]}, frames[:, t])
-    for i, cell in enumerate(cells):
-      weights = {"params": tree[f"{core.name}_{i}"]}
-      states[i], x = cell.apply(weights, states[i], x)
-    outputs.append(nn.Dense(1).apply({"params": tree["head"]}, x))
+
+  @jax.jit
+  def by_hand(tree, frames):
+    states = [c.initialize_carry(jax.random.key(0), (8, 1)) for c in cells]
+    outputs = []
+    for t in range(4):
+      x = SMALL().apply({"params": tree["encoder"]}, frames[:, t])
+      for i, cell in enumerate(cells):
+        weights = {"params": tree[f"{core.name}_{i}"]}
+        states[i], x = cell.apply(weights, states[i], x)
+      outputs.append(nn.Dense(1).apply({"params": tree["head"]}, x))
+    return jnp.stack(outputs, axis=1)
+
   np.testing.assert_allclose(
-    model.apply(params, frames), jnp.stack(outputs, axis=1), atol=1e-6
+    jax.jit(model.apply)(params, frames), by_hand(tree, frames), atol=1e-6
   )
 
 
 @pytest.mark.parametrize("fused", first([True, False]))
 def test_noise_in_the_padding_changes_nothing(images, fused):
   sampler = Sampler(SUM, 8)
-  batch = sampler(jax.random.key(0), *images)
+  batch = jax.jit(sampler)(jax.random.key(0), *images)
   noise = jax.random.randint(jax.random.key(1), batch.frames.shape, 0, 256)
   mask = real(batch)
   noisy = jnp.where(
@@ -240,9 +245,10 @@ def test_uint8_frames_are_scaled_to_0_1(images):
   frames = jnp.asarray(images[0][:8]).reshape(2, 4, 28, 28, 1) * 12
   model = make(True)
   params = init(model, frames)
+  read = jax.jit(model.apply)
   np.testing.assert_allclose(
-    model.apply(params, frames),
-    model.apply(params, frames.astype(jnp.float32) / 255),
+    read(params, frames),
+    read(params, frames.astype(jnp.float32) / 255),
     atol=1e-6,
   )
 
@@ -253,12 +259,13 @@ def test_raw_pixels_are_what_their_scale_says(images, fused):
   frames = jnp.asarray(images[0][:8]).reshape(2, 4, 28, 28, 1) * 12
   raw, shares = make(fused, input_max=255.0), make(fused)
   params = init(raw, frames)
-  expected = shares.apply(params, frames.astype(jnp.float32))
-  np.testing.assert_allclose(raw.apply(params, frames), expected, atol=1e-5)
+  read_raw, read_shares = jax.jit(raw.apply), jax.jit(shares.apply)
+  expected = read_shares(params, frames.astype(jnp.float32))
+  np.testing.assert_allclose(read_raw(params, frames), expected, atol=1e-5)
   np.testing.assert_allclose(
-    raw.apply(params, frames / jnp.float32(255)), expected, atol=1e-5
+    read_raw(params, frames / jnp.float32(255)), expected, atol=1e-5
   )
-  assert abs(expected - shares.apply(params, frames)).max() > 0.01
+  assert abs(expected - read_shares(params, frames)).max() > 0.01
 
 
 @pytest.mark.parametrize(
@@ -279,7 +286,7 @@ def test_an_encoder_that_leaves_nothing_is_refused(kwargs, words):
       encoder.check((12, 12, 1))
   else:
     encoder.check((12, 12, 1))
-    x, _ = encoder.init_with_output(
+    x, _ = jax.jit(encoder.init_with_output)(
       jax.random.key(0), jnp.zeros((1, 12, 12, 1))
     )
     assert x.size > 0
@@ -290,7 +297,7 @@ def test_bfloat16_stays_near_float32_with_float32_parameters(frames, fused):
   model = make(fused, dtype=jnp.bfloat16)
   params = init(model, frames)
   assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype("float32")}
-  outputs = model.apply(params, frames)
+  outputs = jax.jit(model.apply)(params, frames)
   assert outputs.dtype == jnp.float32
-  exact = make(fused).apply(params, frames)
+  exact = jax.jit(make(fused).apply)(params, frames)
   assert 0 < abs(outputs - exact).max() < 0.05
