@@ -3,7 +3,8 @@
 `pytest -m "not slow"` has XLA leave out what makes a program fast: compiling
 takes most of the time of these tests. What they ask does not depend on it: that
 two computations agree, or agree with NumPy's, or which steps a run takes. The
-slow tests, `.ci/run`'s real run and what measures speed compile as users do.
+slow tests and `--optimized`, with which `.ci/run` repeats the tests of values
+and gradients, compile as users do.
 """
 
 import fcntl
@@ -40,10 +41,19 @@ QUICKLY_COMPILED = (
 )
 
 
+def pytest_addoption(parser):
+  parser.addoption(
+    "--optimized",
+    action="store_true",
+    help='compile as users do, with -m "not slow" too',
+  )
+
+
 def pytest_configure(config):
   passed.pytest_configure(config)
   is_worker = "PYTEST_XDIST_WORKER" in os.environ  # it inherits the flags
-  if "not slow" not in config.option.markexpr or is_worker:
+  is_fast = "not slow" in config.option.markexpr
+  if not is_fast or config.option.optimized or is_worker:
     return
   more = {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {QUICKLY_COMPILED}"}
   # XLA ends a process that gives it a flag of another release.
