@@ -156,7 +156,8 @@ def finished(run, shared, tmp_path_factory):
       said.write_text(done.stdout)
   workdir = tmp_path_factory.mktemp("finished") / "run"
   shutil.copytree(made, workdir)
-  return workdir, subprocess.CompletedProcess(QUICK, 0, said.read_text(), "")
+  text = said.read_text().replace(str(made), str(workdir))
+  return workdir, subprocess.CompletedProcess(QUICK, 0, text, "")
 
 
 def pytest_terminal_summary(terminalreporter):

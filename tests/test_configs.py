@@ -12,7 +12,9 @@ from configs import fold
 from configs import sum as post
 from seqsum.errors import InputError
 from seqsum.experiment import build_recipe
+from seqsum.mesh import make_mesh
 from seqsum.metrics import Totals
+from seqsum.parallel import compile_init, compile_step
 from seqsum.recipe import init_state
 from seqsum.schedule import build_schedule
 from seqsum.step import train_steps
@@ -30,11 +32,9 @@ def test_a_config_runs_one_step(name, bundled):
   config.batch_size = 8
   recipe = build_recipe(config)
   assert recipe.sampler.batch_size == 8
-  step = jax.jit(functools.partial(train_steps, recipe=recipe))
-  init = jax.jit(
-    functools.partial(init_state, recipe, image_shape=recipe.sampler.shape),
-    compiler_options={"xla_backend_optimization_level": 1},
-  )
+  mesh = make_mesh(jax.devices()[:1])
+  step = compile_step(train_steps, mesh, recipe=recipe, donate=True)
+  init = compile_init(recipe, mesh, recipe.sampler.shape)
   state, totals = step(init(0), Totals.zero(), None, 0, *bundled.train)
   assert state.step == 1
   assert 0 < totals.means()["loss"] < float("inf")
