@@ -85,14 +85,13 @@ def test_how_pictures_become_frames(tmp_path):
 
 def test_the_block_comes_first(finished, run):
   """Of the run that nobody stopped: the block comes before the first line."""
-  _, done = finished
+  workdir, done = finished
   first, *rest = done.stdout.splitlines()
   assert first == "loading JAX ..."
   names = [line.split(" ")[0] for line in rest]
   assert names[:5] == ["data", "model", "devices", "training", "folder"]
   assert names[5:8] == ["compiling", "compiled", "epoch"]
-  made = rest[-1].removeprefix("see ").removesuffix("/report/index.html")
-  assert rest[4] == f"folder    {made} (new run)"
+  assert rest[4] == f"folder    {workdir} (new run)"
 
 
 @pytest.mark.mnist

@@ -46,12 +46,12 @@ def test_in_a_module_that_is_skipped():
 
 def session(folder, *flags, **env):
   """The names of the tests that pytest lists with -v, and its exit code."""
-  # Also where this test is itself run by a worker of pytest-xdist.
-  alone = {k: v for k, v in os.environ.items() if k != "PYTEST_XDIST_WORKER"}
+  # A session of its own, also where this one is a worker of pytest-xdist.
+  outside = {k: v for k, v in os.environ.items() if "XDIST" not in k}
   done = subprocess.run(
     [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *flags],
     cwd=folder,
-    env=alone | {"SEQSUM_TESTS_PASSED": str(folder / "passed.txt")} | env,
+    env=outside | {"SEQSUM_TESTS_PASSED": str(folder / "passed.txt")} | env,
     capture_output=True,
     text=True,
   )

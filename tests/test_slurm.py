@@ -8,8 +8,6 @@ import tempfile
 import pytest
 from slurm_cluster import ROOT, running, wait_for, why_not
 
-from seqsum import main
-
 pytestmark = [
   pytest.mark.slurm,
   pytest.mark.slow,
@@ -56,19 +54,7 @@ def submit_run(cluster, workdir: pathlib.Path, tasks: int = 1) -> str:
   return job
 
 
-@pytest.mark.parametrize(
-  "tasks",
-  [
-    1,
-    pytest.param(
-      2,
-      marks=pytest.mark.skipif(
-        "distributed" not in main.flags.FLAGS,
-        reason="seqsum.main has no --distributed",
-      ),
-    ),
-  ],
-)
+@pytest.mark.parametrize("tasks", [1, 2])
 def test_a_preempted_run_goes_on_and_ends(cluster, tmp_path, tasks):
   workdir = tmp_path / "run"
   job = submit_run(cluster, workdir, tasks)

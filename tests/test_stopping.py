@@ -11,12 +11,17 @@ from seqsum.stopping import StopRequest
 )
 def test_a_signal_asks(number):
   before = signal.getsignal(number)
-  with StopRequest() as stop:
-    assert not stop
-    os.kill(os.getpid(), number)
-    assert stop
-    assert stop.signal == number
-  assert signal.getsignal(number) is before
+  own = signal.default_int_handler  # the tests' own may ignore it, under nohup
+  signal.signal(number, own)
+  try:
+    with StopRequest() as stop:
+      assert not stop
+      os.kill(os.getpid(), number)
+      assert stop
+      assert stop.signal == number
+    assert signal.getsignal(number) is own
+  finally:
+    signal.signal(number, before)
 
 
 def test_a_second_ctrl_c_does_not_wait():
