@@ -128,10 +128,12 @@ def test_flags_of_every_command_are_known_and_its_config_resolves(
     "seqsum.export",
     "seqsum.importance",
   }
+  clone = pages.clone(tmp_path)
   done = subprocess.run(
     [sys.executable, pages.__file__, "--read_flags"],
     input=json.dumps(list(requests)),
-    cwd=pages.clone(tmp_path),
+    cwd=clone,
+    env=os.environ | {"PYTHONPATH": str(clone)},  # as `python -m` has it
     capture_output=True,
     text=True,
   )
