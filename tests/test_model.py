@@ -19,7 +19,7 @@ SMALL = functools.partial(
 )
 
 
-each_core = pytest.mark.parametrize("core", CORES.values(), ids=CORES)
+each_core = pytest.mark.parametrize("core", first(CORES.values()), ids=CORES)
 
 
 def make(fused, encoder=SMALL, widths=(6, 5), **kwargs):

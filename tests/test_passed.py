@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 
+import pytest
+
 TESTS = """
 import os
 import pytest
@@ -60,6 +62,7 @@ def session(folder, *flags, **env):
   return names, done
 
 
+@pytest.mark.slow
 def test_each_test_passes_once_and_none_is_lost(tmp_path):
   shutil.copy(pathlib.Path(__file__).with_name("passed.py"), tmp_path)
   (tmp_path / "conftest.py").write_text(
