@@ -72,6 +72,11 @@ class ClipFolder:
 
   def __init__(self, path: Path, size: tuple[int, ...] = ()):
     self._path, table = path, path / FILE
+    if path.is_dir() and not os.path.lexists(table):
+      raise InputError(
+        f"{table} is missing: write a table with the columns sequence and "
+        "target, a line for each folder or video"
+      )
     lines = _read_table(table)
     self._names = list(lines)
     for name in self._names:

@@ -17,7 +17,7 @@ from importlib import metadata
 
 from absl import app, flags, logging
 
-from seqsum import config_files, streams
+from seqsum import config_files, stopping, streams
 from seqsum.bucket import is_outage
 from seqsum.errors import Diverged, InputError, Lost, brief
 
@@ -156,6 +156,9 @@ def run(
     arguments: How many `main` takes at most.
   """
 
+  stopping.end_on_interrupt()
+  streams.reopen()
+
   def start(argv: list[str]) -> int:
     streams.protect()
     logging.get_absl_logger().addFilter(_is_not_orbax)
@@ -175,7 +178,9 @@ def run(
     if LIST_CONFIGS.value:
       print(config_files.describe())
       return 0
-    return main(*rest)
+    code = main(*rest)
+    sys.stdout.flush()  # a full disk is an error here, and not at the exit
+    return code
 
   try:
     app.run(start, flags_parser=parse)

@@ -8,6 +8,7 @@ The first uses the network that comes with seqsum, the second one of your own.
 It answers on this machine only, at the address that it prints; Ctrl-C ends it.
 """
 
+import signal
 import socket
 
 from absl import flags
@@ -48,7 +49,6 @@ def main() -> int:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
       listener.bind((HOST, PORT.value))
-      listener.listen()  # who comes before uvicorn is ready waits
       listener.listen()  # so that the printed address can be opened at once
     except OSError as error:
       raise InputError(
@@ -57,6 +57,8 @@ def main() -> int:
     app = drawing.make_app(model)
     port = listener.getsockname()[1]
     print(f"draw at http://{HOST}:{port}, Ctrl-C ends it", flush=True)
+    # At its end uvicorn raises the signal again, which this handler may get.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config = uvicorn.Config(app, log_level="warning")
     uvicorn.Server(config).run(sockets=[listener])
   return 0

@@ -262,6 +262,15 @@ def sequences(
   axes.set(xlim=(0, across), ylim=(tall, 0))
 
 
+def as_they_are(frames: np.ndarray) -> np.ndarray:
+  """[..., H, W, C] frames that are no ink: grey ones get three equal channels.
+
+  Charts draw one channel as ink on paper, which is right for digits and makes
+  negatives of all else.
+  """
+  return np.repeat(frames, 3, axis=-1) if frames.shape[-1] == 1 else frames
+
+
 def ink(image: np.ndarray) -> np.ndarray:
   """[H, W, C] uint8 -> [H, W, 3] float in 0..1, on white paper."""
   if image.shape[-1] == 3:

@@ -47,12 +47,15 @@ class PictureWarning(UserWarning):
   """A picture that can be read and is perhaps not what was meant."""
 
 
-def read_images(paths: Iterable[str | os.PathLike]) -> np.ndarray:
+def read_images(
+  paths: str | os.PathLike | Iterable[str | os.PathLike],
+) -> np.ndarray:
   """Reads photos or drawings of one digit each.
 
   Args:
-    paths: Files, folders (all images in them) and globs; those of a folder or
-      a glob in natural order, 2.png before 10.png (`natural_order`).
+    paths: Files, folders (all images in them) and globs, or one of them; those
+      of a folder or a glob in natural order, 2.png before 10.png
+      (`natural_order`).
 
   Returns:
     [T, 28, 28, 1] uint8, as MNIST was made.
@@ -63,6 +66,8 @@ def read_images(paths: Iterable[str | os.PathLike]) -> np.ndarray:
   Warns:
     PictureWarning: A picture seems to show something else than one digit.
   """
+  if isinstance(paths, str | os.PathLike):  # not its characters
+    paths = [paths]
   return np.stack([read_frame(path) for path in find(paths)])
 
 

@@ -15,10 +15,12 @@ checkpoints/, tensorboard/ and report/index.html. The same command goes on
 where the folder's run left off. Ctrl-C saves, draws the report and stops.
 """
 
-from seqsum import allocator
+from seqsum import allocator, stopping, streams
 
-if __name__ == "__main__":
-  allocator.keep_memory()  # starts anew, so it comes before what takes long
+if __name__ == "__main__":  # before what takes long
+  stopping.end_on_interrupt()
+  streams.reopen()
+  allocator.keep_memory()  # starts anew
 
 import contextlib
 import io

@@ -58,7 +58,7 @@ def main(*paths: str) -> int:
     raise InputError(f"--plot={PLOT.value}: must end in .png or .gif")
   if not paths:
     raise InputError("no images: name files, folders or globs")
-  from seqsum import images, reading_chart, trained  # seconds
+  from seqsum import figures, images, reading_chart, trained  # seconds
 
   command.keep_programs()
   model = trained.load(WORKDIR.value)
@@ -79,7 +79,7 @@ def main(*paths: str) -> int:
     moves = PLOT.value.endswith(".gif")
     draw = reading_chart.animate if moves else reading_chart.draw
     plot = draw(
-      frames,
+      frames if model.reads_digits else figures.as_they_are(frames),
       reading.predictions,
       reading.values,
       reading.probabilities,

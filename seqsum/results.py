@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from etils import epath
 
-from seqsum import evaluate, folder, report, run_files
+from seqsum import evaluate, figures, folder, report, run_files
 from seqsum.evaluate import Evaluation, Evaluator
 from seqsum.given import FoldCore
 from seqsum.metrics import number
@@ -139,9 +139,11 @@ def draw(
   device = session.facts()["devices"]
   data = session.data
   guess = evaluate.guess_the_mean(evaluation, mean_target(session))
-  frames = {}
+  frames, read_frames = {}, functools.partial(evaluator.frames, evaluation)
   if isinstance(data, Recordings):
     frames["frames"] = data.facts.describe_frames()
+    read_ink = read_frames
+    read_frames = lambda *args: figures.as_they_are(read_ink(*args))
   facts = {
     "data": f"{data.name}, sha256 {data.sha256[:12]}",
     **frames,
@@ -161,7 +163,7 @@ def draw(
     task=session.recipe.sampler.task.name,
     history=history,
     evaluation=evaluation,
-    frames=functools.partial(evaluator.frames, evaluation),
+    frames=read_frames,
     filters={
       "before": first_filters(initial),
       "after": first_filters(params),

@@ -14,10 +14,12 @@ only sets them side by side.
 
 from __future__ import annotations
 
-from seqsum import allocator
+from seqsum import allocator, stopping, streams
 
-if __name__ == "__main__":
-  allocator.keep_memory()  # starts anew, so it comes before what takes long
+if __name__ == "__main__":  # before what takes long
+  stopping.end_on_interrupt()
+  streams.reopen()
+  allocator.keep_memory()  # starts anew
 
 import os
 import pathlib

@@ -533,3 +533,12 @@ def test_peers_are_drawn_with_commas_and_clear_numbers(tmp_path):
     assert len(rates) == 10
     for box in (x.get_window_extent() for x in rates):
       assert not any(box.x0 < limit < box.x1 for limit in limits)
+
+
+def test_grey_frames_that_are_no_ink_are_drawn_as_they_are():
+  frames = np.array([[[0], [200]]], np.uint8)
+  as_ink, as_they_are = (
+    figures.ink(x) for x in (frames, figures.as_they_are(frames))
+  )
+  assert as_ink[0, 0].mean() > as_ink[0, 1].mean()  # ink on paper
+  np.testing.assert_allclose(as_they_are, np.repeat(frames / 255, 3, -1))

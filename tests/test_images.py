@@ -273,6 +273,8 @@ def test_a_folders_pictures_are_found_by_name_or_by_content(tmp_path, picture):
   names = [path.rsplit("/", 1)[1] for path in images.find([tmp_path])]
   assert names == ["1.png", "2.png", "3", "4.jpg_large", "5.png"]
   assert len(images.read_images([tmp_path])) == 5
+  assert len(images.read_images(tmp_path)) == 5  # one path, not in a list
+  assert len(images.read_images(str(tmp_path))) == 5
 
 
 def unread(name, picture):

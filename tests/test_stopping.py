@@ -1,7 +1,11 @@
 import os
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
+from runs import ROOT
 
 from seqsum.stopping import StopRequest
 
@@ -41,3 +45,24 @@ def test_a_hang_up_that_is_ignored_stays_ignored():
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
   finally:
     signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wait", [0.2, 0.4, 0.8, 1.2, 1.6, 2.0])
+def test_ctrl_c_while_it_starts_ends_it_quietly(tmp_path, wait):
+  """Imports used to lose it, and the run went on, or to print a traceback."""
+  run = subprocess.Popen(
+    [sys.executable, "-m", "seqsum.main", "--config=configs/sum_tiny.py"]
+    + [f"--workdir={tmp_path / 'run'}"],
+    cwd=ROOT,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+  )
+  time.sleep(wait)
+  run.send_signal(signal.SIGINT)
+  _, stderr = run.communicate(timeout=60)
+  assert run.returncode in (-signal.SIGINT, 128 + signal.SIGINT)
+  assert "Traceback" not in stderr
+  assert "Exception ignored" not in stderr

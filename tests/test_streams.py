@@ -131,3 +131,61 @@ def test_a_file_can_name_any_file(tmp_path):
   """As a report names its data."""
   folder.write_whole(epath.Path(tmp_path) / "page", NAMES[0])
   assert (tmp_path / "page").read_bytes() == rb"\udcff.png"
+
+
+CLOSED = """
+import os, sys
+from seqsum import streams
+streams.reopen()
+streams.protect()
+file = open(sys.argv[1], "w")
+assert file.fileno() > 2, file.fileno()
+print("to nobody"), print("to nobody", file=sys.stderr)
+os.write(1, b"nor this"), os.write(2, b"nor this")
+file.write("alone")
+"""
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_what_is_printed_to_a_closed_stream_is_in_no_file(tmp_path, closed):
+  done = subprocess.run(
+    ["bash", "-c", f'"$0" -c "$1" "$2" {closed}']
+    + [sys.executable, CLOSED, str(tmp_path / "file")],
+    cwd=ROOT,
+    capture_output=True,
+  )
+  assert done.returncode == 0, done.stderr
+  assert (tmp_path / "file").read_text() == "alone"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_run_with_closed_streams_ends(tmp_path, environment, closed):
+  command = f'"$0" -m seqsum.main "$@" {closed}'
+  done = subprocess.run(
+    ["bash", "-c", command, sys.executable, *QUICK]
+    + [f"--workdir={tmp_path / 'run'}"],
+    cwd=ROOT,
+    env=environment,
+    capture_output=True,
+  )
+  assert done.returncode == 0, done.stderr
+  assert (tmp_path / "run" / "summary.json").exists()
+
+
+FULL = """
+from seqsum import command
+command.run(lambda: print("much") or 0)
+"""
+
+
+def test_a_full_disk_behind_stdout_is_one_line():
+  done = subprocess.run(
+    ["bash", "-c", '"$0" -c "$1" > /dev/full', sys.executable, FULL],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 1
+  assert done.stderr.startswith("seqsum: ")
+  assert len(done.stderr.splitlines()) == 1, done.stderr
