@@ -101,8 +101,11 @@ def parse_flags(argv: list[str]) -> list[str]:
   """absl's parser, except that every mistake is one line."""
   argv = [expand_home(arg) for arg in argv]
   flags.FLAGS.set_gnu_getopt(True)  # flags may stand behind arguments
-  with mistakes():
-    rest = flags.FLAGS(find_files(argv))
+  try:
+    with mistakes():
+      rest = flags.FLAGS(find_files(argv))
+  except SystemExit:  # after --help, which is no error; absl exits with 1
+    sys.exit(0)
   if flags.FLAGS["verbosity"].using_default_value:
     flags.FLAGS.verbosity = -1  # warnings; app.run would make it 0
   return rest
