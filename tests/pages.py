@@ -60,7 +60,10 @@ SMALLER = {  # flags that are appended to those of a block labelled `hour`
     "--config.eval_batch_size=8",
     "--noreport",
   ),
-  "seqsum.study": ("--seeds=1", "--sequences=32", "--print_commands"),
+  "seqsum.study": (
+    *("--seeds=1", "--sequences=32", "--print_commands"),
+    "--workdir=printed",  # what a page reads may be in the study's own folder
+  ),
   "seqsum.importance": ("--videos=1",),
 }
 
