@@ -81,6 +81,7 @@ def collect(run: Run) -> dict[str, Any] | None:
     for name in ("sequences_per_second", "guess_the_mean_mse"):
       line[name] = summary[name]
   last = summary or end
+  more = run_files.read_json(run.folder / "measured.json", run_files.MEASURED)
   return line | {
     "parameters": last["parameters"],
     "seconds": last["wall_seconds"],
@@ -89,7 +90,7 @@ def collect(run: Run) -> dict[str, Any] | None:
     "clock": clock,
     "course": course,
     **{name: parts.get(name) for name in PARTS},
-    "measured": run_files.read_json(run.folder / "measured.json"),
+    "measured": more and more["measured"],
   }
 
 

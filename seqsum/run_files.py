@@ -97,6 +97,7 @@ DIVERGED: Shape = {
   "dataset": TEXT,
   "wall_seconds": NUMBER,
 }
+MEASURED: Shape = {"measured": Kind("any value", lambda x: True)}
 
 
 def read_text(path: epath.Path) -> str | None:

@@ -223,7 +223,8 @@ def _measure(study: Study, run: Run) -> None:
   with open_session(run.config, run.folder) as session:
     with session.checkpoints() as checkpoints:
       _, state = restore_best(session, checkpoints)
-    folder.write_json(path, study.measure(session, state.evaluated))
+    measured = study.measure(session, state.evaluated)
+    folder.write_json(path, {"measured": measured})
 
 
 def main() -> int:
