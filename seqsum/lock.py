@@ -72,11 +72,11 @@ def _lock(path: str, held: contextlib.ExitStack) -> str:
       f"{path} is a file that seqsum did not write: move it away, or take "
       "another --workdir"
     )
+  holder = f"process {os.getpid()} on {socket.gethostname()}\n"
   with contextlib.suppress(OSError):  # a full disk locks as well
-    file.seek(0)
-    file.truncate()
-    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-    file.flush()
+    # Past the file's buffer, which would be written again when it is closed.
+    os.truncate(file.fileno(), 0)
+    os.pwrite(file.fileno(), holder.encode(), 0)
   return ""
 
 
