@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -65,16 +66,20 @@ def test_object_storage_has_no_lock():
 
 
 @pytest.mark.slow
-def test_a_run_its_test_and_a_study_are_refused(run, tmp_path):
+def test_a_run_its_test_and_a_study_are_refused(run, finished, tmp_path):
   study = "--study=configs/studies/tiny.py"
-  with lock.take(epath.Path(tmp_path)):
-    for flags, program in (
-      (QUICK, "seqsum.main"),
-      ((*QUICK, "--eval_only"), "seqsum.main"),
-      ((study,), "seqsum.study"),
+  new, ended = epath.Path(tmp_path / "new"), epath.Path(tmp_path / "ended")
+  new.mkdir()
+  shutil.copytree(finished[0], ended)
+  with lock.take(new), lock.take(ended):
+    for flags, workdir, program in (
+      (QUICK, new, "seqsum.main"),
+      (QUICK, ended, "seqsum.main"),
+      ((*QUICK, "--eval_only"), ended, "seqsum.main"),
+      ((study,), new, "seqsum.study"),
     ):
-      done = run(*flags, f"--workdir={tmp_path}", program=program)
+      done = run(*flags, f"--workdir={workdir}", program=program)
       assert done.returncode == 1
       (line,) = done.stderr.strip().splitlines()
       assert re.search(r"is in use by process \d+ on .*another folder", line)
-  assert [path.name for path in tmp_path.iterdir()] == [lock.NAME]
+  assert [path.name for path in new.iterdir()] == [lock.NAME]
