@@ -92,7 +92,7 @@ def test_what_cannot_be_opened_is_one_line(tmp_path):
   refuse("nzp:x", "data.name='nzp' is not known: did you mean 'npz'")
   refuse(f"npz:{tmp_path}/no.npz", "no.npz: No such file")
   refuse(f"npz:{tmp_path}", "a folder, not a file")
-  refuse(f"frames:{tmp_path}", "targets.csv: No such file|No such file")
+  refuse(f"frames:{tmp_path}", "targets.csv is missing")
   refuse(f"frames:{path}", "Not a directory")
   refuse(save(path), r"data.size=\(4,\): must be height and width", size=(4,))
   refuse(save(path), "data.size", size=(0, 4))
