@@ -166,7 +166,7 @@ def _darken(figure: Any) -> None:
 
 
 def nothing(figure: Any) -> None:
-  """A small picture that says that there is nothing to draw."""
+  """Draw a note that there is nothing to draw."""
   figure.set_size_inches(WIDTH, 0.6)
   figure.text(0.5, 0.5, "nothing to draw", ha="center", va="center", color=GREY)
 

@@ -21,7 +21,7 @@ from seqsum.study_charts import (
 )
 
 FEW = 10  # sequences; a mean of fewer is drawn hollow
-MARKERS = "osD^vPX"  # curves that lie on each other are told apart by these
+MARKERS = "osD^vPX"  # they separate curves with equal values
 
 
 def pareto(costs: np.ndarray, errors: np.ndarray) -> np.ndarray:
