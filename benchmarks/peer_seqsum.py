@@ -61,7 +61,7 @@ class Peer:
 
   def _compile(self, recipe):
     return compile_step(
-      train_steps, self.session.devices, recipe=recipe, donate=True
+      train_steps, self.session.mesh, recipe=recipe, donate=True
     )
 
   def _train(self, steps: int) -> float:

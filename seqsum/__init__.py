@@ -6,7 +6,7 @@ seqsum, and `read_images` for it.
 
 from importlib import import_module
 
-_HOMES = {"load": "trained", "read_images": "images"}
+_HOMES = {"load": "trained", "read_images": "photos"}
 
 
 def __getattr__(name: str):

@@ -20,7 +20,7 @@ from tensorboardX.summary import Summary, image, scalar
 
 from seqsum import bucket
 from seqsum.bucket import is_remote
-from seqsum.folder import write_whole
+from seqsum.files import write_whole
 
 EVERY = 10  # seconds from one flush to the next
 

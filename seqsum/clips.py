@@ -15,7 +15,8 @@ from PIL import Image
 
 from seqsum import images
 from seqsum.errors import InputError, brief
-from seqsum.pixels import PictureFacts, PixelRule, PixelSurvey
+from seqsum.pixel_rule import PixelRule
+from seqsum.pixels import PictureFacts, PixelSurvey
 
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,ogg,flv,gif"
 MOST_PIXELS = 8192 * 4320  # of one picture of a video

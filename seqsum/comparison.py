@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from seqsum import folder, run_files
+from seqsum import files, run_files
 from seqsum.metrics import number
 from seqsum.plan import Run, Study
 from seqsum.question_charts import FIGURES
@@ -127,18 +127,18 @@ def write(
     else line
     for line in lines
   ]
-  text = "".join(json.dumps(folder.plain(line)) + "\n" for line in lines)
-  folder.write_whole(workdir / "results.jsonl", text)
+  text = "".join(json.dumps(files.plain(line)) + "\n" for line in lines)
+  files.write_whole(workdir / "results.jsonl", text)
   table = write_table(study.question, lines, len(runs))
   if study.conclude and lines:
     table += "\n" + study.conclude(lines)
-  folder.write_whole(workdir / "table.md", table)
+  files.write_whole(workdir / "table.md", table)
   labelled = [
     line | {"variant": study.labels.get(line["variant"], line["variant"])}
     for line in lines
   ]
   for name in study.figures if lines else ():
-    folder.write_whole(workdir / f"{name}.png", FIGURES[name](labelled))
+    files.write_whole(workdir / f"{name}.png", FIGURES[name](labelled))
   return table
 
 

@@ -15,7 +15,7 @@ from absl import logging
 
 from seqsum import array_cache, idx, mnist, optdigits, tfds_images
 from seqsum.errors import InputError, require
-from seqsum.idx import CLASSES
+from seqsum.shapes import CLASSES
 from seqsum.tfds_images import Arrays
 
 VALIDATION = 5_000  # images from the end of a training split

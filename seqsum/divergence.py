@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from seqsum import cluster, folder
+from seqsum import cluster, files
 from seqsum.checkpoint import Checkpoints
 from seqsum.errors import Diverged
 from seqsum.metrics import MOST_SKIPPED, NEVER, Totals
@@ -66,7 +66,7 @@ class Watch:
       "wall_seconds": self._seconds(),
     } | more
     if cluster.is_lead():
-      folder.write_json(self._session.workdir / "diverged.json", end)
+      files.write_json(self._session.workdir / "diverged.json", end)
     raise Diverged(farewell(end))
 
 

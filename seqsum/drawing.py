@@ -7,8 +7,8 @@ from typing import Annotated
 
 import numpy as np
 
-from seqsum import folder
-from seqsum.idx import SHAPE
+from seqsum import files
+from seqsum.shapes import SHAPE
 from seqsum.trained import Trained
 
 MOST_FRAMES = 100  # of one drawn sequence
@@ -79,7 +79,7 @@ def make_app(model: Trained):
     frames = np.array(drawn.frames, np.uint8).reshape(-1, *SHAPE)
     reading = model.read(frames)
     shares = reading.probabilities
-    return folder.plain(
+    return files.plain(
       {
         "predictions": reading.predictions.tolist(),
         "probabilities": None if shares is None else shares.tolist(),

@@ -21,10 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqsum import hdf5, keyshots, natural_order
+from seqsum import hdf5, natural_order
 from seqsum.errors import InputError, require
 from seqsum.npz import check_precision
-from seqsum.rank_correlation import kendall, spearman
 
 
 class Video(NamedTuple):
@@ -155,7 +154,7 @@ def _read_shots(group, frames: int) -> np.ndarray:
   """[n_shots, 2] int64."""
   shots = hdf5.whole(group, "change_points", (None, 2))
   with hdf5.named("change_points"):
-    keyshots.check_shots(shots, frames)
+    check_shots(shots, frames)
   lengths = hdf5.whole(group, "n_frame_per_seg", (len(shots),))
   wrong = np.flatnonzero(lengths != shots[:, 1] - shots[:, 0] + 1)
   if wrong.size:
@@ -167,50 +166,28 @@ def _read_shots(group, frames: int) -> np.ndarray:
   return shots
 
 
-def upsample(scores: np.ndarray, picks: np.ndarray, frames: int) -> np.ndarray:
-  """Scores of some frames -> of all, by holding each until the next.
-
-  Args:
-    scores: [n_steps].
-    picks: [n_steps] int, ascending.
-    frames: How many there are.
-
-  Returns:
-    [frames]; those before the first pick have the first score.
-  """
-  last = np.searchsorted(picks, np.arange(frames), side="right") - 1
-  return np.asarray(scores)[np.maximum(last, 0)]
-
-
-def score(video: Video, scores: np.ndarray) -> dict[str, float]:
-  """Judges scores as the field does.
-
-  Args:
-    video: Whose.
-    scores: [n_steps] float, finite, of the frames in `picks`.
-
-  Returns:
-    "kendall" and "spearman" against gtscore; "kendall_users" and
-    "spearman_users" against each user's scores of all frames, averaged, if the
-    file has them; "f_score_mean", TVSum's measure, and "f_score_max", SumMe's.
-    See `rank_correlation` for when a coefficient is nan.
+def check_shots(shots: np.ndarray, frames: int) -> None:
+  """Whether shots cover a video, each frame once.
 
   Raises:
-    InputError: A score is nan or inf.
+    InputError: They do not; one line says where.
   """
-  scores = np.asarray(scores, np.float64)
-  if scores.shape != video.picks.shape:
-    raise ValueError(f"scores {scores.shape}, expected {video.picks.shape}")
-  everywhere = upsample(scores, video.picks, video.n_frames)
-  kept = keyshots.keep(everywhere, video.shots)
-  shared = keyshots.f_scores(kept, video.user_summary)
-  judged = {
-    "kendall": kendall(scores, video.gtscore),
-    "spearman": spearman(scores, video.gtscore),
-    "f_score_mean": float(shared.mean()),
-    "f_score_max": float(shared.max()),
-  }
-  if video.user_scores is not None:
-    judged["kendall_users"] = kendall(everywhere, video.user_scores)
-    judged["spearman_users"] = spearman(everywhere, video.user_scores)
-  return judged
+  if shots.ndim != 2 or shots.shape[1] != 2 or not len(shots):
+    raise InputError(
+      f"shots of shape {list(shots.shape)}, expected [n_shots, 2]"
+    )
+  first, last = shots.T.astype(np.int64)
+  wanted = np.append(0, last[:-1] + 1)  # where each shot has to start
+  for i in np.flatnonzero((first != wanted) | (last < first))[:1]:
+    if last[i] < first[i]:
+      what = "ends before it starts"
+    elif i == 0:
+      what = "must start at 0"
+    else:
+      odd = "overlaps" if first[i] < wanted[i] else "leaves a gap after"
+      what = f"{odd} the one before, which ends at {last[i - 1]}"
+    raise InputError(f"shot {i} is {first[i]}..{last[i]}: it {what}")
+  if last[-1] != frames - 1:
+    raise InputError(
+      f"the last shot ends at frame {last[-1]}, the last frame is {frames - 1}"
+    )

@@ -19,7 +19,8 @@ from seqsum.figures import (
   nothing,
   picture,
 )
-from seqsum.metrics import WHOLE, is_exact
+from seqsum.metrics import is_exact
+from seqsum.tasks import ROUNDING
 
 MOST_POINTS = 10_000
 FEW = 10  # sequences; a mean of fewer is drawn hollow
@@ -32,7 +33,7 @@ def errors(
   targets: np.ndarray,
   predictions: np.ndarray,
   task: str,
-  tolerance: float = WHOLE,
+  tolerance: float = ROUNDING,
 ) -> None:
   """Where the errors are: exact accuracy by length, error by target.
 
@@ -48,7 +49,7 @@ def errors(
     nothing(figure)
     return
   exact = is_exact(predictions, targets, tolerance)
-  whole = tolerance == WHOLE
+  whole = tolerance == ROUNDING
   targets, predictions = targets.ravel(), predictions.ravel()
   miss = np.abs(predictions - targets)
   groups = list(_groups(lengths, 12))
@@ -149,7 +150,7 @@ def agreement(
   targets: np.ndarray,
   predictions: np.ndarray,
   task: str,
-  tolerance: float = WHOLE,
+  tolerance: float = ROUNDING,
 ) -> None:
   """Predicted against true, with the band that rounds to the truth.
 
@@ -165,7 +166,7 @@ def agreement(
     return
   targets, predictions = targets[known], predictions[known]
   exact = is_exact(predictions, targets, tolerance)  # of vectors, each part
-  whole = tolerance == WHOLE
+  whole = tolerance == ROUNDING
   some = np.unique(np.linspace(0, len(targets) - 1, MOST_POINTS).astype(int))
   axes = figure.subplots()
   low, high = targets.min(), targets.max()

@@ -15,11 +15,12 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from seqsum.metrics import WHOLE, is_exact
+from seqsum.metrics import is_exact
 from seqsum.parallel import compile_step
 from seqsum.reading import Readings, eval_step
 from seqsum.recipe import Recipe, batch_key
 from seqsum.shapes import Feed
+from seqsum.tasks import ROUNDING
 
 SEED = 0  # of the held-out sequences, whatever the seed of a run
 
@@ -47,7 +48,7 @@ class Evaluation(NamedTuple):
   labels: np.ndarray | None = None
   means: np.ndarray | None = None
   digits: np.ndarray | None = None
-  tolerance: float = WHOLE
+  tolerance: float = ROUNDING
 
   def final(self, values: np.ndarray) -> np.ndarray:
     """[N, T, ...] -> [N, ...], the value at each sequence's last real step."""
@@ -201,7 +202,7 @@ def break_down(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
   prediction = evaluation.final(evaluation.predictions)
   target = evaluation.final(evaluation.targets)
   near = evaluation.tolerance
-  by_target = target.ndim == 1 and near == WHOLE  # else all differ
+  by_target = target.ndim == 1 and near == ROUNDING  # else all differ
 
   def group(by: np.ndarray) -> dict[str, Any]:
     return {
@@ -238,7 +239,7 @@ def guess_the_mean(evaluation: Evaluation, mean: np.ndarray | float) -> float:
 
 
 def _errors(
-  prediction: np.ndarray, target: np.ndarray, tolerance: float = WHOLE
+  prediction: np.ndarray, target: np.ndarray, tolerance: float = ROUNDING
 ) -> dict[str, float]:
   error = prediction.astype(np.float64) - target
   return {

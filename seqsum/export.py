@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from absl import flags
 
-from seqsum import command, folder
+from seqsum import command, files
 from seqsum.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,19 +53,19 @@ CLOSE = 1e-5  # of what the model says itself, in units of the largest value
 
 
 def main(*arguments: str) -> int:
-  """Writes the files; returns the exit code."""
+  """Writes the outputs; returns the exit code."""
   if WORKDIR.value is None:
     raise InputError("--workdir is missing: name the folder of a run")
   if not arguments:
     raise InputError("where to? name a folder, such as out/")
-  out = folder.locate(*arguments, "the folder")
+  out = files.locate(*arguments, "the folder")
   from seqsum import drawing, sharing, trained  # seconds
   from seqsum.losses import FoldObjective
 
   if WEIGHTS.value:
-    files = sharing.pack_weights(WORKDIR.value)
-    _write(out, files)
-    for name, content in files.items():
+    outputs = sharing.pack_weights(WORKDIR.value)
+    _write(out, outputs)
+    for name, content in outputs.items():
       print(f"{out / name}  {len(content):,} bytes")
     return 0
   with_onnx = sharing.has_onnx() if ONNX.value is None else ONNX.value
@@ -87,18 +87,18 @@ def main(*arguments: str) -> int:
       f"--onnxruntime_web: the page draws digits, {model.name} was trained on "
       f"other frames {model.shape}; leave it out"
     )
-  files = {"model.stablehlo": sharing.stablehlo(model)}
+  outputs = {"model.stablehlo": sharing.stablehlo(model)}
   run = {"model.stablehlo": sharing.run_stablehlo}
   if with_onnx:
-    files["model.onnx"] = sharing.onnx(model)
+    outputs["model.onnx"] = sharing.onnx(model)
     run["model.onnx"] = sharing.run_onnx
-  differ = {name: _difference(model, files[name], run[name]) for name in run}
+  differ = {name: _difference(model, outputs[name], run[name]) for name in run}
   if runtime is not None:
-    reader = sharing.reader(files["model.onnx"], *runtime)
-    files["index.html"] = drawing.page(model, reader).encode()
-  files["README.txt"] = sharing.readme(model, files).encode()
-  _write(out, files)
-  for name, content in files.items():
+    reader = sharing.reader(outputs["model.onnx"], *runtime)
+    outputs["index.html"] = drawing.page(model, reader).encode()
+  outputs["README.txt"] = sharing.readme(model, outputs).encode()
+  _write(out, outputs)
+  for name, content in outputs.items():
     line = f"{out / name}  {len(content):,} bytes"
     if name in differ:
       line += f", within {differ[name]:.0e} of JAX"
@@ -108,11 +108,11 @@ def main(*arguments: str) -> int:
   return 0
 
 
-def _write(out: epath.Path, files: Mapping[str, bytes]) -> None:
+def _write(out: epath.Path, outputs: Mapping[str, bytes]) -> None:
   try:
     out.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-      folder.write_whole(out / name, content)
+    for name, content in outputs.items():
+      files.write_whole(out / name, content)
   except OSError as error:
     raise InputError(f"{out}: cannot be written ({error.strerror})") from error
 

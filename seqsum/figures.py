@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from seqsum.metrics import WHOLE, is_exact, number
+from seqsum.metrics import is_exact, number
+from seqsum.tasks import ROUNDING
 
 BLUE, VERMILION = "#0072B2", "#D55E00"  # told apart by the colour-blind
 INK, GREY, PALE = "#1F2933", "#66707C", "#D5DAE0"
@@ -178,7 +179,7 @@ def sequences(
   lengths: np.ndarray,
   targets: np.ndarray,
   predictions: np.ndarray,
-  tolerance: float = WHOLE,
+  tolerance: float = ROUNDING,
 ) -> None:
   """Strips of frames; under each frame the prediction there and the truth.
 
@@ -200,7 +201,7 @@ def sequences(
     frames = np.uint8(255 * np.clip(np.nan_to_num(share), 0, 1))
   if targets.ndim == 3:
     targets, predictions = targets[..., 0], predictions[..., 0]
-  whole = tolerance == WHOLE
+  whole = tolerance == ROUNDING
   height, width = frames.shape[2:4]
   longest = min(lengths.max(), MOST_FRAMES)
   strips = max(1, 8 // longest)  # side by side

@@ -6,7 +6,7 @@ import io
 import numpy as np
 from etils import epath
 
-from seqsum import clips, folder
+from seqsum import clips, files
 from seqsum.errors import InputError
 
 RATE = 2.0  # frames a second: a digit can be read
@@ -59,7 +59,7 @@ def write(
       f"{path}: FFmpeg cannot write it ({clips.reason(error)})"
     ) from error
   try:
-    folder.write_whole(epath.Path(path), file.getvalue())
+    files.write_whole(epath.Path(path), file.getvalue())
   except OSError as error:
     raise InputError(
       f"{path}: cannot be written ({clips.reason(error)})"

@@ -8,23 +8,18 @@ tensorboard/  checkpoints/  report/
 .lock           held while a program works here
 """
 
-import contextlib
 import hashlib
 import json
-import math
-import os
 import platform
-import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
 from etils import epath
 
-from seqsum import run_files
-from seqsum.bucket import is_remote
-from seqsum.errors import InputError, Unreachable, brief
+from seqsum import files, run_files
+from seqsum.errors import InputError, brief
 
 PACKAGES = (
   "seqsum",
@@ -45,175 +40,6 @@ NAMES = (  # that seqsum writes in a run's folder, or in a study's
 )
 
 
-def plain(value: Any) -> Any:
-  """As JSON has it: no inf and no nan there, keys are strings."""
-  if isinstance(value, dict):
-    return {str(k): plain(v) for k, v in value.items()}
-  if isinstance(value, list | tuple):
-    return [plain(v) for v in value]
-  if isinstance(value, float) and not math.isfinite(value):
-    return None
-  return value
-
-
-def locate(path: epath.PathLike, flag: str = "--workdir") -> epath.Path:
-  """A path as a user writes it: a leading `~` is expanded.
-
-  Raises:
-    InputError: It is a URL, other than gs://. The message names the flag.
-  """
-  path = os.fspath(path)
-  scheme, is_url, rest = path.partition("://")
-  if is_url and scheme != "gs":
-    # Orbax 0.12 gives TensorStore's drivers for folders and gs:// alone: of
-    # s3:// it writes a part into a local folder of that name, and stops.
-    remedy = "name a folder on this machine or gs://BUCKET/FOLDER"
-    if scheme == "file":
-      remedy = f"leave file:// out: {rest}"
-    elif scheme not in ("http", "https"):
-      remedy = "mount that bucket as a folder"
-    raise InputError(f"{flag}={path}: {scheme}:// is not supported; {remedy}")
-  if is_remote(path):
-    list_afresh()
-    return epath.Path(path)
-  return epath.Path(os.path.expanduser(path))
-
-
-def resolve(path: epath.PathLike) -> epath.Path:
-  """A path that stays where it is when the process moves to another folder.
-
-  Raises:
-    InputError: As `locate` does.
-  """
-  path = locate(path)
-  # absolute() would make a folder named gs: on this machine
-  return path if is_remote(path) else path.absolute()
-
-
-def list_afresh() -> None:
-  """Has gcsfs ask each time what a bucket holds.
-
-  It would say what it saw there before other processes wrote. To be called
-  before the first look into a bucket.
-  """
-  import fsspec.config  # 0.1 s that only object storage needs
-
-  fsspec.config.conf.setdefault("gcs", {})["use_listings_cache"] = False
-
-
-def write_json(path: epath.Path, value: Any) -> None:
-  """Writes a file that is either not there or whole; inf and nan as null."""
-  write_whole(path, json.dumps(plain(value), indent=2) + "\n")
-
-
-def write_whole(path: epath.Path, content: str | bytes) -> None:
-  """Replaces a file so that a reader never sees half of it.
-
-  The content is on the disk before the file has its name, so that a power cut
-  leaves no empty file. Nothing is written through a link: a link of that name
-  is replaced, and what it points to stays as it is.
-
-  Raises:
-    OSError: It cannot be written; `filename` is the path.
-  """
-  if isinstance(content, str):  # a file name may have bytes that are no UTF-8
-    content = content.encode(errors="backslashreplace")
-  if is_remote(path):
-    try:
-      path.write_bytes(content)  # an object is there once it is whole
-    except Exception as error:  # clients of object storage have their own
-      raise Unreachable(
-        f"{os.fspath(path)} cannot be written: {brief(error)}"
-      ) from error
-    return
-  path = os.fspath(path)
-  partial = f"{path}.partial"
-  try:
-    with contextlib.suppress(FileNotFoundError):
-      os.unlink(partial)  # of a killed program, or a stranger's link
-    with open(partial, "xb") as file:
-      file.write(content)
-      file.flush()
-      os.fsync(file.fileno())
-    os.replace(partial, path)
-  except OSError as error:
-    with contextlib.suppress(OSError):  # a full disk needs the room
-      os.unlink(partial)
-    raise OSError(error.errno, error.strerror, path) from error
-  sync_folder(os.path.dirname(path) or ".")
-
-
-def sync_folder(folder: epath.PathLike) -> None:
-  """Brings the names in a local folder to the disk."""
-  with contextlib.suppress(OSError):  # Windows; some network file systems
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-      os.fsync(opened)
-    finally:
-      os.close(opened)
-
-
-def sync_tree(folder: epath.PathLike, *, deep: bool = True) -> None:
-  """Brings the files of a local folder, and their names, to the disk.
-
-  Args:
-    folder: The folder.
-    deep: Whether files in the folders within it are synced too.
-
-  Raises:
-    OSError: The disk does not take them.
-  """
-  for path, folders, names in os.walk(folder):
-    if not deep:
-      folders.clear()
-    for name in names:
-      file = os.open(os.path.join(path, name), os.O_RDONLY)
-      try:
-        os.fsync(file)
-      finally:
-        os.close(file)
-    sync_folder(path)
-
-
-def refuse_links(folder: epath.Path, *names: str) -> None:
-  """Checks that what seqsum writes in a run's folder is really there.
-
-  A folder may be a stranger's, with links to files of the user's. The folder
-  itself may be a link.
-
-  Raises:
-    InputError: One of the names is a symbolic link.
-  """
-  for name in names:
-    path = os.fspath(folder / name)
-    if not is_remote(folder) and os.path.islink(path):
-      raise InputError(
-        f"{path} is a symbolic link to {os.readlink(path)}: nothing is written "
-        "through a link inside a run's folder; move the link away, or take "
-        "another --workdir"
-      )
-
-
-@contextlib.contextmanager
-def local(folder: epath.Path) -> Iterator[str]:
-  """A folder, or a copy if it is remote, for programs that know local ones."""
-  if not is_remote(folder):
-    yield os.fspath(folder)
-    return
-  with tempfile.TemporaryDirectory() as copy:
-    _copy(folder, epath.Path(copy))
-    yield copy
-
-
-def _copy(folder: epath.Path, to: epath.Path) -> None:
-  to.mkdir(exist_ok=True)
-  for path in folder.iterdir():
-    if path.is_dir():
-      _copy(path, to / path.name)
-    else:
-      (to / path.name).write_bytes(path.read_bytes())
-
-
 def versions() -> dict[str, str]:
   """Of Python and of the packages that decide what a run computes."""
   found = {"python": platform.python_version()}
@@ -225,22 +51,13 @@ def versions() -> dict[str, str]:
   return found
 
 
-def flatten(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple]:
-  """('a.b', value) for every leaf of nested dicts."""
-  for key, value in tree.items():
-    if isinstance(value, dict):
-      yield from flatten(value, f"{prefix}{key}.")
-    else:
-      yield f"{prefix}{key}", value
-
-
 def make_folder(workdir: epath.PathLike) -> epath.Path:
   """The folder, made if need be.
 
   Raises:
     InputError: It cannot be written to, or has links for the files of a run.
   """
-  folder = locate(workdir)
+  folder = files.locate(workdir)
   try:
     folder.mkdir(parents=True, exist_ok=True)
     probe = folder / f".writable-{uuid.uuid4().hex}"  # each process its own
@@ -256,7 +73,7 @@ def make_folder(workdir: epath.PathLike) -> epath.Path:
       f"--workdir={folder}: cannot be written ({reason}); "
       "name a folder that can"
     ) from error
-  refuse_links(folder, *NAMES)
+  files.refuse_links(folder, *NAMES)
   return folder
 
 
@@ -276,7 +93,7 @@ def claim(
   """
   ours = {"config": config, **facts}
   if not is_claimed(folder, {"config": config, "dataset": facts["dataset"]}):
-    write_json(folder / "config.json", ours)
+    files.write_json(folder / "config.json", ours)
 
 
 def is_claimed(folder: epath.Path, ours: dict[str, Any]) -> bool:
@@ -330,6 +147,31 @@ def _decisive(parts: dict[str, Any]) -> dict[str, Any]:
   """Dotted name -> value, without what may differ between machines."""
   return {
     key: value
-    for key, value in flatten(plain(parts))
+    for key, value in files.flatten(files.plain(parts))
     if key.removeprefix("config.") not in MACHINE
   }
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+  """What of devices and versions is not as it was when a run began.
+
+  Args:
+    before: "devices" and "versions" of a config.json; what it lacks, because
+      another version of seqsum wrote it, is not compared.
+    now: The same of this process.
+
+  Returns:
+    For each difference its name, the value then and the value now.
+  """
+  found = []
+  for part in ("devices", "versions"):
+    then = before.get(part)
+    if not isinstance(then, Mapping):
+      continue
+    then, values = dict(files.flatten(then)), dict(files.flatten(now[part]))
+    found += [
+      f"{part}.{name} was {then[name]!r} and is {value!r}"
+      for name, value in values.items()
+      if name in then and then[name] != value
+    ]
+  return found

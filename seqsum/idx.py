@@ -11,9 +11,7 @@ import zlib
 import numpy as np
 
 from seqsum.errors import InputError
-
-SHAPE = (28, 28, 1)  # H W C
-CLASSES = 10
+from seqsum.shapes import CLASSES, SHAPE
 
 
 def gunzip(data: bytes, limit: int) -> bytes:

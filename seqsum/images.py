@@ -16,9 +16,10 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from seqsum import natural_order, normalize, pixels
+from seqsum import natural_order, pixels
 from seqsum.errors import InputError, require_file
-from seqsum.pixels import PictureFacts, PixelRule
+from seqsum.pixel_rule import PixelRule
+from seqsum.pixels import PictureFacts
 
 T = TypeVar("T")
 # No format that runs another program (EPS) or is none of a camera's. HEIF needs
@@ -45,42 +46,6 @@ MOST_NAMED = 3  # files that an error names
 
 class PictureWarning(UserWarning):
   """A picture that can be read and is perhaps not what was meant."""
-
-
-def read_images(
-  paths: str | os.PathLike | Iterable[str | os.PathLike],
-) -> np.ndarray:
-  """Reads photos or drawings of one digit each.
-
-  Args:
-    paths: Files, folders (all images in them) and globs, or one of them; those
-      of a folder or a glob in natural order, 2.png before 10.png
-      (`natural_order`).
-
-  Returns:
-    [T, 28, 28, 1] uint8, as MNIST was made.
-
-  Raises:
-    InputError: A file is not there, is not an image, or shows no digit.
-
-  Warns:
-    PictureWarning: A picture seems to show something else than one digit.
-  """
-  if isinstance(paths, str | os.PathLike):  # not its characters
-    paths = [paths]
-  return np.stack([read_frame(path) for path in find(paths)])
-
-
-def read_frame(path: str | os.PathLike) -> np.ndarray:
-  """[28, 28, 1] uint8; see `read_images`."""
-  picture = read_picture(path)
-  try:
-    frame, doubt = normalize.frame_and_doubt(picture)
-  except InputError as error:
-    raise InputError(f"{path}: {error}") from error
-  if doubt:
-    warnings.warn(f"{os.fspath(path)}: {doubt}", PictureWarning, stacklevel=2)
-  return frame
 
 
 def find(paths: Iterable[str | os.PathLike]) -> list[str]:

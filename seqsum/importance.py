@@ -20,7 +20,7 @@ import numpy as np
 from absl import flags
 from etils import epath
 
-from seqsum import command, folder, keyshots
+from seqsum import command, files, keyshots
 from seqsum.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def main() -> int:
   print(f"{len(found)} videos of the test split, {model.name}")
   print(judging.table(results))
   if OUT.value:
-    out = folder.locate(OUT.value, "--out")
+    out = files.locate(OUT.value, "--out")
   else:
-    folder.refuse_links(session.workdir, "report")
+    files.refuse_links(session.workdir, "report")
     out = session.workdir / "report"
   try:
     out.mkdir(parents=True, exist_ok=True)
@@ -82,14 +82,14 @@ def _write(
   """Writes the files; returns their names."""
   from seqsum import film, summary_chart
 
-  folder.write_json(out / "importance.json", results)
+  files.write_json(out / "importance.json", results)
   written = ["importance.json"]
   if example.frames.dtype != np.uint8 or min(example.frames.shape[1:3]) < 2:
     return written  # features of frames are nothing to look at
   said = score(example.frames, 0)
   kept = keyshots.keep(said, None, SHARE.value)
   png = summary_chart.draw(example.frames, said, kept, example.truth)
-  folder.write_whole(out / "summary.png", png)
+  files.write_whole(out / "summary.png", png)
   film.write(out / "summary.mp4", example.frames[kept])
   return [*written, "summary.png", "summary.mp4"]
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from seqsum import eccv16, evaluate, trained
+from seqsum import benchmark, eccv16, evaluate, trained
 from seqsum import rank_correlation as rank
 from seqsum.attribution import integrated_gradients, shapley
 from seqsum.errors import InputError
@@ -136,7 +136,7 @@ def judge(
     for name, score in scores.items():
       said = score(example.frames, n)
       if example.video is not None:
-        judged[name].append(eccv16.score(example.video, said))
+        judged[name].append(benchmark.score(example.video, said))
       else:
         judged[name].append(
           {

@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from seqsum.eccv16 import check_shots
 from seqsum.errors import InputError
 
 SHARE = 0.15  # of a video's frames that a summary may have
@@ -66,33 +67,6 @@ def keep(
   lengths = shots[:, 1] - shots[:, 0] + 1
   values = np.add.reduceat(scores, shots[:, 0]) / lengths
   return np.repeat(knapsack(values, lengths, limit), lengths)
-
-
-def check_shots(shots: np.ndarray, frames: int) -> None:
-  """Whether shots cover a video, each frame once.
-
-  Raises:
-    InputError: They do not; one line says where.
-  """
-  if shots.ndim != 2 or shots.shape[1] != 2 or not len(shots):
-    raise InputError(
-      f"shots of shape {list(shots.shape)}, expected [n_shots, 2]"
-    )
-  first, last = shots.T.astype(np.int64)
-  wanted = np.append(0, last[:-1] + 1)  # where each shot has to start
-  for i in np.flatnonzero((first != wanted) | (last < first))[:1]:
-    if last[i] < first[i]:
-      what = "ends before it starts"
-    elif i == 0:
-      what = "must start at 0"
-    else:
-      odd = "overlaps" if first[i] < wanted[i] else "leaves a gap after"
-      what = f"{odd} the one before, which ends at {last[i - 1]}"
-    raise InputError(f"shot {i} is {first[i]}..{last[i]}: it {what}")
-  if last[-1] != frames - 1:
-    raise InputError(
-      f"the last shot ends at frame {last[-1]}, the last frame is {frames - 1}"
-    )
 
 
 def knapsack(

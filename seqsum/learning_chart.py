@@ -8,7 +8,8 @@ import numpy as np
 
 from seqsum import scales
 from seqsum.figures import BLUE, GREY, INK, VERMILION, WIDTH, picture
-from seqsum.metrics import WHOLE, number
+from seqsum.metrics import number
+from seqsum.tasks import ROUNDING
 
 
 @picture
@@ -17,7 +18,7 @@ def learning_curves(
   history: Sequence[Mapping[str, Any]],
   references: Mapping[str, float],
   best_step: int | None = None,
-  tolerance: float = WHOLE,
+  tolerance: float = ROUNDING,
 ) -> None:
   """Error and exact accuracy while training, over epochs and wall clock.
 
@@ -69,7 +70,7 @@ def learning_curves(
   scales.logarithmic(error.yaxis, drawn)
   _name_levels(error, levels)
   error.set_ylabel("mean squared error")
-  whole = tolerance == WHOLE
+  whole = tolerance == ROUNDING
   right = "exactly right" if whole else f"within {tolerance:.2g}"
   exact.set_ylabel(f"{right} (%)")
   exact.set_ylim(0, 100)

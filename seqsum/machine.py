@@ -7,10 +7,7 @@ the same numbers in another order.
 
 import os
 import platform
-from collections.abc import Mapping
 from typing import Any
-
-from seqsum.folder import flatten
 
 
 def processors() -> dict[str, Any]:
@@ -47,28 +44,3 @@ def _model_name() -> str:
   except OSError:
     pass
   return platform.processor() or platform.machine()
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-  """What of devices and versions is not as it was when a run began.
-
-  Args:
-    before: "devices" and "versions" of a config.json; what it lacks, because
-      another version of seqsum wrote it, is not compared.
-    now: The same of this process.
-
-  Returns:
-    For each difference its name, the value then and the value now.
-  """
-  found = []
-  for part in ("devices", "versions"):
-    then = before.get(part)
-    if not isinstance(then, Mapping):
-      continue
-    then, values = dict(flatten(then)), dict(flatten(now[part]))
-    found += [
-      f"{part}.{name} was {then[name]!r} and is {value!r}"
-      for name, value in values.items()
-      if name in then and then[name] != value
-    ]
-  return found

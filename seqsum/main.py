@@ -15,7 +15,7 @@ checkpoints/, tensorboard/ and report/index.html. The same command goes on
 where the folder's run left off. Ctrl-C saves, draws the report and stops.
 """
 
-from seqsum import allocator, stopping, streams
+from seqsum import allocator, files, stopping, streams
 
 if __name__ == "__main__":  # before what takes long
   stopping.end_on_interrupt()
@@ -32,7 +32,7 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from seqsum import command, config_files, folder, launchers
+from seqsum import command, config_files, launchers
 from seqsum.stopping import StopRequest
 
 flags.adopt_module_key_flags(command)  # they belong into --help
@@ -89,7 +89,7 @@ def main() -> int:
   from seqsum import cluster, results, trackers, train  # seconds
 
   name = pathlib.Path(flags.FLAGS["config"].config_filename).stem
-  workdir = folder.locate(WORKDIR.value or os.path.join("runs", name))
+  workdir = files.locate(WORKDIR.value or os.path.join("runs", name))
   trackers.check(TRACKER.value)
   command.keep_programs()
   join_processes()

@@ -9,9 +9,9 @@ import numpy as np
 from flax import struct
 
 from seqsum.shapes import Scalar, Values
+from seqsum.tasks import ROUNDING
 
 NEVER = np.iinfo(np.int32).max
-WHOLE = 0.5  # nearer than this, a prediction rounds to its target
 MOST_SKIPPED = 20  # updates in a row that may be dropped before a run stops
 Array = TypeVar("Array", np.ndarray, jax.Array)
 
@@ -136,7 +136,7 @@ class Totals(struct.PyTreeNode):
 
 
 def is_exact(
-  predictions: Array, targets: Array, tolerance: float = WHOLE
+  predictions: Array, targets: Array, tolerance: float = ROUNDING
 ) -> Array:
   """Which predictions [N] round to their target; nan never does.
 

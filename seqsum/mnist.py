@@ -16,7 +16,7 @@ import numpy as np
 
 from seqsum import idx
 from seqsum.errors import InputError, require_file
-from seqsum.idx import CLASSES, SHAPE
+from seqsum.shapes import CLASSES, SHAPE
 
 NAME, VERSION = "seqsum_mnist", "1.0.0"  # TFDS has a builder named mnist
 URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"

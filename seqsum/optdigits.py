@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seqsum.idx import SHAPE
+from seqsum.shapes import SHAPE
 
 
 def load() -> tuple[np.ndarray, np.ndarray]:

@@ -26,7 +26,7 @@ import optax
 from etils import epath
 from ml_collections import ConfigDict
 
-from seqsum import folder
+from seqsum import files, folder
 from seqsum.errors import InputError, choose, require
 from seqsum.question_charts import FIGURES
 from seqsum.session import Session, check
@@ -119,7 +119,7 @@ def fields(config: ConfigDict, *sections: str) -> dict[str, Any]:
   """Some sections or fields of a config, as overrides for another."""
   return {
     field: tuple(value) if isinstance(value, list | tuple) else value
-    for field, value in folder.flatten(config.to_dict())
+    for field, value in files.flatten(config.to_dict())
     if field in sections or field.partition(".")[0] in sections
   }
 
@@ -131,7 +131,7 @@ def override(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
     InputError: There is no such field, or its values are of another type.
   """
   config = copy.deepcopy(config)
-  known = dict(folder.flatten(config.to_dict()))
+  known = dict(files.flatten(config.to_dict()))
   for field, value in changes.items():
     if field not in known:
       near = difflib.get_close_matches(field, known, n=1)
@@ -234,12 +234,12 @@ def _run(config, variant, changes, seed, sequences, workdir) -> Run:
 
 def commands(runs: Sequence[Run], study_file: str) -> list[str]:
   """Command lines that make the same folders, shell-quoted, one a run."""
-  base = dict(folder.flatten(load(study_file).base.to_dict()))
+  base = dict(files.flatten(load(study_file).base.to_dict()))
   lines = []
   for run in runs:
     changed = [
       f"--config.{field}={value}"
-      for field, value in folder.flatten(run.config.to_dict())
+      for field, value in files.flatten(run.config.to_dict())
       if value != base[field]
     ]
     words = ["python", "-m", "seqsum.main", f"--config={study_file}"]

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from absl import flags
 
-from seqsum import command, folder
+from seqsum import command
 from seqsum.errors import InputError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def main(*paths: str) -> int:
       raise InputError(f"--plot={PLOT.value}: {error.strerror}") from error
   if JSON.value:
     said = as_json(model, files, reading) | {"warnings": warned}
-    print(json.dumps(folder.plain(said), indent=2))
+    print(json.dumps(files.plain(said), indent=2))
     return 0
   *rows, answer = lines(model, files, reading)
   if SHOW_FRAMES.value:

@@ -42,11 +42,11 @@ def by_length(
     )
     read = make_evaluator(
       dataclasses.replace(session.recipe, sampler=sampler),
-      session.devices,
+      session.mesh,
       TEST,
       session.feed(TEST),
       sequences=count,
-      batch_size=session.devices.size * max(1, min(100, 1000 // length)),
+      batch_size=session.mesh.size * max(1, min(100, 1000 // length)),
     )
     metrics = evaluate.measure(read(params), session.recipe.per_step)
     found.append({"length": length, **metrics})
@@ -59,7 +59,7 @@ def by_target(
   """The test metrics of every target, and its `count`, of many sequences."""
   read = make_evaluator(
     session.recipe,
-    session.devices,
+    session.mesh,
     TEST,
     session.feed(TEST),
     sequences=sequences,

@@ -16,9 +16,9 @@ import numpy as np
 from seqsum.augment import STILL, Moves
 from seqsum.batches import SequenceBatch
 from seqsum.errors import require
-from seqsum.metrics import WHOLE
-from seqsum.pixels import PixelRule
+from seqsum.pixel_rule import PixelRule
 from seqsum.shapes import Frames, Key, Lengths, Scalar, Values
+from seqsum.tasks import ROUNDING
 
 MOST_CLASSES = 1_000  # distinct targets that a cross entropy may have
 
@@ -144,7 +144,7 @@ def describe(
     longest=int(lengths.max()),
     shortest=int(lengths.min()),
     size=0 if scalar else targets.shape[-1],
-    tolerance=WHOLE if whole.all() else float(deviation.mean()) / 10,
+    tolerance=ROUNDING if whole.all() else float(deviation.mean()) / 10,
     least=float(of_train.min()),
     mean=tuple(np.atleast_1d(of_train.mean(axis=0)).tolist()),
     deviation=tuple(deviation.tolist()),

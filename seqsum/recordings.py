@@ -18,7 +18,7 @@ import numpy as np
 
 from seqsum import clip_folder, eccv16, npz
 from seqsum.errors import InputError, choose, require
-from seqsum.pixels import PixelRule
+from seqsum.pixel_rule import PixelRule
 from seqsum.recorded import Recorded, describe
 
 READERS = {

@@ -12,10 +12,10 @@ from absl import logging
 from etils import epath
 
 from seqsum import error_charts, figures, flow, learning_chart
-from seqsum.folder import write_whole
-from seqsum.metrics import WHOLE, is_exact, number, of_sequence
+from seqsum.files import write_whole
+from seqsum.metrics import is_exact, number, of_sequence
 from seqsum.page import Picture, page
-from seqsum.tasks import Task
+from seqsum.tasks import ROUNDING, Task
 
 MOST_STRIPS = 12  # on each of the two pictures of sequences
 
@@ -62,7 +62,7 @@ def write_report(
   prediction = evaluation.final(evaluation.predictions)
   near = evaluation.tolerance
   exact = is_exact(prediction, target, near)
-  whole = near == WHOLE
+  whole = near == ROUNDING
   own = evaluation.labels is None
   things = "sequences" if own else "digits"
   right = "exactly right" if whole else f"within {near:.2g}"

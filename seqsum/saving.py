@@ -18,7 +18,7 @@ from orbax.checkpoint import checkpoint_managers
 from seqsum import bucket, cluster, contents
 from seqsum.bucket import is_remote
 from seqsum.errors import AGAIN, InputError, NotSaved, brief
-from seqsum.folder import resolve, sync_folder, sync_tree
+from seqsum.files import resolve, sync_folder, sync_tree
 
 COMMITTED = "commit_success.txt"
 

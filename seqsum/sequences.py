@@ -16,8 +16,7 @@ from seqsum.augment import STILL, Moves
 from seqsum.batches import SequenceBatch
 from seqsum.errors import InputError, require
 from seqsum.fixed import FixedSequences
-from seqsum.idx import SHAPE
-from seqsum.shapes import Images, Key, Labels, Lengths, Scalar
+from seqsum.shapes import SHAPE, Images, Key, Labels, Lengths, Scalar
 from seqsum.tasks import Task
 
 SHIFT = 1  # the stream of a batch's key that moves frames

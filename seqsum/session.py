@@ -12,12 +12,21 @@ from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from seqsum import cluster, folder, lock, machine, mesh, recordings, run_files
+from seqsum import (
+  cluster,
+  files,
+  folder,
+  lock,
+  machine,
+  recordings,
+  run_files,
+)
 from seqsum.checkpoint import Checkpoints
 from seqsum.digits import Digits, load
 from seqsum.errors import InputError, brief, require
 from seqsum.evaluate import Evaluator
 from seqsum.experiment import build_recipe
+from seqsum.mesh import make_mesh, replicated, shard_rows
 from seqsum.metrics import Totals
 from seqsum.parallel import compile_init
 from seqsum.recipe import Recipe, TrainState
@@ -40,7 +49,7 @@ class Session:
     config: The resolved config.
     workdir: The folder.
     recipe, schedule: What the config asks for.
-    devices: All of them.
+    mesh: All devices.
     data: Images, or sequences of one's own; None for a program that reads none
       of them.
     lock: Held while the session is open, see `lock.take`.
@@ -51,7 +60,7 @@ class Session:
   workdir: epath.Path
   recipe: Recipe
   schedule: Schedule
-  devices: Mesh
+  mesh: Mesh
   data: Digits | Recordings | None
   lock: contextlib.ExitStack
   run: str
@@ -67,18 +76,18 @@ class Session:
 
   def put(self, tree: Any) -> Any:
     """A copy of a tree of arrays on every device."""
-    return jax.device_put(tree, mesh.replicated(self.devices))
+    return jax.device_put(tree, replicated(self.mesh))
 
   @functools.cached_property
   def init(self):
     """`seed -> TrainState`, compiled."""
     shape = self.recipe.sampler.shape
-    return compile_init(self.recipe, self.devices, shape)
+    return compile_init(self.recipe, self.mesh, shape)
 
   def like(self) -> tuple[TrainState, Totals]:
     """The shapes of what a checkpoint holds, for every device."""
     state = jax.eval_shape(self.init, self.config.seed)
-    everywhere = mesh.replicated(self.devices)
+    everywhere = replicated(self.mesh)
     return jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
       (state, Totals.zero()),
@@ -104,13 +113,11 @@ class Session:
 
   def feed(self, stream: int) -> Feed:
     """See `splits.make_feed`."""
-    return make_feed(self.config, self.data, self.devices, stream)
+    return make_feed(self.config, self.data, self.mesh, stream)
 
   def evaluator(self, stream: int) -> Evaluator:
     """Reads the fixed sequences of the validation or the test split."""
-    return make_reader(
-      self.config, self.recipe, self.data, self.devices, stream
-    )
+    return make_reader(self.config, self.recipe, self.data, self.mesh, stream)
 
   def checkpoints(self, best=lambda: None) -> Checkpoints:
     keep = self.config.checkpoint.keep
@@ -118,7 +125,7 @@ class Session:
 
   def facts(self) -> dict[str, Any]:
     """What config.json says beside the config."""
-    devices = self.devices.devices.flat
+    devices = self.mesh.devices.flat
     dataset = {"name": self.data.name, "sha256": self.data.sha256}
     if isinstance(self.data, Recordings):
       dataset["recorded"] = self.data.facts.as_json()
@@ -127,7 +134,7 @@ class Session:
       "devices": {
         "kind": devices[0].device_kind,
         "platform": devices[0].platform,
-        "count": self.devices.size,
+        "count": self.mesh.size,
         "processes": jax.process_count(),
         **machine.processors(),
       },
@@ -141,7 +148,7 @@ class Session:
     """
     path = self.workdir / "config.json"
     before = run_files.read_json(path, run_files.CONFIG)
-    changes = machine.differences(before, self.facts())
+    changes = folder.differences(before, self.facts())
     if changes and cluster.is_lead():
       logging.warning(
         "%s: numbers may differ in their last digits from those of a run that "
@@ -165,16 +172,16 @@ def check(config: ConfigDict) -> tuple[Recipe, Schedule, Mesh]:
   schedule = build_schedule(config)
   if recorded:  # a batch has to come from outside for every step
     schedule = dataclasses.replace(schedule, steps_per_call=1)
-  devices = mesh.make_mesh()
-  rows = mesh.shard_rows(devices, config.batch_size, "config.batch_size")
+  mesh = make_mesh()
+  rows = shard_rows(mesh, config.batch_size, "config.batch_size")
   require(
     rows % config.accumulate == 0,
     "config.accumulate",
     config.accumulate,
     f"must divide the {rows} rows that each device has of a batch",
   )
-  mesh.shard_rows(devices, config.eval_batch_size, "config.eval_batch_size")
-  return recipe, schedule, devices
+  shard_rows(mesh, config.eval_batch_size, "config.eval_batch_size")
+  return recipe, schedule, mesh
 
 
 def load_data(config: ConfigDict) -> Digits | Recordings:
@@ -214,12 +221,12 @@ def open_session(
     ) from error
   if not is_new:
     read_config(workdir)
-  recipe, schedule, devices = check(config)
+  recipe, schedule, mesh = check(config)
   with cluster.lead_first("data"):
     data = load_data(config)
   unlocked = contextlib.ExitStack()
-  path = folder.locate(workdir)
-  session = Session(config, path, recipe, schedule, devices, data, unlocked, "")
+  path = files.locate(workdir)
+  session = Session(config, path, recipe, schedule, mesh, data, unlocked, "")
   session.check_memory()
   workdir = folder.make_folder(workdir)
   facts = session.facts()
@@ -242,7 +249,7 @@ def read_config(workdir: epath.PathLike) -> dict[str, Any]:
   Raises:
     InputError: There is no run, or its file cannot be read.
   """
-  path = folder.locate(workdir) / "config.json"
+  path = files.locate(workdir) / "config.json"
   said = run_files.read_json(path, run_files.CONFIG)
   if said is None:
     raise InputError(
@@ -258,7 +265,7 @@ def open_trained(workdir: epath.PathLike) -> Session:
   Raises:
     InputError: There is no run, or one that this seqsum does not understand.
   """
-  workdir = folder.locate(workdir)
+  workdir = files.locate(workdir)
   path, said = workdir / "config.json", read_config(workdir)
   try:
     config = ConfigDict(said["config"])
@@ -272,7 +279,7 @@ def open_trained(workdir: epath.PathLike) -> Session:
       f"{path}: not as this version of seqsum writes it: {reason}; "
       f"{run_files.REMEDIES['config.json']}"
     ) from error
-  one = mesh.make_mesh(jax.devices()[:1])
+  one = make_mesh(jax.devices()[:1])
   unlocked = contextlib.ExitStack()  # a run may go on while it is read
   run = folder.digest({key: said[key] for key in run_files.CONFIG})
   return Session(config, workdir, recipe, schedule, one, None, unlocked, run)

@@ -24,7 +24,7 @@ from etils import epath
 from jax import export
 from jax.interpreters import partial_eval
 
-from seqsum import folder, run_files, weights
+from seqsum import files, folder, run_files, weights
 from seqsum.errors import InputError
 from seqsum.model import SequenceModel
 from seqsum.recorded import Recorded
@@ -154,7 +154,7 @@ def pack_weights(workdir: epath.PathLike) -> dict[str, bytes]:
     InputError: The run is not finished: it has no summary.json.
   """
   model = load(workdir)
-  workdir = folder.locate(workdir)
+  workdir = files.locate(workdir)
   said = run_files.read_json(workdir / "config.json", run_files.CONFIG)
   summary = run_files.read_json(workdir / "summary.json", run_files.SUMMARY)
   if summary is None:

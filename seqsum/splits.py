@@ -11,34 +11,34 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from seqsum import mesh
 from seqsum.digits import Digits, Split
 from seqsum.evaluate import Evaluator, make_evaluator
+from seqsum.mesh import replicated
 from seqsum.recipe import TEST, TRAIN, VALIDATION, Recipe
 from seqsum.recordings import Batches, Recordings
 from seqsum.shapes import Feed
 
 
 def make_feed(
-  config: ConfigDict, data: Digits | Recordings, devices: Mesh, stream: int
+  config: ConfigDict, data: Digits | Recordings, mesh: Mesh, stream: int
 ) -> Feed:
   """Batch number -> what the batches of a split are drawn from.
 
   Args:
     config: A run's resolved config.
     data: Its data.
-    devices: Each gets all of a batch.
+    mesh: Each gets all of a batch.
     stream: The split, `recipe.TRAIN`, `VALIDATION` or `TEST`.
   """
   split = _split(data, stream)
-  everywhere = mesh.replicated(devices)
+  everywhere = replicated(mesh)
   if isinstance(data, Digits):
     arrays = jax.device_put(split, everywhere)
     return lambda n: arrays
   if stream == TRAIN:
     batches = Batches(data, split, config.batch_size, config.seed)
   else:
-    sequences, batch_size = _held_out(config, data, devices, stream)
+    sequences, batch_size = _held_out(config, data, mesh, stream)
     count = math.ceil(sequences / batch_size)
     batches = Batches(data, split, batch_size, None, count)
 
@@ -56,16 +56,16 @@ def make_reader(
   config: ConfigDict,
   recipe: Recipe,
   data: Digits | Recordings,
-  devices: Mesh,
+  mesh: Mesh,
   stream: int,
 ) -> Evaluator:
   """Reads the fixed sequences of the validation or the test split."""
-  sequences, batch_size = _held_out(config, data, devices, stream)
+  sequences, batch_size = _held_out(config, data, mesh, stream)
   return make_evaluator(
     recipe,
-    devices,
+    mesh,
     stream,
-    make_feed(config, data, devices, stream),
+    make_feed(config, data, mesh, stream),
     sequences=sequences,
     batch_size=batch_size,
   )
@@ -78,7 +78,7 @@ def _split(data: Digits | Recordings, stream: int) -> Split | np.ndarray:
 
 
 def _held_out(
-  config: ConfigDict, data: Digits | Recordings, devices: Mesh, stream: int
+  config: ConfigDict, data: Digits | Recordings, mesh: Mesh, stream: int
 ) -> tuple[int, int]:
   """How many sequences of a split are read, and how many at a time."""
   sequences, most = config.eval_sequences, config.eval_batch_size
@@ -88,4 +88,4 @@ def _held_out(
   # the last batch is read for nothing.
   sequences = min(sequences, len(_split(data, stream)))
   part = math.ceil(sequences / math.ceil(sequences / most))
-  return sequences, math.ceil(part / devices.size) * devices.size
+  return sequences, math.ceil(part / mesh.size) * mesh.size

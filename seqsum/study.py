@@ -14,7 +14,7 @@ only sets them side by side.
 
 from __future__ import annotations
 
-from seqsum import allocator, stopping, streams
+from seqsum import allocator, files, stopping, streams
 
 if __name__ == "__main__":  # before what takes long
   stopping.end_on_interrupt()
@@ -190,7 +190,7 @@ def run_study(
       table = comparison.write(study, collect(), runs, workdir)
       jax.clear_caches()  # of programs that no other run needs
     if study.timed and not (workdir / comparison.RATES).exists():
-      folder.write_json(workdir / comparison.RATES, _rates(runs))
+      files.write_json(workdir / comparison.RATES, _rates(runs))
       table = comparison.write(study, collect(), runs, workdir)
   finally:
     progress.close()
@@ -224,7 +224,7 @@ def _measure(study: Study, run: Run) -> None:
     with session.checkpoints() as checkpoints:
       _, state = restore_best(session, checkpoints)
     measured = study.measure(session, state.evaluated)
-    folder.write_json(path, {"measured": measured})
+    files.write_json(path, {"measured": measured})
 
 
 def main() -> int:
@@ -234,7 +234,7 @@ def main() -> int:
   from seqsum import plan  # seconds
 
   name = pathlib.Path(STUDY.value).stem
-  workdir = folder.locate(WORKDIR.value or os.path.join("studies", name))
+  workdir = files.locate(WORKDIR.value or os.path.join("studies", name))
   study = plan.load(STUDY.value)
   runs = plan.lay_out(
     study, workdir, SEEDS.value, SEQUENCES.value, MANUAL_DIR.value

@@ -15,6 +15,8 @@ import numpy as np
 
 from seqsum.errors import choose, require
 
+ROUNDING = 0.5  # nearer than this, a prediction rounds to its target
+
 DIGITS = tuple(range(10))  # a frame shows one of them
 SAMPLE = 50_000  # sequences that a mean is taken over
 MOST_VALUES = 100_000  # of a fold, when all of them must be known
@@ -35,7 +37,7 @@ class Task:
     least: No target is smaller.
   """
 
-  tolerance: ClassVar[float] = 0.5  # metrics.WHOLE
+  tolerance: ClassVar[float] = ROUNDING
   size: ClassVar[int] = 0
   least: ClassVar[float] = 0.0
   name: str

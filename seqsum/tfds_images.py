@@ -13,7 +13,7 @@ import numpy as np
 
 from seqsum import mnist
 from seqsum.errors import InputError
-from seqsum.idx import CLASSES, SHAPE
+from seqsum.shapes import CLASSES, SHAPE
 
 # The [N, 28, 28, 1] uint8 images of a split and its [N] int32 labels.
 Arrays = tuple[np.ndarray, np.ndarray]

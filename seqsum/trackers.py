@@ -16,7 +16,7 @@ from absl import logging
 from etils import epath
 from PIL import Image
 
-from seqsum import bucket, cluster, folder, run_files
+from seqsum import bucket, cluster, files, run_files
 from seqsum.errors import InputError
 from seqsum.session import Session
 
@@ -41,7 +41,7 @@ class MLflow:
         else self._client.create_experiment(name),
         run_name=session.workdir.name,
       ).info.run_id
-      for key, value in folder.flatten(session.config.to_dict()):
+      for key, value in files.flatten(session.config.to_dict()):
         self._client.log_param(run_id, key, value)
     else:
       self._client.update_run(run_id, status="RUNNING")
@@ -58,7 +58,7 @@ class MLflow:
       self._client.log_image(self.id, image, artifact_file=f"{name}.png")
 
   def model(self, checkpoint: epath.Path, summary: Mapping) -> None:
-    with folder.local(checkpoint) as path:
+    with files.local(checkpoint) as path:
       self._client.log_artifacts(self.id, path, "model")
     self._client.log_dict(self.id, dict(summary), "summary.json")
 
@@ -97,7 +97,7 @@ class WandB:
 
   def model(self, checkpoint: epath.Path, summary: Mapping) -> None:
     artifact = self._artifact(f"model-{self.id}", "model")
-    with folder.local(checkpoint) as path:
+    with files.local(checkpoint) as path:
       artifact.add_dir(path)  # copies it
     self._run.log_artifact(artifact)
     self._run.summary.update(dict(summary))
@@ -129,7 +129,7 @@ class Tracker:
     except Exception as error:  # whatever a network and a server may raise
       first = " ".join(str(error).split()) or type(error).__name__
       raise InputError(f"--tracker={name}: {first}") from error
-    folder.write_json(path, ids | {name: self._tracker.id})
+    files.write_json(path, ids | {name: self._tracker.id})
 
   @contextlib.contextmanager
   def _told(self) -> Iterator[None]:

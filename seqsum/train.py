@@ -15,7 +15,7 @@ from seqsum import (
   allocator,
   cluster,
   evaluate,
-  folder,
+  files,
   results,
   run_files,
   trackers,
@@ -95,9 +95,7 @@ def _run(
   tracker: str | None,
 ) -> dict[str, Any] | None:
   config, recipe, schedule = session.config, session.recipe, session.schedule
-  advance = compile_step(
-    train_steps, session.devices, recipe=recipe, donate=True
-  )
+  advance = compile_step(train_steps, session.mesh, recipe=recipe, donate=True)
   validation = session.evaluator(VALIDATION)
   feed = session.feed(TRAIN)
 
@@ -227,7 +225,7 @@ def _run(
   )
   draw(state.evaluated, test, reading, summary)
   if cluster.is_lead():
-    folder.write_json(session.workdir / "summary.json", summary)
+    files.write_json(session.workdir / "summary.json", summary)
   writer.model(session.workdir / "checkpoints" / str(best), summary)
   return summary
 

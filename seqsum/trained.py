@@ -17,16 +17,16 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from seqsum import clips, images, run_files, weights
+from seqsum import clips, images, photos, run_files, weights
 from seqsum.distribution import build_support
 from seqsum.errors import InputError
 from seqsum.given import FoldCore
-from seqsum.metrics import WHOLE
-from seqsum.pixels import PixelRule
+from seqsum.pixel_rule import PixelRule
 from seqsum.recipe import Recipe
 from seqsum.recorded import Recorded
 from seqsum.sequences import Sampler
 from seqsum.session import open_trained, restore_best
+from seqsum.tasks import ROUNDING
 from seqsum.videos import DistinctSum
 
 # The network that is used where no run is named; README.md in it has its data.
@@ -98,7 +98,7 @@ class Trained:
     task = self.recipe.sampler.task
     if isinstance(task, DistinctSum) and task.with_importance:
       return False  # of two parts the second is none
-    return task.tolerance == WHOLE
+    return task.tolerance == ROUNDING
 
   @property
   def values(self) -> np.ndarray:
@@ -161,7 +161,7 @@ class Trained:
     """
     if self.reads_digits:
       files = images.find(paths)
-      return files, images.read_images(files)
+      return files, photos.read_images(files)
     if self.floats or self.shape[-1] not in (1, 3):
       kind = "floats" if self.floats else "uint8"
       raise InputError(

@@ -18,10 +18,18 @@ import numpy as np
 
 from seqsum.batches import SequenceBatch
 from seqsum.errors import require
-from seqsum.idx import CLASSES, SHAPE
 from seqsum.scenes import SHORTEST, distinct_sum, draw_scenes, importance
 from seqsum.sequences import LONGEST
-from seqsum.shapes import Images, Key, Labels, Lengths, Scalar, Values
+from seqsum.shapes import (
+  CLASSES,
+  SHAPE,
+  Images,
+  Key,
+  Labels,
+  Lengths,
+  Scalar,
+  Values,
+)
 
 SAMPLE = 10_000  # videos that the moments of targets are taken over
 SAMPLED_FRAMES = 2_400_000  # of all of them, at most

@@ -35,8 +35,8 @@ def pack(step: int, params: Any) -> dict[str, bytes]:
   arrays = {name: np.asarray(x) for name, x in contents.named(params).items()}
   stream = io.BytesIO()
   np.savez_compressed(stream, **arrays)
-  manifest = {"step": step, "arrays": contents.describe(params)}
-  text = json.dumps(manifest, indent=2) + "\n"
+  header = {"step": step, "arrays": contents.describe(params)}
+  text = json.dumps(header, indent=2) + "\n"
   return {FILE: stream.getvalue(), MANIFEST: text.encode()}
 
 
@@ -52,10 +52,10 @@ def read(folder: epath.Path, like: Any) -> tuple[int, Any]:
   """
   path = folder / FILE
   try:
-    manifest = run_files.read_json(folder / MANIFEST, SHAPE)
-    if manifest is None:
+    header = run_files.read_json(folder / MANIFEST, SHAPE)
+    if header is None:
       raise InputError(f"{MANIFEST} is missing; copy the folder again")
-    step, saved = manifest["step"], manifest["arrays"]
+    step, saved = header["step"], header["arrays"]
     contents.compare(saved, like)
     with np.load(
       io.BytesIO(run_files.read_bytes(path)), allow_pickle=False

@@ -12,7 +12,7 @@ from etils import epath
 from seqsum import bucket, cluster
 from seqsum.bucket import is_remote
 from seqsum.errors import AGAIN, NotSaved
-from seqsum.folder import plain, write_whole
+from seqsum.files import plain, write_whole
 from seqsum.run_files import read_lines
 
 History = Sequence[dict[str, Any]]  # lines of a metrics.jsonl

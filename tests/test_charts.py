@@ -22,15 +22,15 @@ from benchmarks import chart
 from seqsum import (
   comparison,
   divergence_study,
-  error_charts,
+  error_charts as error_charts,
   figures,
   flow,
   learning_chart,
   plan,
   question_charts,
   reading_chart,
-  study_charts,
-  summary_chart,
+  study_charts as study_charts,
+  summary_chart as summary_chart,
 )
 from seqsum.tasks import TASKS
 

@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 import pytest
 
-from seqsum import eccv16, hdf5
+from seqsum import benchmark, eccv16, hdf5
 from seqsum.errors import InputError
 
 h5py = pytest.importorskip("h5py", reason="pip install -e '.[video]'")
@@ -87,7 +87,7 @@ def test_other_types_of_the_same_numbers_are_read(path):
 
 
 def test_scores_are_held_until_the_next_pick():
-  held = eccv16.upsample([7, 8, 9], np.array([1, 3, 4]), 6)
+  held = benchmark.upsample([7, 8, 9], np.array([1, 3, 4]), 6)
   assert held.tolist() == [7, 7, 7, 8, 9, 9]
 
 
@@ -97,7 +97,7 @@ def test_a_score_by_hand(path):
   (video,) = eccv16.read(write(path, user_scores=users[:1]))
   # All 20 frames: 3 may be kept. Shots have means 1, 5, 5 and less than 5 in
   # 5, 2, 1 and 12 frames, so frames 5, 6 and 7 are kept.
-  judged = eccv16.score(video, np.array([1, 5, 3, 2]))
+  judged = benchmark.score(video, np.array([1, 5, 3, 2]))
   assert judged == pytest.approx(
     {
       "kendall": 1,
@@ -110,21 +110,21 @@ def test_a_score_by_hand(path):
     }
   )
   # The last two the wrong way round.
-  judged = eccv16.score(video, np.array([1, 5, 2, 3]))
+  judged = benchmark.score(video, np.array([1, 5, 2, 3]))
   assert judged["kendall"] == pytest.approx(4 / 6)
   assert judged["spearman"] == pytest.approx(0.8)
   # As many frames of each, so all tied pairs are tied in both.
   assert judged["kendall_users"] == pytest.approx(4 / 6)
   (video,) = eccv16.read(write(path, user_scores=users))
-  assert eccv16.score(video, np.array([1, 5, 3, 2]))[
+  assert benchmark.score(video, np.array([1, 5, 3, 2]))[
     "kendall_users"
   ] == pytest.approx(0, abs=1e-9)
   (video,) = eccv16.read(write(path))
-  assert "kendall_users" not in eccv16.score(video, np.ones(4))
+  assert "kendall_users" not in benchmark.score(video, np.ones(4))
   with pytest.raises(InputError, match="the score of frame 5 is nan"):
-    eccv16.score(video, np.array([1, np.nan, 1, 1]))
+    benchmark.score(video, np.array([1, np.nan, 1, 1]))
   with pytest.raises(ValueError, match="expected"):
-    eccv16.score(video, np.ones(3))
+    benchmark.score(video, np.ones(3))
 
 
 @pytest.mark.parametrize(

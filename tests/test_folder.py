@@ -8,7 +8,7 @@ import pytest
 from etils import epath
 from runs import line
 
-from seqsum import command, folder, recordings, trained
+from seqsum import command, files, folder, recordings, trained
 from seqsum.errors import InputError
 from seqsum.run_files import read_lines
 from seqsum.writer import MetricsWriter, best_step, is_validated
@@ -18,7 +18,7 @@ DATA = {"dataset": {"name": "digits", "sha256": "12ab"}, "versions": {}}
 
 def test_json_files_are_strict_and_whole(tmp_path):
   path = epath.Path(tmp_path / "x.json")
-  folder.write_json(path, {"a": math.nan, 3: [math.inf, (1, 2.5)]})
+  files.write_json(path, {"a": math.nan, 3: [math.inf, (1, 2.5)]})
   strict = json.loads(path.read_text(), parse_constant=pytest.fail)
   assert strict == {"a": None, "3": [None, [1, 2.5]]}
   assert [p.name for p in path.parent.iterdir()] == ["x.json"]
@@ -79,8 +79,8 @@ def test_the_best_step_is_that_of_the_lowest_validation_mse_or_the_last():
 
 def test_object_storage_stays_where_it_is(monkeypatch, tmp_path):
   monkeypatch.chdir(tmp_path)
-  assert os.fspath(folder.resolve("gs://bucket/run")) == "gs://bucket/run"
-  assert os.fspath(folder.resolve("run")) == str(tmp_path / "run")
+  assert os.fspath(files.resolve("gs://bucket/run")) == "gs://bucket/run"
+  assert os.fspath(files.resolve("run")) == str(tmp_path / "run")
   with pytest.raises(InputError, match="s3://bucket/run: s3:// is not supp"):
     folder.make_folder("s3://bucket/run")
   assert not list(tmp_path.iterdir())
@@ -95,7 +95,7 @@ def test_a_bucket_that_fails_is_a_disk_that_fails(monkeypatch):
       raise RuntimeError("of the bucket's client")
 
   with pytest.raises(OSError, match="RuntimeError: of the bucket's client"):
-    folder.write_whole(Broken(), "")
+    files.write_whole(Broken(), "")
   monkeypatch.setitem(sys.modules, "gcsfs", None)
   with pytest.raises(InputError, match=r"install gcsfs.*\.\[gcs\]"):
     folder.make_folder("gs://bucket/run")
@@ -164,7 +164,7 @@ def test_a_full_disk_is_named_with_its_remedy(monkeypatch, tmp_path):
   path = tmp_path / "summary.json"
   monkeypatch.setattr(os, "fsync", full)
   with pytest.raises(OSError, match="No space left") as caught:
-    folder.write_json(epath.Path(path), {})
+    files.write_json(epath.Path(path), {})
   assert command.describe(caught.value) == (
     f"{path}: No space left on device; make room on that disk, and give the "
     "same command again"

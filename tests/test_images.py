@@ -10,7 +10,7 @@ import pytest
 from paper import photo
 from PIL import Image
 
-from seqsum import images
+from seqsum import images, photos
 from seqsum.errors import InputError
 
 
@@ -69,7 +69,7 @@ def test_every_kind_of_file_gives_the_same_frame(
   tmp_path, picture, expected, name
 ):
   KINDS[name](picture).save(tmp_path / name)
-  frame = images.read_frame(tmp_path / name)
+  frame = photos.read_frame(tmp_path / name)
   assert frame.shape == (28, 28, 1)
   assert frame.dtype == np.uint8
   assert np.abs(frame - expected).mean() < 6
@@ -231,7 +231,7 @@ def odd(folder, picture):
 def test_what_cannot_be_read_is_told_in_one_line(tmp_path, picture):
   for name, words in odd(tmp_path, picture).items():
     with pytest.raises(InputError, match=words) as caught:
-      images.read_images([tmp_path / "whole.png", tmp_path / name])
+      photos.read_images([tmp_path / "whole.png", tmp_path / name])
     line = str(caught.value)
     assert line.startswith(str(tmp_path / name)), line
     assert "\n" not in line
@@ -272,9 +272,9 @@ def test_a_folders_pictures_are_found_by_name_or_by_content(tmp_path, picture):
   (tmp_path / "5.png").symlink_to(tmp_path / "1.png")
   names = [path.rsplit("/", 1)[1] for path in images.find([tmp_path])]
   assert names == ["1.png", "2.png", "3", "4.jpg_large", "5.png"]
-  assert len(images.read_images([tmp_path])) == 5
-  assert len(images.read_images(tmp_path)) == 5  # one path, not in a list
-  assert len(images.read_images(str(tmp_path))) == 5
+  assert len(photos.read_images([tmp_path])) == 5
+  assert len(photos.read_images(tmp_path)) == 5  # one path, not in a list
+  assert len(photos.read_images(str(tmp_path))) == 5
 
 
 def unread(name, picture):
@@ -309,7 +309,7 @@ def test_unread_pictures_are_counted(tmp_path, picture):
   for i in (12, 3, 4, 5):
     (tmp_path / f"{i}.tga").write_bytes(unread("3.tga", picture))
   with pytest.raises(InputError) as caught:
-    images.read_images([tmp_path])
+    photos.read_images([tmp_path])
   words = "4 of 6 files cannot be read as pictures ('3.tga', '4.tga', '5.tga' "
   assert f"{words}and 1 more)" in str(caught.value)
 
@@ -325,14 +325,14 @@ def test_links_that_lead_nowhere_and_pipes_are_named(tmp_path, picture):
   save_set(tmp_path, picture)
   (tmp_path / "3.png").symlink_to(tmp_path / "gone.png")
   with pytest.raises(InputError, match=r"3\.png: No such file"):
-    images.read_images([tmp_path])
+    photos.read_images([tmp_path])
   (tmp_path / "3.png").unlink()
   os.mkfifo(tmp_path / "3.png")
   with pytest.raises(InputError, match=r"3\.png: a pipe, not a file"):
-    images.read_images([tmp_path])
+    photos.read_images([tmp_path])
   (tmp_path / "3.png").rename(tmp_path / "3")
   with pytest.raises(InputError, match=r"1 of 3 files .* \('3'\)"):
-    images.read_images([tmp_path])
+    photos.read_images([tmp_path])
 
 
 @pytest.mark.parametrize("name", ["3.HEIC", "3.heif", "3"])
@@ -342,7 +342,7 @@ def test_heic_is_read_as_any_other_picture(tmp_path, picture, expected, name):
   heif = pillow_heif.from_pillow(colour(picture))
   heif.save(tmp_path / "3.heic", quality=90)
   (tmp_path / "3.heic").rename(tmp_path / name)
-  frames = images.read_images([tmp_path])
+  frames = photos.read_images([tmp_path])
   assert len(frames) == 3
   assert np.abs(frames[2] - expected).mean() < 6
 
@@ -356,4 +356,4 @@ def test_heic_without_its_package_is_refused(tmp_path, picture, monkeypatch):
   with pytest.raises(InputError, match=rf"1 of 3 .* \('3\.HEIC'\): {remedy}"):
     images.find([tmp_path])
   with pytest.raises(InputError, match=remedy):
-    images.read_images([tmp_path / "3.HEIC"])
+    photos.read_images([tmp_path / "3.HEIC"])

@@ -13,7 +13,7 @@ from PIL import Image
 from runs import ROOT
 
 import seqsum
-from seqsum import images, sharing, trained, weights
+from seqsum import images, photos, sharing, trained, weights
 from seqsum.errors import InputError
 from seqsum.normalize import BORDER, SEPARATE
 
@@ -81,7 +81,7 @@ def test_it_is_loaded_in_a_fresh_process_without_data(tmp_path, environment):
 
 
 def test_it_reads_digits_on_paper(digits_of, model, tmp_path):
-  frames = images.read_images(
+  frames = photos.read_images(
     [save(tmp_path / f"{d}.png", sheet(digits_of[d])) for d in (3, 4, 6, 0)]
   )
   np.testing.assert_array_equal(model.predict(frames), [3, 7, 13, 13])
@@ -197,7 +197,7 @@ def test_pictures_of_more_than_a_digit_are_warned_of(digits_of, tmp_path):
   ):
     path = save(tmp_path / "x.png", picture)
     with pytest.warns(images.PictureWarning) as caught:
-      images.read_images([path])
+      photos.read_images([path])
     assert [str(x.message) for x in caught] == [f"{path}: {doubt}"]
 
 

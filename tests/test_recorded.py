@@ -13,8 +13,8 @@ from seqsum.augment import Moves
 from seqsum.errors import InputError
 from seqsum.experiment import build_recipe
 from seqsum.losses import build_objective
-from seqsum.metrics import WHOLE
 from seqsum.recorded import Recorded, RecordedSampler, describe
+from seqsum.tasks import ROUNDING
 
 SHAPE = (2, 3, 1)
 LENGTHS = np.array([2, 1, 3], np.int32)
@@ -30,7 +30,7 @@ def test_whole_numbers_by_hand():
   facts = known([[1, 3, 77], [8, 77, 77], [0.5, 99, -5]])
   assert facts.shape == SHAPE
   assert (facts.longest, facts.shortest, facts.size) == (3, 1, 0)
-  assert facts.tolerance == WHOLE
+  assert facts.tolerance == ROUNDING
   assert facts.least == 1
   assert facts.values == (1, 3, 8)
   mean, deviation = facts.moments()
@@ -51,7 +51,7 @@ def test_large_numbers_count_as_whole_up_to_what_float32_has():
   """2e7 + 0.5 is whole as float32, and was not before."""
   facts = known([[2e7 + 0.5, 0, 0], [4e7 + 0.5, 0, 0], [0, 0, 0]])
   assert facts.tolerance == pytest.approx(np.std([2e7, 0, 4e7]) / 10)
-  assert known([[2**24 - 1, 0, 0], [5, 0, 0], [0, 0, 0]]).tolerance == WHOLE
+  assert known([[2**24 - 1, 0, 0], [5, 0, 0], [0, 0, 0]]).tolerance == ROUNDING
 
 
 def test_vectors_by_hand():
@@ -59,7 +59,7 @@ def test_vectors_by_hand():
     [[[1, 5], [3, 5], [0, 0]], [[2, 5], [0, 0], [0, 0]], [[9, 9]] * 3]
   )
   assert facts.size == 2
-  assert facts.tolerance == WHOLE
+  assert facts.tolerance == ROUNDING
   assert facts.values == ()
   mean, deviation = facts.moments()
   np.testing.assert_allclose(mean, [2, 5])

@@ -13,7 +13,7 @@ import runs
 from etils import epath
 from runs import QUICK, assert_same_run, lines
 
-from seqsum import folder, run_files
+from seqsum import files, run_files
 from seqsum.checkpoint import Checkpoints
 from seqsum.errors import NotSaved
 from seqsum.mesh import make_mesh, replicated
@@ -117,11 +117,11 @@ def test_metrics_notice_a_disk_that_is_read_only_or_gone(disk, caplog):
 
 def test_a_file_is_replaced_whole_or_stays(disk):
   path = epath.Path(disk("64k"))
-  folder.write_json(path / "summary.json", {"a": 1})
+  files.write_json(path / "summary.json", {"a": 1})
   fill(path)
   full = rf"No space left on device: '{path}/summary.json'"
   with pytest.raises(OSError, match=full):
-    folder.write_json(path / "summary.json", {"a": 10_000 * "x"})
+    files.write_json(path / "summary.json", {"a": 10_000 * "x"})
   assert run_files.read_json(path / "summary.json") == {"a": 1}
   assert sorted(p.name for p in path.iterdir()) == ["filler", "summary.json"]
 

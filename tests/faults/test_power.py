@@ -8,7 +8,7 @@ import pytest
 from etils import epath
 from runs import line
 
-from seqsum import folder, trained
+from seqsum import files, folder, trained
 from seqsum.checkpoint import Checkpoints
 from seqsum.schedule import Schedule
 from seqsum.writer import MetricsWriter, missing_steps
@@ -39,7 +39,7 @@ def calls(monkeypatch):
 
 def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, calls):
   path = tmp_path / "summary.json"
-  folder.write_json(epath.Path(path), {"a": 1})
+  files.write_json(epath.Path(path), {"a": 1})
   assert calls == [
     ("fsync", f"{path}.partial"),
     ("replace", f"{path}.partial", str(path)),
@@ -69,14 +69,14 @@ def test_lines_are_on_the_disk_before_the_checkpoint_after_them(
   )
   unnamed = calls[done][1]
   before = {path for name, path, *_ in calls[:done] if name == "fsync"}
-  files = {
+  synced = {
     os.path.relpath(os.path.join(path, name), tmp_path / "c" / "1")
     for path, _, names in os.walk(tmp_path / "c" / "1")
     for name in names
   }
-  assert {"contents/metadata", "state/manifest.ocdbt"} <= files
+  assert {"contents/metadata", "state/manifest.ocdbt"} <= synced
   late = {"commit_success.txt"}  # Orbax's note, which nothing needs
-  assert {f"{unnamed}/{name}" for name in files - late} <= before
+  assert {f"{unnamed}/{name}" for name in synced - late} <= before
   assert {unnamed, f"{unnamed}/state"} <= before
   after = {path for name, path, *_ in calls[done:] if name == "fsync"}
   assert str(tmp_path / "c") in after
