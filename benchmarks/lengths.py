@@ -14,10 +14,10 @@ import json
 import statistics
 import time
 
-from seqsum import allocator
+from seqsum.runtime import malloc
 
 if __name__ == "__main__":
-  allocator.keep_memory()
+  malloc.keep_memory()
 
 import jax
 
@@ -25,7 +25,7 @@ from benchmarks import machine
 from benchmarks.process import ROOT
 from benchmarks.profile import SIDE, normal, whole_step
 from configs import sum as post
-from seqsum.experiment import build_recipe
+from seqsum.training.experiment import build_recipe
 
 
 def program(max_len: int, frames: int, remat: int) -> dict:

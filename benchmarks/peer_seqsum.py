@@ -21,12 +21,12 @@ import seqsum.main  # noqa: F401
 from benchmarks import network
 from benchmarks.network import Batch
 from configs import sum as experiment
-from seqsum.batches import AnySampler, SequenceBatch
-from seqsum.metrics import Totals, final
-from seqsum.parallel import compile_step
-from seqsum.recipe import TRAIN, VALIDATION
-from seqsum.session import open_session
-from seqsum.step import train_steps
+from seqsum.runs.session import open_session
+from seqsum.sequences.batch import AnySampler, SequenceBatch
+from seqsum.training.metrics import Totals, final
+from seqsum.training.parallel import compile_step
+from seqsum.training.state import TRAIN, VALIDATION
+from seqsum.training.step import train_steps
 
 VERSIONS = {"jax": jax.__version__, "flax": flax.__version__}
 
@@ -125,7 +125,7 @@ class _Given:
   """A sampler that returns one batch at every step.
 
   Attributes:
-    sampler: What it is otherwise: `batches.AnySampler`.
+    sampler: What it is otherwise: `batch.AnySampler`.
     batch: The batch.
   """
 

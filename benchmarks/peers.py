@@ -34,7 +34,7 @@ from benchmarks.process import (
   time_command,
 )
 from benchmarks.worker import PEERS
-from seqsum import digits
+from seqsum.data import digits
 
 BATCHES = 4  # different ones, which a peer goes through again and again
 SIDE = 2048  # of the matrices whose product tells the machine's rate

@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 from benchmarks.worker import PEERS
-from seqsum import allocator
+from seqsum.runtime import malloc
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -85,7 +85,7 @@ def environment(
     folder: The benchmark's.
     threads: How many cores the child may use.
     keras: Its backend.
-    tuned: Whether the C library keeps memory, as `allocator` makes it; seqsum
+    tuned: Whether the C library keeps memory, as `malloc` makes it; seqsum
       does so by itself, others only if their user knows.
   """
   names = {
@@ -108,7 +108,7 @@ def environment(
       str(threads),
     )
   if tuned:
-    names[allocator.VARIABLE] = allocator.SETTING
+    names[malloc.VARIABLE] = malloc.SETTING
   return os.environ | names
 
 

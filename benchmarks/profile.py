@@ -13,10 +13,10 @@ import functools
 import statistics
 import time
 
-from seqsum import allocator
+from seqsum.runtime import malloc
 
 if __name__ == "__main__":
-  allocator.keep_memory()
+  malloc.keep_memory()
 
 import jax
 import jax.numpy as jnp
@@ -24,13 +24,17 @@ import optax
 from ml_collections import ConfigDict
 
 from configs import sum as post
-from seqsum.cells import PackedGRU
-from seqsum.convolution import add_bias, plain, shifted
-from seqsum.experiment import build_recipe
-from seqsum.mesh import make_mesh
-from seqsum.metrics import Totals
-from seqsum.parallel import compile_init, compile_step, compiler_options
-from seqsum.step import train_steps
+from seqsum.models.conv import add_bias, plain, shifted
+from seqsum.models.packed_cells import PackedGRU
+from seqsum.runtime.devices import make_mesh
+from seqsum.training.experiment import build_recipe
+from seqsum.training.metrics import Totals
+from seqsum.training.parallel import (
+  compile_init,
+  compile_step,
+  compiler_options,
+)
+from seqsum.training.step import train_steps
 
 SIDE = 1024
 

@@ -21,10 +21,10 @@ import tempfile
 import time
 from collections.abc import Callable
 
-from seqsum import allocator
+from seqsum.runtime import malloc
 
 if __name__ == "__main__":
-  allocator.keep_memory()
+  malloc.keep_memory()
 
 import jax
 

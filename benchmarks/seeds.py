@@ -17,10 +17,10 @@ import time
 import jax
 import jax.numpy as jnp
 
-from seqsum.experiment import build_recipe
-from seqsum.parallel import compiler_options
-from seqsum.recipe import init_state
-from seqsum.step import train_step
+from seqsum.training.experiment import build_recipe
+from seqsum.training.parallel import compiler_options
+from seqsum.training.state import init_state
+from seqsum.training.step import train_step
 
 CONFIGS = ("sum", "sum_small", "sum_tiny", "fold")
 

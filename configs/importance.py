@@ -4,8 +4,9 @@
     python -m seqsum.importance --workdir=runs/importance
 
 Digits move through videos, one after the other, among blank frames and noise;
-the label of a video is the sum of the distinct digits in it (seqsum/videos.py).
-At every frame the network says the sum so far, and how important the frame is.
+the label of a video is the sum of the distinct digits in it
+(seqsum/sequences/videos.py). At every frame the network predicts the sum so
+far, and how important the frame is.
 The second command sets that order of frames, and the order in which the answer
 is attributed to them, beside the truth, and writes a summary.
 

@@ -5,8 +5,8 @@
     python -m seqsum.importance --workdir=runs/summarize
 
 The file has 1,024 numbers for every fifteenth frame or so, and what people said
-of it (seqsum/eccv16.py has the layout). A GRU reads them in order and says at
-each how important the frame is; a fifth of the videos is held out, half of it
+of it (seqsum/data/tvsum.py has the layout). A GRU reads them in order and
+predicts at each how important the frame is; a fifth of the videos is held out, half of it
 for the test. With 25 or 50 videos the figures hang on which these are.
 """
 

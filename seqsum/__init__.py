@@ -6,7 +6,7 @@ seqsum, and `read_images` for it.
 
 from importlib import import_module
 
-_HOMES = {"load": "trained", "read_images": "photos"}
+_HOMES = {"load": "inference.trained", "read_images": "inference.photos"}
 
 
 def __getattr__(name: str):

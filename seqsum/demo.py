@@ -13,10 +13,10 @@ import socket
 
 from absl import flags
 
-from seqsum import command
-from seqsum.errors import InputError
+from seqsum.runtime import cli
+from seqsum.runtime.errors import InputError
 
-flags.adopt_module_key_flags(command)
+flags.adopt_module_key_flags(cli)
 WORKDIR = flags.DEFINE_string(
   "workdir",
   None,
@@ -36,9 +36,9 @@ def main() -> int:
     ) from error
   if not 0 <= PORT.value <= 65535:
     raise InputError(f"--port={PORT.value}: must be in 0..65535")
-  from seqsum import drawing, trained  # seconds
+  from seqsum.inference import draw_app, trained  # seconds
 
-  command.keep_programs()
+  cli.keep_programs()
   model = trained.load(WORKDIR.value)
   if not model.reads_digits:
     raise InputError(
@@ -54,7 +54,7 @@ def main() -> int:
       raise InputError(
         f"--port={PORT.value}: {error.strerror}; take another, or 0"
       ) from error
-    app = drawing.make_app(model)
+    app = draw_app.make_app(model)
     port = listener.getsockname()[1]
     print(f"draw at http://{HOST}:{port}, Ctrl-C ends it", flush=True)
     # At its end uvicorn raises the signal again, which this handler may get.
@@ -65,4 +65,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-  command.run(main)
+  cli.run(main)

@@ -28,15 +28,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from absl import flags
 
-from seqsum import command, files
-from seqsum.errors import InputError
+from seqsum.runtime import cli, files
+from seqsum.runtime.errors import InputError
 
 if TYPE_CHECKING:
   from etils import epath
 
-  from seqsum import trained
+  from seqsum.inference import trained
 
-flags.adopt_module_key_flags(command)
+flags.adopt_module_key_flags(cli)
 WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a run.")
 ONNX = flags.DEFINE_bool(
   "onnx", None, "Whether to write ONNX; by default if jax2onnx is installed."
@@ -59,23 +59,23 @@ def main(*arguments: str) -> int:
   if not arguments:
     raise InputError("where to? name a folder, such as out/")
   out = files.locate(*arguments, "the folder")
-  from seqsum import drawing, sharing, trained  # seconds
-  from seqsum.losses import FoldObjective
+  from seqsum.inference import draw_app, formats, trained  # seconds
+  from seqsum.training.losses import FoldObjective
 
   if WEIGHTS.value:
-    outputs = sharing.pack_weights(WORKDIR.value)
+    outputs = formats.pack_weights(WORKDIR.value)
     _write(out, outputs)
     for name, content in outputs.items():
       print(f"{out / name}  {len(content):,} bytes")
     return 0
-  with_onnx = sharing.has_onnx() if ONNX.value is None else ONNX.value
-  if with_onnx and not sharing.has_onnx():
-    raise InputError(f"--onnx: {sharing.NO_ONNX}")
+  with_onnx = formats.has_onnx() if ONNX.value is None else ONNX.value
+  if with_onnx and not formats.has_onnx():
+    raise InputError(f"--onnx: {formats.NO_ONNX}")
   runtime = RUNTIME.value
   if runtime is not None:
     if not with_onnx:
-      raise InputError(f"--onnxruntime_web: needs ONNX; {sharing.NO_ONNX}")
-    runtime = sharing.read_runtime(runtime)
+      raise InputError(f"--onnxruntime_web: needs ONNX; {formats.NO_ONNX}")
+    runtime = formats.read_runtime(runtime)
   model = trained.load(WORKDIR.value)
   if isinstance(model.recipe.objective, FoldObjective):
     raise InputError(
@@ -87,16 +87,16 @@ def main(*arguments: str) -> int:
       f"--onnxruntime_web: the page draws digits, {model.name} was trained on "
       f"other frames {model.shape}; leave it out"
     )
-  outputs = {"model.stablehlo": sharing.stablehlo(model)}
-  run = {"model.stablehlo": sharing.run_stablehlo}
+  outputs = {"model.stablehlo": formats.stablehlo(model)}
+  run = {"model.stablehlo": formats.run_stablehlo}
   if with_onnx:
-    outputs["model.onnx"] = sharing.onnx(model)
-    run["model.onnx"] = sharing.run_onnx
+    outputs["model.onnx"] = formats.onnx(model)
+    run["model.onnx"] = formats.run_onnx
   differ = {name: _difference(model, outputs[name], run[name]) for name in run}
   if runtime is not None:
-    reader = sharing.reader(outputs["model.onnx"], *runtime)
-    outputs["index.html"] = drawing.page(model, reader).encode()
-  outputs["README.txt"] = sharing.readme(model, outputs).encode()
+    reader = formats.reader(outputs["model.onnx"], *runtime)
+    outputs["index.html"] = draw_app.page(model, reader).encode()
+  outputs["README.txt"] = formats.readme(model, outputs).encode()
   _write(out, outputs)
   for name, content in outputs.items():
     line = f"{out / name}  {len(content):,} bytes"
@@ -104,7 +104,7 @@ def main(*arguments: str) -> int:
       line += f", within {differ[name]:.0e} of JAX"
     print(line)
   if not with_onnx:
-    print(f"no ONNX: {sharing.NO_ONNX}")
+    print(f"no ONNX: {formats.NO_ONNX}")
   return 0
 
 
@@ -140,4 +140,4 @@ def _difference(model: trained.Trained, content: bytes, run) -> float:
 
 
 if __name__ == "__main__":
-  command.run(main, arguments=1)
+  cli.run(main, arguments=1)

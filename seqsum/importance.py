@@ -20,13 +20,14 @@ import numpy as np
 from absl import flags
 from etils import epath
 
-from seqsum import command, files, keyshots
-from seqsum.errors import InputError
+from seqsum.runtime import cli, files
+from seqsum.runtime.errors import InputError
+from seqsum.summarization import keyshots
 
 if TYPE_CHECKING:
-  from seqsum.judging import Example, Score
+  from seqsum.summarization.judge import Example, Score
 
-flags.adopt_module_key_flags(command)
+flags.adopt_module_key_flags(cli)
 WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a run.")
 OUT = flags.DEFINE_string(
   "out", None, "Where results go; by default the run's report/."
@@ -44,21 +45,22 @@ def main() -> int:
   if VIDEOS.value < 1:
     raise InputError(f"--videos={VIDEOS.value}: must be at least 1")
   keyshots.budget(1, SHARE.value)
-  from seqsum import judging, trained  # seconds
-  from seqsum.session import open_trained
+  from seqsum.inference import trained  # seconds
+  from seqsum.runs.session import open_trained
+  from seqsum.summarization import judge
 
-  command.keep_programs()
+  cli.keep_programs()
   session = open_trained(WORKDIR.value)
   model = trained.load(WORKDIR.value)
   found = []
-  for example in judging.examples(session, VIDEOS.value):
+  for example in judge.examples(session, VIDEOS.value):
     found.append(example)
     if len(found) == VIDEOS.value:
       break
-  scores = judging.ways(model)
-  results = judging.judge(found, scores)
+  scores = judge.ways(model)
+  results = judge.judge(found, scores)
   print(f"{len(found)} videos of the test split, {model.name}")
-  print(judging.table(results))
+  print(judge.table(results))
   if OUT.value:
     out = files.locate(OUT.value, "--out")
   else:
@@ -80,7 +82,7 @@ def _write(
   score: Score,
 ) -> list[str]:
   """Writes the files; returns their names."""
-  from seqsum import film, summary_chart
+  from seqsum.summarization import chart, video_writer
 
   files.write_json(out / "importance.json", results)
   written = ["importance.json"]
@@ -88,11 +90,11 @@ def _write(
     return written  # features of frames are nothing to look at
   said = score(example.frames, 0)
   kept = keyshots.keep(said, None, SHARE.value)
-  png = summary_chart.draw(example.frames, said, kept, example.truth)
+  png = chart.draw(example.frames, said, kept, example.truth)
   files.write_whole(out / "summary.png", png)
-  film.write(out / "summary.mp4", example.frames[kept])
+  video_writer.write(out / "summary.mp4", example.frames[kept])
   return [*written, "summary.png", "summary.mp4"]
 
 
 if __name__ == "__main__":
-  command.run(main)
+  cli.run(main)

@@ -15,12 +15,12 @@ checkpoints/, tensorboard/ and report/index.html. The same command goes on
 where the folder's run left off. Ctrl-C saves, draws the report and stops.
 """
 
-from seqsum import allocator, files, stopping, streams
+from seqsum.runtime import files, malloc, signals, streams
 
 if __name__ == "__main__":  # before what takes long
-  stopping.end_on_interrupt()
+  signals.end_on_interrupt()
   streams.reopen()
-  allocator.keep_memory()  # starts anew
+  malloc.keep_memory()  # starts anew
 
 import contextlib
 import io
@@ -32,10 +32,10 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from seqsum import command, config_files, launchers
-from seqsum.stopping import StopRequest
+from seqsum.runtime import cli, config_files, launchers
+from seqsum.runtime.signals import StopRequest
 
-flags.adopt_module_key_flags(command)  # they belong into --help
+flags.adopt_module_key_flags(cli)  # they belong into --help
 CONFIG = config_flags.DEFINE_config_file(
   "config",
   None,
@@ -86,19 +86,21 @@ def main() -> int:
     raise config_files.missing("config", "sum_tiny")
   if not (EVAL_ONLY.value or joins_others()):
     print("loading JAX ...", flush=True)
-  from seqsum import cluster, results, trackers, train  # seconds
+  from seqsum import train  # seconds
+  from seqsum.runs import results, trackers
+  from seqsum.runtime import processes
 
   name = pathlib.Path(flags.FLAGS["config"].config_filename).stem
   workdir = files.locate(WORKDIR.value or os.path.join("runs", name))
   trackers.check(TRACKER.value)
-  command.keep_programs()
+  cli.keep_programs()
   join_processes()
   if EVAL_ONLY.value:
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for JSON alone
       found = train.test_again(CONFIG.value, workdir)
     print(json.dumps(found, indent=2))
     return 0
-  with StopRequest(cluster.highest) as stop, cluster.together():
+  with StopRequest(processes.highest) as stop, processes.together():
     summary = train.train_and_evaluate(
       CONFIG.value,
       workdir,
@@ -117,11 +119,11 @@ def join_processes() -> None:
   """Joins the other processes of the run, if it has any."""
   if not joins_others():
     return
-  from seqsum import cluster
+  from seqsum.runtime import processes
 
   others = COORDINATOR.value, PROCESSES.value, PROCESS.value
-  cluster.connect(*others, BIND.value)
-  if not cluster.is_lead():
+  processes.connect(*others, BIND.value)
+  if not processes.is_lead():
     sys.stdout = io.StringIO()  # the lead prints for all
 
 
@@ -134,4 +136,4 @@ def joins_others() -> bool:
 
 
 if __name__ == "__main__":
-  command.run(main)
+  cli.run(main)

@@ -30,13 +30,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from absl import flags
 
-from seqsum import command
-from seqsum.errors import InputError
+from seqsum.runtime import cli
+from seqsum.runtime.errors import InputError
 
 if TYPE_CHECKING:
-  from seqsum import trained
+  from seqsum.inference import trained
 
-flags.adopt_module_key_flags(command)
+flags.adopt_module_key_flags(cli)
 WORKDIR = flags.DEFINE_string(
   "workdir",
   None,
@@ -58,12 +58,14 @@ def main(*paths: str) -> int:
     raise InputError(f"--plot={PLOT.value}: must end in .png or .gif")
   if not paths:
     raise InputError("no images: name files, folders or globs")
-  from seqsum import figures, images, reading_chart, trained  # seconds
+  from seqsum.data import image_files
+  from seqsum.inference import trained  # seconds
+  from seqsum.plots import figures, prediction
 
-  command.keep_programs()
+  cli.keep_programs()
   model = trained.load(WORKDIR.value)
   with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always", images.PictureWarning)
+    warnings.simplefilter("always", image_files.PictureWarning)
     files, frames = model.read_files(paths)
   warned = [" ".join(str(x.message).split()) for x in caught]
   warned += model.doubts(files, frames)
@@ -77,7 +79,7 @@ def main(*paths: str) -> int:
         f"{reading.predictions.shape[-1]}; take --json"
       )
     moves = PLOT.value.endswith(".gif")
-    draw = reading_chart.animate if moves else reading_chart.draw
+    draw = prediction.animate if moves else prediction.draw
     plot = draw(
       frames if model.reads_digits else figures.as_they_are(frames),
       reading.predictions,
@@ -185,4 +187,4 @@ def shades(frame: np.ndarray, columns: int) -> str:
 
 
 if __name__ == "__main__":
-  command.run(main, arguments=math.inf)
+  cli.run(main, arguments=math.inf)

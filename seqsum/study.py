@@ -14,12 +14,12 @@ only sets them side by side.
 
 from __future__ import annotations
 
-from seqsum import allocator, files, stopping, streams
+from seqsum.runtime import files, malloc, signals, streams
 
 if __name__ == "__main__":  # before what takes long
-  stopping.end_on_interrupt()
+  signals.end_on_interrupt()
   streams.reopen()
-  allocator.keep_memory()  # starts anew
+  malloc.keep_memory()  # starts anew
 
 import os
 import pathlib
@@ -31,15 +31,16 @@ from absl import flags
 from etils import epath
 from tqdm import tqdm
 
-from seqsum import command, config_files, folder
-from seqsum.errors import Diverged
-from seqsum.stopping import StopRequest
+from seqsum.runs import folder
+from seqsum.runtime import cli, config_files
+from seqsum.runtime.errors import Diverged
+from seqsum.runtime.signals import StopRequest
 
 if TYPE_CHECKING:
-  from seqsum.plan import Run, Study
-  from seqsum.study_charts import Line
+  from seqsum.studies.charts import Line
+  from seqsum.studies.plan import Run, Study
 
-flags.adopt_module_key_flags(command)  # they belong into --help
+flags.adopt_module_key_flags(cli)  # they belong into --help
 STUDY = flags.DEFINE_string(
   "study",
   None,
@@ -114,7 +115,7 @@ class RunProgress:
     self._bar.update(steps * self._batch_size)
 
   def training(self, line: dict[str, Any]) -> None:
-    from seqsum.metrics import number
+    from seqsum.training.metrics import number
 
     self._bar.set_postfix_str(f"mse {number(line['mse'])}")
 
@@ -150,8 +151,10 @@ def run_study(
   """
   import jax
 
-  from seqsum import comparison, lock, train
-  from seqsum.session import load_data
+  from seqsum import train
+  from seqsum.runs import lock
+  from seqsum.runs.session import load_data
+  from seqsum.studies import comparison
 
   # Data that cannot be had is found out before a folder is made.
   missing = [run.config for run in runs if not comparison.collect(run)]
@@ -200,10 +203,10 @@ def run_study(
 
 def _rates(runs: Sequence[Run]) -> dict[str, float]:
   """Sequences a second of each variant that did not diverge."""
-  from seqsum import comparison, rates
+  from seqsum.studies import comparison, throughput
 
   good = [x for x in runs if comparison.collect(x)["status"] == "finished"]
-  return rates.measure(good)
+  return throughput.measure(good)
 
 
 def _is_measured(study: Study, line: Line) -> bool:
@@ -218,7 +221,7 @@ def _measure(study: Study, run: Run) -> None:
   finished = (run.folder / "summary.json").exists()
   if study.measure is None or path.exists() or not finished:
     return
-  from seqsum.session import open_session, restore_best
+  from seqsum.runs.session import open_session, restore_best
 
   with open_session(run.config, run.folder) as session:
     with session.checkpoints() as checkpoints:
@@ -231,7 +234,7 @@ def main() -> int:
   """Runs one study; returns the exit code."""
   if STUDY.value is None:
     raise config_files.missing("study", "tiny")
-  from seqsum import plan  # seconds
+  from seqsum.studies import plan  # seconds
 
   name = pathlib.Path(STUDY.value).stem
   workdir = files.locate(WORKDIR.value or os.path.join("studies", name))
@@ -242,7 +245,7 @@ def main() -> int:
   if PRINT_COMMANDS.value:
     print("\n".join(plan.commands(runs, STUDY.value)))
     return 0
-  command.keep_programs()
+  cli.keep_programs()
   with StopRequest() as stop:
     table = run_study(study, runs, workdir, stop)
   if table is None:
@@ -253,4 +256,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-  command.run(main)
+  cli.run(main)

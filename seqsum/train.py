@@ -11,31 +11,25 @@ from absl import logging
 from etils import epath
 from ml_collections import ConfigDict
 
-from seqsum import (
-  allocator,
-  cluster,
-  evaluate,
-  files,
-  results,
-  run_files,
-  trackers,
-)
-from seqsum.divergence import Watch, farewell
-from seqsum.errors import Diverged
-from seqsum.metrics import Totals
-from seqsum.overview import overview
-from seqsum.parallel import compile_step
-from seqsum.progress import Progress
-from seqsum.recipe import TEST, TRAIN, VALIDATION
-from seqsum.session import Session, open_session, restore_best
-from seqsum.step import train_steps
-from seqsum.stopping import StopRequest
-from seqsum.writer import (
+from seqsum.runs import results, run_files, trackers
+from seqsum.runs.divergence import Watch, farewell
+from seqsum.runs.overview import overview
+from seqsum.runs.progress import Progress
+from seqsum.runs.session import Session, open_session, restore_best
+from seqsum.runs.writer import (
   MetricsWriter,
   best_step,
   is_validated,
   warn_of_missing,
 )
+from seqsum.runtime import files, malloc, processes
+from seqsum.runtime.errors import Diverged
+from seqsum.runtime.signals import StopRequest
+from seqsum.training import evaluate
+from seqsum.training.metrics import Totals
+from seqsum.training.parallel import compile_step
+from seqsum.training.state import TEST, TRAIN, VALIDATION
+from seqsum.training.step import train_steps
 
 
 def train_and_evaluate(
@@ -146,9 +140,9 @@ def _run(
   def draw(params, evaluator, reading, summary) -> None:
     if not report:
       return
-    allocator.give_back()
+    malloc.give_back()
     initial = session.init(config.seed).params
-    if cluster.is_lead():
+    if processes.is_lead():
       try:
         pngs = results.draw(
           session, initial, params, evaluator, reading, summary
@@ -167,7 +161,7 @@ def _run(
   advance.lower(
     state, totals, 1 if several else None, config.seed, *feed(step)
   ).compile()
-  allocator.give_back()
+  malloc.give_back()
   progress.say(f"compiled in {time.perf_counter() - mark:.1f} s; training ...")
 
   mark = time.perf_counter(), step  # where the rate is measured from
@@ -178,7 +172,7 @@ def _run(
         rate = len(reading.lengths) / (time.perf_counter() - start)
         write("validation", evaluate.measure(reading, recipe.per_step), rate)
         progress.validation(writer.history[-1])
-        allocator.give_back()
+        malloc.give_back()
       mark = time.perf_counter(), step
     if stop or step == schedule.total:
       break
@@ -198,7 +192,7 @@ def _run(
       write("train", jax.device_get(totals).means(), rate)
       progress.training(writer.history[-1])
       totals = session.put(totals.start_again())
-      allocator.give_back()
+      malloc.give_back()
       mark = time.perf_counter(), step
     if schedule.is_checkpoint(step):
       save()
@@ -224,7 +218,7 @@ def _run(
     session, best, state.evaluated, reading, writer.history
   )
   draw(state.evaluated, test, reading, summary)
-  if cluster.is_lead():
+  if processes.is_lead():
     files.write_json(session.workdir / "summary.json", summary)
   writer.model(session.workdir / "checkpoints" / str(best), summary)
   return summary

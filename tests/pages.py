@@ -276,7 +276,8 @@ def read_flags(requests: list[list[str]]) -> list[str]:
   """
   from absl import flags
 
-  from seqsum import experiment, recordings
+  from seqsum.data import recordings
+  from seqsum.training import experiment
 
   wrong = dict.fromkeys(range(len(requests)), "")
   for module in {module for module, *_ in requests}:

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from runs import ROOT
+from short_runs import ROOT
 
 from benchmarks import chart, network, table
 from benchmarks.process import Failed, Process, exception_line

@@ -8,19 +8,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import assert_same_run, lines, summary
+from short_runs import assert_same_run, lines, summary
 
 from configs import fold as base
-from seqsum import probes, step, train
-from seqsum.augment import Moves
-from seqsum.batches import SequenceBatch
-from seqsum.experiment import build_recipe
-from seqsum.mesh import make_mesh
-from seqsum.metrics import Totals
-from seqsum.parallel import compile_init, compile_step
-from seqsum.recipe import update_average
-from seqsum.session import open_session, restore_best
-from seqsum.step import train_steps
+from seqsum import train
+from seqsum.runs.session import open_session, restore_best
+from seqsum.runtime.devices import make_mesh
+from seqsum.sequences.augment import Moves
+from seqsum.sequences.batch import SequenceBatch
+from seqsum.studies import probes
+from seqsum.training import step
+from seqsum.training.experiment import build_recipe
+from seqsum.training.metrics import Totals
+from seqsum.training.parallel import compile_init, compile_step
+from seqsum.training.state import update_average
+from seqsum.training.step import train_steps
 
 
 def config(**changes):

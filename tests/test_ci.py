@@ -3,7 +3,7 @@
 import re
 import subprocess
 
-from runs import ROOT
+from short_runs import ROOT
 
 
 def test_the_readme_has_two_commands_of_one_line():

@@ -6,18 +6,18 @@ import pathlib
 
 import jax
 import pytest
-from runs import first
+from short_runs import first
 
 from configs import fold
 from configs import sum as post
-from seqsum.errors import InputError
-from seqsum.experiment import build_recipe
-from seqsum.mesh import make_mesh
-from seqsum.metrics import Totals
-from seqsum.parallel import compile_init, compile_step
-from seqsum.recipe import init_state
-from seqsum.schedule import build_schedule
-from seqsum.step import train_steps
+from seqsum.runtime.devices import make_mesh
+from seqsum.runtime.errors import InputError
+from seqsum.training.experiment import build_recipe
+from seqsum.training.metrics import Totals
+from seqsum.training.parallel import compile_init, compile_step
+from seqsum.training.schedule import build_schedule
+from seqsum.training.state import init_state
+from seqsum.training.step import train_steps
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem != "__init__")

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from browser import add, chromium, complaints, draw, frames, said, wait_for
-from runs import ROOT, first
+from short_runs import ROOT, first
 
 import seqsum
 
@@ -247,7 +247,7 @@ def test_digits_that_could_not_be_read_wait_for_the_next_try(server):
 def test_what_a_page_says_cannot_break_out_of_it():
   import dataclasses
 
-  from seqsum import drawing
+  from seqsum.inference import draw_app
 
   @dataclasses.dataclass
   class Named:
@@ -257,7 +257,7 @@ def test_what_a_page_says_cannot_break_out_of_it():
     longest: int = 4
     values: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
 
-  assert "<script>alert" not in drawing.page(Named())
+  assert "<script>alert" not in draw_app.page(Named())
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from browser import add, chromium, complaints, draw, frames, said, wait_for
-from runs import first
+from short_runs import first
 
 import seqsum
 
@@ -87,9 +87,9 @@ def test_every_core_becomes_onnx(finished, core, loss):
 
   from ml_collections import ConfigDict
 
-  from seqsum import sharing
-  from seqsum.experiment import build_recipe
-  from seqsum.recipe import init_state
+  from seqsum.inference import formats
+  from seqsum.training.experiment import build_recipe
+  from seqsum.training.state import init_state
 
   config = ConfigDict(
     json.loads((finished[0] / "config.json").read_text())["config"]
@@ -101,11 +101,11 @@ def test_every_core_becomes_onnx(finished, core, loss):
     recipe=recipe,
     params=init_state(recipe, 0, (28, 28, 1)).params,
   )
-  content = sharing.onnx(trained)
+  content = formats.onnx(trained)
   for shape in ((1, 1), (3, 6)):
     x = np.random.default_rng(1).random((*shape, 28, 28, 1), "float32")
     expected, shares, _ = trained.read(x)
-    got = sharing.run_onnx(content, x)
+    got = formats.run_onnx(content, x)
     np.testing.assert_allclose(got[0], expected, rtol=1e-5, atol=1e-5)
     if shares is not None:
       np.testing.assert_allclose(got[1], shares, atol=1e-5)

@@ -5,14 +5,15 @@ import json
 import jax
 import numpy as np
 import pytest
-from runs import QUICK, first
+from short_runs import QUICK, first
 
 import seqsum
-from seqsum import clips, judging
-from seqsum.errors import InputError
-from seqsum.judging import Example
-from seqsum.scenes import distinct_sum
-from seqsum.session import open_trained
+from seqsum.data import video_files
+from seqsum.runs.session import open_trained
+from seqsum.runtime.errors import InputError
+from seqsum.sequences.scenes import distinct_sum
+from seqsum.summarization import judge
+from seqsum.summarization.judge import Example
 
 h5py = pytest.importorskip("h5py", reason="pip install -e '.[video]'")
 
@@ -25,7 +26,7 @@ def test_orders_are_judged_by_hand():
     Example(frames, -truth),
     Example(frames, 0 * truth),  # has no order, and does not count
   ]
-  results = judging.judge(found, {"truth": lambda frames, n: truth})
+  results = judge.judge(found, {"truth": lambda frames, n: truth})
   assert results["truth"] == {
     "kendall": 0.0,
     "kendall_deviation": 1.0,
@@ -33,7 +34,7 @@ def test_orders_are_judged_by_hand():
     "spearman_deviation": pytest.approx(1.0),
   }
   assert set(results) == {"truth", "the middle frames", "chance"}
-  head, row, *_ = judging.table(results).splitlines()
+  head, row, *_ = judge.table(results).splitlines()
   assert head.split() == ["kendall", "spearman"]
   assert row.split() == ["truth", *("0.000 ± 1.00 " * 2).split()]
 
@@ -73,7 +74,7 @@ def test_a_run_is_judged_and_a_summary_written(run, trained):
   for name, means in results.items():
     assert name in done.stdout
     assert -1 <= means["kendall"] <= 1
-  assert len(clips.read(trained / "report" / "summary.mp4")) == 3
+  assert len(video_files.read(trained / "report" / "summary.mp4")) == 3
   assert (trained / "report" / "summary.png").stat().st_size > 10_000
 
 
@@ -82,22 +83,22 @@ def test_attributions_add_up_to_the_answer(trained):
   """To the answer less that to a blank video; the truth, to the label."""
   model = seqsum.load(trained)
   session = open_trained(trained)
-  ways = judging.ways(model)
-  for n, example in zip(range(2), judging.examples(session, 2), strict=False):
+  ways = judge.ways(model)
+  for n, example in zip(range(2), judge.examples(session, 2), strict=False):
     assert example.frames.shape == (6, 32, 32, 1)
     last = lambda frames: model.predict(frames)[-1].ravel()[0]
     answer = last(example.frames) - last(np.zeros_like(example.frames))
     for name in ("Shapley values", "integrated gradients"):
       found = ways[name](example.frames, n).sum()
       np.testing.assert_allclose(found, answer, atol=0.02)
-  again = next(judging.examples(session, 1))
-  first = next(judging.examples(session, 20))
+  again = next(judge.examples(session, 1))
+  first = next(judge.examples(session, 20))
   np.testing.assert_array_equal(again.frames, first.frames)
 
 
 def test_a_model_that_knows_the_fold_has_the_true_shapley_values():
   """A frame [1, 1, 1] of brightness d / 10 shows d; blank shows nothing."""
-  from seqsum.attribution import shapley
+  from seqsum.summarization.attribution import shapley
 
   def answer(frames):
     digits = (frames[..., 0, 0, 0] * 10).round().astype(int) - 1
@@ -187,7 +188,7 @@ def test_the_fields_files_are_learned_and_judged(run, layout, tmp_path):
 def test_features_of_unlike_sizes_are_refused(layout, tmp_path):
   import shutil
 
-  from seqsum.eccv16 import Features
+  from seqsum.data.tvsum import Features
 
   other = tmp_path / "other.h5"
   shutil.copy(layout, other)

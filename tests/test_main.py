@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from runs import (
+from short_runs import (
   QUICK,
   ROOT,
   assert_same_run,

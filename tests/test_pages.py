@@ -23,9 +23,9 @@ import pages
 import pytest
 from packaging.requirements import Requirement
 from PIL import Image
-from runs import ROOT
+from short_runs import ROOT
 
-from seqsum import digits
+from seqsum.data import digits
 
 BLOCKS = [block for page in pages.PAGES for block in pages.read(page)]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

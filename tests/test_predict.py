@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from paper import photo
 from PIL import Image
-from runs import QUICK, ROOT, first
+from short_runs import QUICK, ROOT, first
 
 import seqsum
-from seqsum.errors import InputError
+from seqsum.runtime.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +54,9 @@ def test_a_classifiers_shares_add_up(finished, model):
 
   from ml_collections import ConfigDict
 
-  from seqsum.experiment import build_recipe
-  from seqsum.mesh import make_mesh
-  from seqsum.parallel import compile_init
+  from seqsum.runtime.devices import make_mesh
+  from seqsum.training.experiment import build_recipe
+  from seqsum.training.parallel import compile_init
 
   said = json.loads((finished[0] / "config.json").read_text())
   config = ConfigDict(said["config"])

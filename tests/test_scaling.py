@@ -14,7 +14,7 @@ from benchmarks.scaling import (
   ring_seconds,
   share_reduced,
 )
-from seqsum.mesh import make_mesh
+from seqsum.runtime.devices import make_mesh
 
 
 @functools.cache

@@ -11,17 +11,19 @@ import time
 import jax
 import pytest
 from etils import epath
-from runs import ROOT, first
+from short_runs import ROOT, first
 
 from configs import sum as post
 from configs import sum_small
-from seqsum import mesh, plan, study
-from seqsum.errors import InputError
+from seqsum import study
+from seqsum.runtime import devices
+from seqsum.runtime.errors import InputError
+from seqsum.studies import plan
 
 TEXT = """
 from configs import sum_tiny as base
 from seqsum import probes
-from seqsum.plan import Study
+from seqsum.studies.plan import Study
 
 
 def get_config():
@@ -186,8 +188,8 @@ FILES = sorted(
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_study_can_be_laid_out(path, tmp_path, monkeypatch):
   # On one device, as most have: sums of 1,024 digits are drawn two at a time.
-  one = functools.partial(mesh.make_mesh, jax.devices()[:1])
-  monkeypatch.setattr(mesh, "make_mesh", one)
+  one = functools.partial(devices.make_mesh, jax.devices()[:1])
+  monkeypatch.setattr(devices, "make_mesh", one)
   study = plan.load(path)
   runs = plan.lay_out(study, tmp_path)
   assert len(runs) == len(study.variants) * study.seeds

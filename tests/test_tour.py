@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from runs import ROOT
+from short_runs import ROOT
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import sysconfig
 import zipfile
 
 import pytest
-from runs import QUICK, ROOT
+from short_runs import QUICK, ROOT
 
 pytestmark = pytest.mark.slow
 FILES = (

@@ -10,7 +10,7 @@ import tomllib
 
 import pytest
 import yaml
-from runs import ROOT, first
+from short_runs import ROOT, first
 from test_launch import lint
 
 PATH = ROOT / ".github" / "workflows" / "ci.yml"

@@ -18,7 +18,7 @@ import sys
 import tempfile
 from typing import Self
 
-from seqsum import allocator
+from seqsum.runtime import malloc
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -31,8 +31,8 @@ class Warm:
   """
 
   def __init__(self, environment: dict[str, str]):
-    # Else `allocator.keep_memory` would start the program anew.
-    environment = {allocator.VARIABLE: allocator.SETTING} | environment
+    # Else `malloc.keep_memory` would start the program anew.
+    environment = {malloc.VARIABLE: malloc.SETTING} | environment
     self._process = subprocess.Popen(
       [sys.executable, "-m", "tests.warm"],
       cwd=ROOT,
@@ -90,10 +90,6 @@ def serve():
   import matplotlib.backends.backend_agg
   import matplotlib.figure
   import matplotlib.font_manager  # noqa: F401
-
-  import seqsum.study_charts
-  import seqsum.train
-  import seqsum.trained  # noqa: F401
 
   gc.freeze()  # else a fork's collector touches, and so copies, all pages
   for line in iter(sys.stdin.readline, ""):

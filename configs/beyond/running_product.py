@@ -18,8 +18,8 @@ import functools
 import ml_collections
 
 from configs import fold as base
-from seqsum import probes, question_tables
-from seqsum.plan import Study
+from seqsum.studies import probes, question_tables
+from seqsum.studies.plan import Study
 
 
 def get_config() -> ml_collections.ConfigDict:

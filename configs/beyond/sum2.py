@@ -16,8 +16,8 @@ import functools
 import ml_collections
 
 from configs import fold as base
-from seqsum import question_tables
-from seqsum.plan import Study
+from seqsum.studies import question_tables
+from seqsum.studies.plan import Study
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -15,8 +15,8 @@ seeds. 20,000 of the 55,000 training images are used, each once.
 import ml_collections
 
 from configs.beyond import sum4_once
-from seqsum import question_tables
-from seqsum.plan import Study
+from seqsum.studies import question_tables
+from seqsum.studies.plan import Study
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -16,8 +16,8 @@ validation digits choose, and test digits are read once.
 import ml_collections
 
 from configs import fold as base
-from seqsum import question_tables
-from seqsum.plan import Study
+from seqsum.studies import question_tables
+from seqsum.studies.plan import Study
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -12,8 +12,8 @@ Budget: 600,000 sequences of 4.5 digits a run; five seeds.
 import ml_collections
 
 from configs import fold as base
-from seqsum import question_tables
-from seqsum.plan import Study
+from seqsum.studies import question_tables
+from seqsum.studies.plan import Study
 
 
 def get_config() -> ml_collections.ConfigDict:

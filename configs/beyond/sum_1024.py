@@ -14,8 +14,8 @@ of one core; three seeds.
 import ml_collections
 
 from configs.beyond import sum_long
-from seqsum import question_tables
-from seqsum.plan import Study, override
+from seqsum.studies import question_tables
+from seqsum.studies.plan import Study, override
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -22,8 +22,8 @@ which is 0.8, 3.2 and 10 million frames a run; three seeds.
 import ml_collections
 
 from configs import fold as base
-from seqsum import question_tables
-from seqsum.plan import Study
+from seqsum.studies import question_tables
+from seqsum.studies.plan import Study
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -13,8 +13,8 @@ import itertools
 import ml_collections
 
 from configs import sum as base
-from seqsum import divergence_study
-from seqsum.plan import Study
+from seqsum.studies import divergence
+from seqsum.studies.plan import Study
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -70,5 +70,5 @@ def get_study() -> Study:
     base=get_config(),
     variants=variants,
     figures=("courses",),
-    conclude=divergence_study.table,
+    conclude=divergence.table,
   )

@@ -9,8 +9,8 @@ The network of sum_small.py on sequences of up to 4 and of up to 10 frames,
 import ml_collections
 
 from configs import sum_small as base
-from seqsum import question_tables
-from seqsum.plan import Study
+from seqsum.studies import question_tables
+from seqsum.studies.plan import Study
 
 
 def get_config() -> ml_collections.ConfigDict:

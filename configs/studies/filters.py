@@ -10,8 +10,8 @@ seeds. One picture with both; how alike they are, in docs/studies.md.
 import ml_collections
 
 from configs import sum as base
-from seqsum import probes, question_tables
-from seqsum.plan import Study
+from seqsum.studies import probes, question_tables
+from seqsum.studies.plan import Study
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -9,8 +9,8 @@ The network of sum_small.py, trained on 300,000 sequences of 1..4 frames and of
 import ml_collections
 
 from configs import sum_small as base
-from seqsum import probes, question_tables
-from seqsum.plan import Study
+from seqsum.studies import probes, question_tables
+from seqsum.studies.plan import Study
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -8,7 +8,7 @@ The network of sum_small.py, 120,000 sequences a run, five losses, three seeds.
 import ml_collections
 
 from configs import sum_small as base
-from seqsum.plan import Study
+from seqsum.studies.plan import Study
 
 
 def get_config() -> ml_collections.ConfigDict:

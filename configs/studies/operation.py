@@ -11,8 +11,8 @@ import ml_collections
 
 from configs import sum as post
 from configs import sum_small as base
-from seqsum import probes, question_tables
-from seqsum.plan import Study, fields
+from seqsum.studies import probes, question_tables
+from seqsum.studies.plan import Study, fields
 
 
 def get_config() -> ml_collections.ConfigDict:

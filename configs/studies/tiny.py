@@ -8,7 +8,7 @@ Under two minutes on two cores, with the bundled digits.
 import ml_collections
 
 from configs import sum_tiny as base
-from seqsum.plan import Study
+from seqsum.studies.plan import Study
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -14,8 +14,8 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["seqsum"]):
-  from seqsum import idx
-  from seqsum.errors import InputError
+  from seqsum.data import idx
+  from seqsum.runtime.errors import InputError
 
 
 def try_one(data: bytes) -> None:

@@ -13,15 +13,16 @@ from absl import flags
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from ml_collections import config_flags
-from runs import ROOT
+from short_runs import ROOT
 
-from seqsum import command, train
-from seqsum.errors import Diverged, InputError
-from seqsum.metrics import Totals
-from seqsum.recipe import init_state
-from seqsum.session import check
-from seqsum.step import train_steps
-from seqsum.stopping import StopRequest
+from seqsum import train
+from seqsum.runs.session import check
+from seqsum.runtime import cli
+from seqsum.runtime.errors import Diverged, InputError
+from seqsum.runtime.signals import StopRequest
+from seqsum.training.metrics import Totals
+from seqsum.training.state import init_state
+from seqsum.training.step import train_steps
 
 INTEGERS = ["1", "2", "3", "8", "0", "-1", "1.5", "many", "", "None", "True"]
 HUGE = ["2147483647", "9999999999999999999999"]
@@ -107,7 +108,7 @@ def parse(overrides):
   words = ["seqsum", f"--config={ROOT / 'configs' / 'sum_tiny.py'}"]
   words += [f"--config.{field}={value}" for field, value in overrides.items()]
   # ml_collections looks there for the fields that it shall know.
-  with mock.patch.object(sys, "argv", words), command.mistakes():
+  with mock.patch.object(sys, "argv", words), cli.mistakes():
     values(words)
   return config.value
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_mnist import IMAGES, LABELS, pack, some
 
-from seqsum import idx
-from seqsum.errors import InputError
+from seqsum.data import idx
+from seqsum.runtime.errors import InputError
 
 HERE = pathlib.Path(__file__).parent
 COUNT = 3

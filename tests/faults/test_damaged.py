@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
-from runs import QUICK, assert_same_run, first, lines
+from short_runs import QUICK, assert_same_run, first, lines
 
-from seqsum.checkpoint import Checkpoints
-from seqsum.contents import describe
-from seqsum.errors import InputError
-from seqsum.mesh import make_mesh, replicated
-from seqsum.writer import ranking
+from seqsum.runs.checkpoints import Checkpoints
+from seqsum.runs.manifest import describe
+from seqsum.runs.writer import ranking
+from seqsum.runtime.devices import make_mesh, replicated
+from seqsum.runtime.errors import InputError
 
 
 def tree(step, width=40):

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 
-from runs import ROOT
+from short_runs import ROOT
 
 PROGRAM = """
 import json, pathlib, sys
@@ -13,8 +13,8 @@ from absl import logging
 from seqsum import cluster
 cluster.connect(sys.argv[2], 2, int(sys.argv[3]))
 import jax, jax.numpy as jnp, numpy as np
-from seqsum.checkpoint import Checkpoints
-from seqsum.mesh import make_mesh, replicated
+from seqsum.runs.checkpoints import Checkpoints
+from seqsum.runtime.devices import make_mesh, replicated
 
 logging.set_verbosity(-1)
 folder = pathlib.Path(sys.argv[1]) / "checkpoints"

@@ -1,11 +1,11 @@
 """What the README promises of numbers.
 
-One device and eight, over 50 steps: tests/test_step.py. Killed and not: here,
+One device and eight, over 50 steps: tests/training/test_step.py. Killed and not: here,
 test_killed.py.
 """
 
 import pytest
-from runs import QUICK, assert_same_run, summary
+from short_runs import QUICK, assert_same_run, summary
 
 
 @pytest.mark.slow

@@ -9,15 +9,16 @@ import time
 import jax
 import numpy as np
 import pytest
-import runs
+import short_runs
 from etils import epath
-from runs import QUICK, assert_same_run, lines
+from short_runs import QUICK, assert_same_run, lines
 
-from seqsum import files, run_files
-from seqsum.checkpoint import Checkpoints
-from seqsum.errors import NotSaved
-from seqsum.mesh import make_mesh, replicated
-from seqsum.writer import MetricsWriter
+from seqsum.runs import run_files
+from seqsum.runs.checkpoints import Checkpoints
+from seqsum.runs.writer import MetricsWriter
+from seqsum.runtime import files
+from seqsum.runtime.devices import make_mesh, replicated
+from seqsum.runtime.errors import NotSaved
 
 
 def mount(path, *options):
@@ -60,7 +61,7 @@ def fill(path):
 
 
 def line(step):
-  return runs.line(step, text=300 * "x")
+  return short_runs.line(step, text=300 * "x")
 
 
 def whole_lines(path):

@@ -15,7 +15,7 @@ import sys
 import time
 
 import pytest
-from runs import QUICK, ROOT, assert_same_run
+from short_runs import QUICK, ROOT, assert_same_run
 
 KILLS = int(os.environ.get("SEQSUM_KILLS", "8"))
 SEED = int(os.environ.get("SEQSUM_KILL_SEED", "0"))

@@ -4,11 +4,12 @@ import os
 
 import pytest
 from etils import epath
-from runs import line
+from short_runs import line
 
-from seqsum import files, folder, lock
-from seqsum.errors import InputError
-from seqsum.writer import MetricsWriter
+from seqsum.runs import folder, lock
+from seqsum.runs.writer import MetricsWriter
+from seqsum.runtime import files
+from seqsum.runtime.errors import InputError
 
 PRECIOUS = "a file of the user's\n"
 

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 from etils import epath
-from runs import QUICK, ROOT
+from short_runs import QUICK, ROOT
 
-from seqsum import lock
-from seqsum.errors import InputError
+from seqsum.runs import lock
+from seqsum.runtime.errors import InputError
 
 
 def test_the_second_is_refused_until_the_first_lets_go(tmp_path):

@@ -11,19 +11,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import QUICK, first, lines, state
+from short_runs import QUICK, first, lines, state
 
-from seqsum.encoder import ConvEncoder
-from seqsum.losses import regression
-from seqsum.mesh import make_mesh
-from seqsum.metrics import MOST_SKIPPED, NEVER, Totals
-from seqsum.model import SequenceModel
-from seqsum.optimizers import build_optimizer
-from seqsum.parallel import compile_init, compile_step
-from seqsum.recipe import Recipe
-from seqsum.sequences import Sampler
-from seqsum.step import is_finite, train_steps
-from seqsum.tasks import SUM
+from seqsum.models.encoder import ConvEncoder
+from seqsum.models.model import SequenceModel
+from seqsum.runtime.devices import make_mesh
+from seqsum.sequences.sampler import Sampler
+from seqsum.sequences.tasks import SUM
+from seqsum.training.losses import regression
+from seqsum.training.metrics import MOST_SKIPPED, NEVER, Totals
+from seqsum.training.optimizers import build_optimizer
+from seqsum.training.parallel import compile_init, compile_step
+from seqsum.training.state import Recipe
+from seqsum.training.step import is_finite, train_steps
 
 BATCH, HIGH = 8, 12
 # A loss that is bad where the target is high, in one way each.

@@ -14,12 +14,12 @@ from etils import epath
 from gcs_server import GcsServer, Refused
 from gcsfs import retry
 from google.protobuf.message import DecodeError
-from runs import QUICK, ROOT, assert_same_run, assert_same_summary, line
+from short_runs import QUICK, ROOT, assert_same_run, assert_same_summary, line
 
-from seqsum.bucket import is_outage
-from seqsum.errors import Unreachable
-from seqsum.run_files import read_lines
-from seqsum.writer import MetricsWriter
+from seqsum.runs.run_files import read_lines
+from seqsum.runs.writer import MetricsWriter
+from seqsum.runtime.errors import Unreachable
+from seqsum.runtime.object_storage import is_outage
 
 WORKDIR = "gs://bucket/some/run"
 # `python -m seqsum.main` whose bucket's clients give up a hundred times sooner;
@@ -148,11 +148,11 @@ def test_a_bucket_that_failed_is_left_alone_until_a_save(
     tries.append(args)
     raise Unreachable("503")
 
-  monkeypatch.setattr("seqsum.writer.is_remote", lambda path: True)
+  monkeypatch.setattr("seqsum.runs.writer.is_remote", lambda path: True)
   path = epath.Path(tmp_path)
   with MetricsWriter(path) as writer:
     with monkeypatch.context() as patch:
-      patch.setattr("seqsum.writer.write_whole", fails)
+      patch.setattr("seqsum.runs.writer.write_whole", fails)
       for step in (1, 2, 3):
         writer.write(line(step))
       assert len(tries) == 1

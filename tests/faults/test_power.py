@@ -6,12 +6,14 @@ import shutil
 import jax.numpy as jnp
 import pytest
 from etils import epath
-from runs import line
+from short_runs import line
 
-from seqsum import files, folder, trained
-from seqsum.checkpoint import Checkpoints
-from seqsum.schedule import Schedule
-from seqsum.writer import MetricsWriter, missing_steps
+from seqsum.inference import trained
+from seqsum.runs import folder
+from seqsum.runs.checkpoints import Checkpoints
+from seqsum.runs.writer import MetricsWriter, missing_steps
+from seqsum.runtime import files
+from seqsum.training.schedule import Schedule
 
 
 @pytest.fixture
@@ -131,7 +133,7 @@ def test_missing_lines_are_warned_of(finished, tmp_path, caplog):
 
 @pytest.mark.slow
 def test_a_resumed_run_warns_of_missing_lines(finished, run, tmp_path):
-  from runs import QUICK
+  from short_runs import QUICK
 
   workdir = shutil.copytree(finished[0], tmp_path / "run")
   (workdir / "summary.json").unlink()
@@ -150,7 +152,7 @@ def test_a_checkpoint_of_another_seed_or_step_is_not_used(
   finished, run, tmp_path
 ):
   """Not by a run, which ends as if it were not there, nor by predict."""
-  from runs import QUICK, assert_same_summary
+  from short_runs import QUICK, assert_same_summary
 
   workdir = shutil.copytree(finished[0], tmp_path / "run")
   (workdir / "summary.json").unlink()

@@ -6,14 +6,16 @@ import shutil
 
 import pytest
 from etils import epath
-from runs import line
+from short_runs import line
 
-from seqsum import comparison, train, trained
-from seqsum.errors import InputError
-from seqsum.plan import Run
-from seqsum.session import open_session
-from seqsum.stopping import StopRequest
-from seqsum.writer import MetricsWriter
+from seqsum import train
+from seqsum.inference import trained
+from seqsum.runs.session import open_session
+from seqsum.runs.writer import MetricsWriter
+from seqsum.runtime.errors import InputError
+from seqsum.runtime.signals import StopRequest
+from seqsum.studies import comparison
+from seqsum.studies.plan import Run
 
 FILES = ("config.json", "summary.json", "diverged.json", "metrics.jsonl")
 SUMMARY = {

@@ -13,11 +13,12 @@ import tomllib
 
 import numpy as np
 import pytest
-from runs import QUICK, ROOT
+from short_runs import QUICK, ROOT
 
-from seqsum import array_cache, digits, plan
-from seqsum.checkpoint import Checkpoints
-from seqsum.errors import InputError
+from seqsum.data import array_cache, digits
+from seqsum.runs.checkpoints import Checkpoints
+from seqsum.runtime.errors import InputError
+from seqsum.studies import plan
 
 from .test_damaged import tree
 
@@ -38,7 +39,7 @@ def test_the_payload_is_real(tmp_path):
 
 
 def test_an_npz_runs_no_code(tmp_path, caplog):
-  marker, path = tmp_path / "marker", tmp_path / "seqsum.npz"
+  marker, path = tmp_path / "marker", tmp_path / "seqsum.data.npz"
   hostile = np.array([Payload(marker)], dtype=object)
   np.savez(path, images=hostile, sha256=np.array("0"))
   with np.load(path, allow_pickle=True) as file:

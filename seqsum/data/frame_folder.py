@@ -1,0 +1,251 @@
+"""Sequences in a folder: a folder of pictures or a video each, and targets.csv.
+
+    mine/targets.csv      sequence,target
+    mine/walk/1.png       walk,3
+    mine/walk/2.png       jump.mp4,5
+    mine/jump.mp4
+
+has a target for each sequence. With a column `frame`, counted from 1, it has
+one for every frame; columns that begin with `target` make a vector together; a
+column `split` says which sequences are train, validation and test.
+"""
+
+import csv
+import hashlib
+import math
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from seqsum.data import image_files, natural_order, video_files
+from seqsum.data.npz import spread
+from seqsum.runtime.errors import InputError, require_file
+
+FILE = "targets.csv"
+MORE = object()  # where cells go that no column is for
+LARGEST = float(np.finfo(np.float32).max)
+MOST_NAMED = 3  # sequences that an error names
+VIDEOS = (  # endings of their names
+  *(".3g2", ".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mj2", ".mkv"),
+  *(".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogg", ".ogv", ".ts", ".webm"),
+  ".wmv",
+)
+
+
+class Line(NamedTuple):
+  """A line of the table.
+
+  Attributes:
+    number: Its number in the file, from 1.
+    frame: Counted from 1; None if the table has one line for each sequence.
+    target: The numbers of the target columns.
+    split: None if the table has no such column.
+  """
+
+  number: int
+  frame: float | None
+  target: list[float]
+  split: str | None
+
+
+Table = dict[str, list[Line]]  # sequence -> its lines
+
+
+class ClipFolder:
+  """A `recordings.Source` of a folder.
+
+  Args:
+    path: The folder.
+    size: (H, W) that frames are brought to; () for that of the first frame.
+
+  Attributes:
+    pictures: How all pictures become frames, see `video_files.survey`.
+    sizes: The smallest and the largest (H, W) of the files' frames; () if all
+      have one size.
+
+  Frames have one channel if no frame of any sequence has colours.
+  """
+
+  floats = False
+
+  def __init__(self, path: Path, size: tuple[int, ...] = ()):
+    self._path, table = path, path / FILE
+    if path.is_dir() and not os.path.lexists(table):
+      raise InputError(
+        f"{table} is missing: write a table with the columns sequence and "
+        "target, a line for each folder or video"
+      )
+    lines = _read_table(table)
+    self._names = list(lines)
+    for name in self._names:
+      plain = name not in ("", ".", "..") and os.path.basename(name) == name
+      if not plain or not (path / name).exists():
+        raise InputError(
+          f"{table}, line {lines[name][0].number}: there is no sequence "
+          f"{name!r} in the folder"
+        )
+    self.splits = _splits(table, lines)
+    _check_all_named(path, lines)
+    survey = video_files.survey(path / name for name in self._names)
+    self.pictures, self.sizes = survey.rule, survey.range
+    self.shape = (*(size or survey.size), 3 if survey.coloured else 1)
+    self.lengths = np.array(survey.counts, np.int32)
+    self.targets = _targets(table, lines, self.lengths)
+    self.fingerprint = repr(
+      [self.shape, _digests(table)]
+      + [_digests(path / name) for name in self._names]
+    ).encode()
+
+  def read(self, n: int) -> np.ndarray:
+    frames = video_files.read(
+      self._path / self._names[n], self.shape, self.pictures
+    )
+    if len(frames) != self.lengths[n]:
+      raise InputError(
+        f"{self._path / self._names[n]}: has {len(frames)} frames now, had "
+        f"{self.lengths[n]} when the run began"
+      )
+    return frames
+
+
+def _read_table(path: Path) -> Table:
+  """Its lines by sequence, in the order of the file."""
+  table = {}
+  require_file(path)
+  with path.open(newline="", encoding="utf-8-sig") as stream:
+    reader = csv.DictReader(stream, strict=True, restkey=MORE, restval="")
+    try:
+      names = reader.fieldnames or []
+      columns = [name for name in names if name.startswith("target")]
+      if "sequence" not in names or not columns:
+        raise InputError(
+          f"{path}: needs the columns sequence and target, has "
+          + (", ".join(names) or "none")
+        )
+      for name in names:
+        if names.count(name) > 1:
+          raise InputError(f"{path}: has the column {name!r} twice")
+      for cells in reader:
+        where = f"{path}, line {reader.line_num}"
+        if cells.pop(MORE, None) is not None:
+          raise InputError(
+            f"{where}: has more cells than the {len(names)} columns; a decimal "
+            "comma?"
+          )
+        line = Line(
+          reader.line_num,
+          _number(where, "frame", cells["frame"]) if "frame" in cells else None,
+          [_number(where, column, cells[column]) for column in columns],
+          cells.get("split"),
+        )
+        table.setdefault(cells["sequence"], []).append(line)
+    except (csv.Error, UnicodeDecodeError) as error:
+      raise InputError(f"{path}: not a sound CSV file ({error})") from error
+  if not table:
+    raise InputError(f"{path}: names no sequence")
+  return table
+
+
+def _check_all_named(path: Path, table: Table) -> None:
+  """Raises `InputError` if the folder has a sequence that the table lacks."""
+  names = [
+    entry.name
+    for entry in os.scandir(path)
+    if entry.name not in table and _is_sequence(entry)
+  ]
+  if names:
+    names = natural_order.sort(names)
+    more = len(names) - MOST_NAMED
+    raise InputError(
+      f"{path / FILE}: has no line for {len(names)} of the "
+      f"{len(names) + len(table)} sequences in the folder ("
+      + ", ".join(map(repr, names[:MOST_NAMED]))
+      + (f" and {more} more" if more > 0 else "")
+      + "): add lines, or move them out of the folder"
+    )
+
+
+def _is_sequence(entry: os.DirEntry) -> bool:
+  """Whether it is a video, a picture, or a folder with one somewhere in it."""
+  if image_files.is_hidden(entry.name):
+    return False
+  if not entry.is_dir():
+    return _holds_frames(entry.name)
+  for _, folders, names in os.walk(entry.path):
+    folders[:] = [name for name in folders if not image_files.is_hidden(name)]
+    if any(
+      _holds_frames(name) and not image_files.is_hidden(name) for name in names
+    ):
+      return True
+  return False
+
+
+def _holds_frames(name: str) -> bool:
+  """Whether a file is a video or a picture, by its name."""
+  endings = VIDEOS + image_files.HEIF_ENDINGS
+  return name.lower().endswith(endings) or image_files.is_named_so(name)
+
+
+def _targets(path: Path, table: Table, lengths: np.ndarray) -> np.ndarray:
+  """[N, T] or [N, T, D] float32."""
+  time = int(lengths.max())
+  first = next(iter(table.values()))[0]
+  found = np.zeros((len(table), time, len(first.target)))
+  for n, (name, lines) in enumerate(table.items()):
+    wanted = 1 if first.frame is None else lengths[n]
+    if len(lines) != wanted:
+      what = "one line" if first.frame is None else "a line a frame"
+      raise InputError(
+        f"{path}, line {lines[0].number}: {name!r} has {lengths[n]} frames and "
+        f"{len(lines)} lines, expected {what}"
+      )
+    if first.frame is None:
+      found[n] = lines[0].target
+      continue
+    seen = set()
+    for line in lines:
+      if line.frame in seen or line.frame not in range(1, lengths[n] + 1):
+        raise InputError(
+          f"{path}, line {line.number}: frame '{line.frame:g}' of {name!r}, "
+          f"expected each of 1..{lengths[n]} once"
+        )
+      seen.add(line.frame)
+      found[n, int(line.frame) - 1] = line.target
+  targets = found[..., 0] if len(first.target) == 1 else found
+  return spread(f"{path}: targets", targets, lengths, time)
+
+
+def _number(where: str, column: str, cell: str) -> float:
+  try:
+    number = float(cell)
+  except ValueError:
+    number = math.nan
+  # Python reads 1_000 as 1000.
+  if not abs(number) <= LARGEST or "_" in cell:
+    raise InputError(f"{where}: {column} is {cell!r}, not a number")
+  return number
+
+
+def _splits(path: Path, table: Table) -> list[str] | None:
+  """The split of each sequence; None if there is no such column."""
+  found = {name: {line.split for line in table[name]} for name in table}
+  for name, splits in found.items():
+    if len(splits) > 1:
+      raise InputError(
+        f"{path}: {name!r} is in the splits {', '.join(sorted(splits))}, "
+        "expected one"
+      )
+  splits = [min(splits) for splits in found.values()]
+  return None if splits[0] is None else splits
+
+
+def _digests(path: Path) -> list[tuple[str, str]]:
+  """Names and sha256 of a file, or of the pictures in a folder."""
+  found = []
+  for name in image_files.find([path]):
+    with open(name, "rb") as file:
+      digest = hashlib.file_digest(file, "sha256").hexdigest()
+    found.append((os.path.basename(name), digest))
+  return found

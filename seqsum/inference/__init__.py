@@ -1,0 +1,1 @@
+"""A trained model: load it, read images with it, export it."""

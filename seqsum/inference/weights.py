@@ -1,0 +1,87 @@
+"""A model's parameters in one small file, `weights.npz`.
+
+Beside it a folder has a run's config.json and summary.json, and weights.json:
+the step, and name, shape, dtype and SHA-256 of each array. So a network can be
+passed on without the optimizer's state, and read without running code of the
+file's author.
+"""
+
+import io
+import json
+import zipfile
+from typing import Any
+
+import jax
+import numpy as np
+from etils import epath
+
+from seqsum.runs import manifest, run_files
+from seqsum.runtime.errors import InputError, brief
+
+FILE, MANIFEST = "weights.npz", "weights.json"
+SHAPE: run_files.Shape = {
+  "step": run_files.COUNT,
+  "arrays": run_files.OBJECT,
+}
+
+
+def pack(step: int, params: Any) -> dict[str, bytes]:
+  """The files, by name.
+
+  Args:
+    step: The training step that the parameters are of.
+    params: A tree of arrays.
+  """
+  arrays = {name: np.asarray(x) for name, x in manifest.named(params).items()}
+  stream = io.BytesIO()
+  np.savez_compressed(stream, **arrays)
+  header = {"step": step, "arrays": manifest.describe(params)}
+  text = json.dumps(header, indent=2) + "\n"
+  return {FILE: stream.getvalue(), MANIFEST: text.encode()}
+
+
+def read(folder: epath.Path, like: Any) -> tuple[int, Any]:
+  """The step and the parameters.
+
+  Args:
+    folder: Holds the two files.
+    like: A tree of arrays or of `jax.ShapeDtypeStruct`.
+
+  Raises:
+    InputError: A file cannot be read, is damaged, or is another model's.
+  """
+  path = folder / FILE
+  try:
+    header = run_files.read_json(folder / MANIFEST, SHAPE)
+    if header is None:
+      raise InputError(f"{MANIFEST} is missing; copy the folder again")
+    step, saved = header["step"], header["arrays"]
+    manifest.compare(saved, like)
+    with np.load(
+      io.BytesIO(run_files.read_bytes(path)), allow_pickle=False
+    ) as file:
+      arrays = {name: file[name] for name in manifest.named(like)}
+    damaged = manifest.describe(arrays) != saved
+  except InputError as error:
+    raise InputError(f"{path}: {error}") from error
+  except (
+    AttributeError,
+    EOFError,
+    KeyError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+  ) as error:
+    raise InputError(
+      f"{path}: cannot be read with {MANIFEST} ({brief(error)}); copy the "
+      "folder again"
+    ) from error
+  if damaged:
+    raise InputError(
+      f"{path}: not what {MANIFEST} describes: a SHA-256 differs; copy the "
+      "folder again"
+    )
+  leaves = [arrays[name] for name in manifest.named(like)]
+  return step, jax.tree.unflatten(jax.tree.structure(like), leaves)

@@ -1,0 +1,1 @@
+"""Flax modules and the cells that they scan; no config is read here."""

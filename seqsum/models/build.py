@@ -1,0 +1,121 @@
+"""`config.model` becomes a model, checked before anything compiles."""
+
+import functools
+import math
+
+from ml_collections import ConfigDict
+
+from seqsum.models.cores import CORES, GRU
+from seqsum.models.encoder import ACTIVATIONS, ConvEncoder
+from seqsum.models.known_fold import GIVEN, Given
+from seqsum.models.model import DTYPES, RECURRENCES, SequenceModel
+from seqsum.runtime.errors import InputError, choose, require
+from seqsum.sequences.recorded import Recorded
+from seqsum.sequences.tasks import Task
+from seqsum.sequences.videos import DistinctSum
+
+MOST_LAYERS = 64  # of one kind; each makes compiling longer
+
+
+def build_given(
+  config: ConfigDict, task: Task | Recorded | DistinctSum
+) -> Given | None:
+  """The given fold that `config.model.core` names, if it is one."""
+  core, spread = config.model.core, config.model.spread
+  make = choose("config.model.core", core, CORES | GIVEN)
+  require(
+    0 <= spread < math.inf,
+    "config.model.spread",
+    spread,
+    "must be a number of digits, such as 1.4, or 0 for none",
+  )
+  require(
+    not spread or core == "fold",
+    "config.model.spread",
+    spread,
+    "is for config.model.core='fold' alone; set it to 0.0",
+  )
+  return make(task, spread) if core in GIVEN else None
+
+
+def build_model(
+  config: ConfigDict, outputs: int, given: Given | None
+) -> SequenceModel:
+  """The model that `config.model` describes.
+
+  Args:
+    config: A whole one.
+    outputs: Of the head.
+    given: The fold, if it is given.
+  """
+  conv = config.model.conv
+  layers = {
+    "conv.features": conv.features,
+    "conv.kernels": conv.kernels,
+    "conv.strides": conv.strides,
+    "conv.pool": conv.pool,
+    "gru": config.model.gru,
+    "dense": config.model.dense,
+  }
+  for field, numbers in layers.items():
+    if len(numbers) > MOST_LAYERS:
+      raise InputError(
+        f"config.model.{field} has {len(numbers):,} layers; each makes "
+        f"compiling longer: must be at most {MOST_LAYERS}"
+      )
+    require(
+      (len(numbers) > 0 or field in ("gru", "dense"))
+      and all(type(n) is int and n > 0 for n in numbers),
+      f"config.model.{field}",
+      tuple(numbers),
+      "must be positive whole numbers, one a layer",
+    )
+  for field in ("conv.kernels", "conv.strides", "conv.pool"):
+    require(
+      len(layers[field]) == len(conv.features),
+      f"config.model.{field}",
+      tuple(layers[field]),
+      f"must be {len(conv.features)} numbers, as config.model.conv.features",
+    )
+  input_max = config.model.input_max
+  require(
+    0 < input_max < math.inf,
+    "config.model.input_max",
+    input_max,
+    "must be a positive number, such as 1.0 or 255.0",
+  )
+  fused = choose(
+    "config.model.recurrence", config.model.recurrence, RECURRENCES
+  )
+  remat = config.model.remat
+  require(remat >= 0, "config.model.remat", remat, "must be at least 0")
+  require(
+    fused or not remat,
+    "config.model.remat",
+    remat,
+    "needs config.model.recurrence='fused'",
+  )
+  return SequenceModel(
+    encoder=functools.partial(
+      ConvEncoder,
+      features=tuple(conv.features),
+      kernels=tuple(conv.kernels),
+      strides=tuple(conv.strides),
+      pools=tuple(conv.pool),
+      dense=tuple(config.model.dense),
+      activation=choose(
+        "config.model.activation", config.model.activation, ACTIVATIONS
+      ),
+    ),
+    core=CORES.get(config.model.core, GRU),
+    cell_activation=choose(
+      "config.model.cell_activation", config.model.cell_activation, ACTIVATIONS
+    ),
+    widths=() if given else tuple(config.model.gru),
+    outputs=outputs,
+    given=given,
+    input_max=input_max,
+    fused=fused,
+    remat=remat,
+    dtype=choose("config.model.dtype", config.model.dtype, DTYPES),
+  )

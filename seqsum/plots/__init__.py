@@ -1,0 +1,1 @@
+"""Arrays -> PNG, and the report's page."""

@@ -1,0 +1,1 @@
+"""A run's folder: session, checkpoints, metrics, trackers and results."""

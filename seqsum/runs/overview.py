@@ -1,0 +1,89 @@
+"""Print what a run is about to do: data, model, devices, steps and folder."""
+
+import math
+
+import jax
+from ml_collections import ConfigDict
+
+from seqsum.data.digits import Digits
+from seqsum.data.recordings import Recordings
+from seqsum.runs.session import Session
+
+
+def overview(session: Session, found: bool) -> str:
+  """The block of lines that a run prints before anything compiles.
+
+  Args:
+    session: The run's.
+    found: Whether its folder holds a checkpoint.
+  """
+  config, schedule = session.config, session.schedule
+  parameters = sum(
+    math.prod(x.shape) for x in jax.tree.leaves(session.like()[0].params)
+  )
+  rows = {
+    "data": describe_data(session.data),
+    **_frames(session.data),
+    "model": f"{describe_model(config)}; {parameters:,} parameters",
+    "devices": _devices(session),
+    "training": f"{schedule.total:,} steps of {config.batch_size:,} sequences "
+    f"(epochs: {config.epochs:,}, of {config.sequences_per_epoch:,} sequences)",
+    "folder": f"{session.workdir} "
+    + ("(has a checkpoint to resume from)" if found else "(new run)"),
+  }
+  wide = max(map(len, rows)) + 2
+  return "\n".join(f"{name:{wide}}{text}" for name, text in rows.items())
+
+
+def describe_data(data: Digits | Recordings) -> str:
+  """Name and size of each split, and where the data is."""
+  splits = {
+    "training": data.train,
+    "validation": data.validation,
+    "test": data.test,
+  }
+  if isinstance(data, Digits):
+    counts = {name: len(split.labels) for name, split in splits.items()}
+    height, width, _ = data.train.images.shape[1:]
+    what, where = f"images of {height}x{width}", f", from {data.origin}"
+  else:
+    counts = {name: len(split) for name, split in splits.items()}
+    facts = data.facts
+    lengths = f"{facts.shortest}..{facts.longest}"
+    if facts.shortest == facts.longest:
+      lengths = f"{facts.longest}"
+    size = "x".join(map(str, facts.shape))
+    what, where = f"sequences of {lengths} frames of {size}", ""
+  parts = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+  return f"{data.name}: {parts} {what}{where}"
+
+
+def _frames(data: Digits | Recordings) -> dict[str, str]:
+  """How files became frames, which nobody chose in the config."""
+  if isinstance(data, Digits):
+    return {}
+  return {"frames": data.facts.describe_frames()}
+
+
+def describe_model(config: ConfigDict) -> str:
+  """The layers, from a frame to the head."""
+  model = config.model
+  widths = lambda name, numbers: f"{name} {'-'.join(map(str, numbers))}"
+  layers = [widths("conv", model.conv.features)]
+  if model.dense:
+    layers.append(widths("dense", model.dense))
+  if model.core in ("fold", "additive"):
+    layers.append(f"core {model.core}")
+  elif model.gru:
+    layers.append(widths(model.core, model.gru))
+  return ", ".join(layers)
+
+
+def _devices(session: Session) -> str:
+  facts = session.facts()["devices"]
+  text = f"{facts['count']} x {facts['kind']}"
+  if facts["platform"] == "cpu":
+    text += f", {facts['affinity']} of {facts['cores']} cores"
+  if facts["processes"] > 1:
+    text += f", {facts['processes']} processes"
+  return f"{text}; {session.config.model.dtype}"

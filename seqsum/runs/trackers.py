@@ -1,0 +1,175 @@
+"""Trackers of experiments: told what TensorBoard is told, and the final model.
+
+Where a tracker keeps its runs, and under which account, is set as its own pages
+say: MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME; WANDB_MODE, WANDB_PROJECT. A
+run that goes on goes on there too: its folder's tracker.json has the run's id.
+"""
+
+import contextlib
+import importlib.util
+import io
+import os
+import time
+from collections.abc import Iterator, Mapping
+
+from absl import logging
+from etils import epath
+from PIL import Image
+
+from seqsum.runs import run_files
+from seqsum.runs.session import Session
+from seqsum.runtime import files, object_storage, processes
+from seqsum.runtime.errors import InputError
+
+PROJECT = "seqsum"  # where no variable says another
+
+
+class MLflow:
+  """https://mlflow.org; by default on this machine, in mlflow.db."""
+
+  def __init__(self, session: Session, run_id: str | None):
+    import mlflow
+    from mlflow.entities import Metric
+
+    self._client = mlflow.MlflowClient()
+    self._metric = Metric
+    if run_id is None:
+      name = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
+      experiment = self._client.get_experiment_by_name(name)
+      run_id = self._client.create_run(
+        experiment.experiment_id
+        if experiment
+        else self._client.create_experiment(name),
+        run_name=session.workdir.name,
+      ).info.run_id
+      for key, value in files.flatten(session.config.to_dict()):
+        self._client.log_param(run_id, key, value)
+    else:
+      self._client.update_run(run_id, status="RUNNING")
+    self.id = run_id
+
+  def scalars(self, values: Mapping[str, float], step: int) -> None:
+    now = int(1000 * time.time())
+    metrics = [self._metric(k, v, now, step) for k, v in values.items()]
+    self._client.log_batch(self.id, metrics)
+
+  def pictures(self, pngs: Mapping[str, bytes], step: int) -> None:
+    for name, png in pngs.items():
+      image = Image.open(io.BytesIO(png))
+      self._client.log_image(self.id, image, artifact_file=f"{name}.png")
+
+  def model(self, checkpoint: epath.Path, summary: Mapping) -> None:
+    with files.local(checkpoint) as path:
+      self._client.log_artifacts(self.id, path, "model")
+    self._client.log_dict(self.id, dict(summary), "summary.json")
+
+  def close(self, finished: bool) -> None:
+    self._client.set_terminated(self.id, "FINISHED" if finished else "KILLED")
+
+
+class WandB:
+  """https://wandb.ai, Weights & Biases."""
+
+  def __init__(self, session: Session, run_id: str | None):
+    import wandb
+
+    self._image, self._artifact = wandb.Image, wandb.Artifact
+    is_remote = object_storage.is_remote(
+      session.workdir
+    )  # to W&B all are local
+    self._run = wandb.init(
+      project=os.environ.get("WANDB_PROJECT", PROJECT),
+      name=session.workdir.name,
+      id=run_id,
+      resume="allow",
+      dir=None if is_remote else os.fspath(session.workdir),
+      config=session.config.to_dict(),
+      settings=wandb.Settings(console="off", silent=True),
+    )
+    self.id = self._run.id
+
+  def scalars(self, values: Mapping[str, float], step: int) -> None:
+    self._run.log(dict(values), step=step)
+
+  def pictures(self, pngs: Mapping[str, bytes], step: int) -> None:
+    images = {
+      name: self._image(Image.open(io.BytesIO(png)))
+      for name, png in pngs.items()
+    }
+    self._run.log(images, step=step)
+
+  def model(self, checkpoint: epath.Path, summary: Mapping) -> None:
+    artifact = self._artifact(f"model-{self.id}", "model")
+    with files.local(checkpoint) as path:
+      artifact.add_dir(path)  # copies it
+    self._run.log_artifact(artifact)
+    self._run.summary.update(dict(summary))
+
+  def close(self, finished: bool) -> None:
+    self._run.finish(exit_code=0 if finished else 1)
+
+
+TRACKERS = {"mlflow": MLflow, "wandb": WandB}
+
+
+class Tracker:
+  """A tracker that may fail: the run goes on, and its folder has everything.
+
+  Args:
+    name: One of `TRACKERS`.
+    session: The run.
+
+  Raises:
+    InputError: The tracker cannot be reached, now that nothing is lost yet.
+  """
+
+  def __init__(self, name: str, session: Session):
+    self._name, self._finished = name, False
+    path = session.workdir / "tracker.json"
+    ids = run_files.read_json(path) or {}
+    try:
+      self._tracker = TRACKERS[name](session, ids.get(name))
+    except Exception as error:  # whatever a network and a server may raise
+      first = " ".join(str(error).split()) or type(error).__name__
+      raise InputError(f"--tracker={name}: {first}") from error
+    files.write_json(path, ids | {name: self._tracker.id})
+
+  @contextlib.contextmanager
+  def _told(self) -> Iterator[None]:
+    try:
+      yield
+    except Exception as error:  # as above; hours of training are at stake
+      first = " ".join(str(error).split())
+      logging.warning("--tracker=%s was not told: %s", self._name, first)
+
+  def scalars(self, values: Mapping[str, float], step: int) -> None:
+    with self._told():
+      self._tracker.scalars(values, step)
+
+  def pictures(self, pngs: Mapping[str, bytes], step: int) -> None:
+    with self._told():
+      self._tracker.pictures(pngs, step)
+
+  def model(self, checkpoint: epath.Path, summary: Mapping) -> None:
+    with self._told():
+      self._tracker.model(checkpoint, summary)
+    self._finished = True
+
+  def close(self) -> None:
+    with self._told():
+      self._tracker.close(self._finished)
+
+
+def build(name: str | None, session: Session) -> Tracker | None:
+  """The tracker of that name; None if there is no name, or not the lead."""
+  if name is None or not processes.is_lead():
+    return None
+  return Tracker(name, session)
+
+
+def check(name: str | None) -> None:
+  """Raises `InputError` if a tracker's package is not installed."""
+  if name and not importlib.util.find_spec(name):
+    raise InputError(
+      f"--tracker={name}: is not installed: pip install -e '.[{name}]'"
+    )

@@ -1,0 +1,1 @@
+"""Processes, devices, files, signals, errors and the commands' shared flags."""

@@ -1,0 +1,1 @@
+"""Batches drawn on the device from a key; tasks; augmentation."""

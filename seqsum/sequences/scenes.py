@@ -1,0 +1,145 @@
+"""What happens in a video of digits, frame by frame, and what it is worth."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from seqsum.sequences.shapes import CLASSES, SHAPE, Images, Key, Labels, Values
+
+PRESENT = 0.8  # share of a video's windows in which a digit appears
+SHORTEST = 2  # frames that one is there at least
+FASTEST = 3  # pixels a frame, in each direction
+NOTHING = -1  # in place of a digit
+
+
+class Scenes(struct.PyTreeNode):
+  """What happens in videos, one possible appearance in each of W windows.
+
+  Attributes:
+    present: [B, W] bool, whether a digit appears.
+    start, frames: [B, W] int32, from which frame of the window, for how many.
+    index: [B, W] int32, which image.
+    place, speed: [B, W, 2] int32, pixels down and to the right, at the window's
+      first frame, and from frame to frame.
+    noise: [B, W, 2] bool, whether what comes before and after it is noise, and
+      not blank.
+    noise_key: [B] keys, of what noise there is.
+    window: Frames in a window.
+  """
+
+  present: jax.Array
+  start: jax.Array
+  frames: jax.Array
+  index: jax.Array
+  place: jax.Array
+  speed: jax.Array
+  noise: jax.Array
+  noise_key: jax.Array
+  window: int = struct.field(pytree_node=False)
+
+  def _over_time(self, x: jax.Array) -> jax.Array:
+    """[B, W, ...] -> [B, T, ...]."""
+    return jnp.repeat(x, self.window, axis=1)
+
+  @property
+  def _clock(self) -> jax.Array:
+    """[1, T] int32, the frame in its window."""
+    windows = self.present.shape[1]
+    return jnp.tile(jnp.arange(self.window), windows)[None, :]
+
+  @property
+  def visible(self) -> jax.Array:
+    """[B, T] bool."""
+    start, frames, present = map(
+      self._over_time, (self.start, self.frames, self.present)
+    )
+    since = self._clock - start
+    return present & (since >= 0) & (since < frames)
+
+  def digits(self, labels: Labels) -> jax.Array:
+    """[B, T] int32, what each frame shows, or `NOTHING`."""
+    shown = self._over_time(jnp.asarray(labels)[self.index])
+    return jnp.where(self.visible, shown, NOTHING)
+
+  def draw(self, images: Images, side: int) -> Images:
+    """[B, T, side, side, 1] uint8."""
+    time = self.visible.shape[1]
+    room = side - SHAPE[0]
+    place = self._over_time(self.place) + self._over_time(
+      self.speed
+    ) * jnp.expand_dims(self._clock, -1)
+    # Back and forth between the walls: a triangle wave.
+    place = room - jnp.abs(place % max(1, 2 * room) - room)  # [B, T, 2]
+    rim = (room, room)
+    padded = jnp.pad(
+      jnp.asarray(images)[self.index], ((0, 0), (0, 0), rim, rim, (0, 0))
+    )
+
+    def crop(image, place):
+      corner = (room - place[0], room - place[1], 0)
+      return jax.lax.dynamic_slice(image, corner, (side, side, 1))
+
+    window = jnp.arange(time) // self.window
+    moved = jax.vmap(jax.vmap(crop))(padded[:, window], place)
+    after = self._clock >= self._over_time(self.start)
+    noisy = jnp.where(
+      after, *(self._over_time(self.noise[..., i]) for i in (1, 0))
+    )
+    noise = jax.vmap(
+      lambda key: jax.random.bits(key, moved.shape[1:], jnp.uint8)
+    )(self.noise_key)
+    filler = jnp.where(noisy[..., None, None, None], noise, 0)
+    return jnp.where(self.visible[..., None, None, None], moved, filler)
+
+
+def draw_scenes(
+  key: Key, batch: int, windows: int, window: int, images: int
+) -> Scenes:
+  """What happens in `batch` videos of `windows` x `window` frames."""
+  keys = iter(jax.random.split(key, 8))
+  shape = (batch, windows)
+  frames = jax.random.randint(next(keys), shape, SHORTEST, window + 1)
+  latest = window - frames
+  start = jnp.floor(jax.random.uniform(next(keys), shape) * (latest + 1))
+  return Scenes(
+    present=jax.random.bernoulli(next(keys), PRESENT, shape),
+    start=jnp.minimum(start.astype(jnp.int32), latest),
+    frames=frames,
+    index=jax.random.randint(next(keys), shape, 0, images),
+    place=jax.random.randint(next(keys), (*shape, 2), 0, 1 << 10),
+    speed=jax.random.randint(
+      next(keys), (*shape, 2), -FASTEST, FASTEST + 1, jnp.int32
+    ),
+    noise=jax.random.bernoulli(next(keys), 0.5, (*shape, 2)),
+    noise_key=jax.random.split(next(keys), batch),
+    window=window,
+  )
+
+
+def distinct_sum(digits: jax.Array) -> Values:
+  """The sum of the distinct digits up to each frame.
+
+  Args:
+    digits: [B, T] int, `NOTHING` where there is none.
+
+  Returns:
+    [B, T] float32.
+  """
+  shown = jax.nn.one_hot(digits, CLASSES, dtype=jnp.float32)
+  seen = jax.lax.cummax(shown, axis=1)
+  return seen @ jnp.arange(CLASSES, dtype=jnp.float32)
+
+
+def importance(digits: jax.Array) -> Values:
+  """The Shapley value of each frame; all of a video add up to its label.
+
+  Args:
+    digits: [B, T] int, `NOTHING` where there is none.
+
+  Returns:
+    [B, T] float32.
+  """
+  shown = jax.nn.one_hot(digits, CLASSES, dtype=jnp.float32)
+  often = shown.sum(axis=1)  # [B, 10]
+  worth = jnp.arange(CLASSES)[None, :] / jnp.maximum(often, 1)
+  return jnp.einsum("btd,bd->bt", shown, worth)

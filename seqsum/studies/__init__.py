@@ -1,0 +1,1 @@
+"""Many runs of variants of a config -> a table and figures."""

@@ -1,0 +1,89 @@
+"""What studies ask of trained models beyond a test.
+
+Each is `(session, best parameters) -> JSON`, for `plan.Study.measure`.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import optax
+
+from seqsum.runs.results import first_filters
+from seqsum.runs.session import Session
+from seqsum.training import evaluate
+from seqsum.training.evaluate import make_evaluator
+from seqsum.training.state import TEST
+
+LENGTHS = (*range(1, 21), 50, 100)
+
+
+def by_length(
+  session: Session,
+  params: optax.Params,
+  lengths: tuple[int, ...] = LENGTHS,
+  sequences: int = 1000,
+  frames: int = 200_000,
+) -> list[dict[str, Any]]:
+  """The test metrics for sequences of one length, for each of some lengths.
+
+  Args:
+    session: The run's.
+    params: The model's.
+    lengths: In frames, also far beyond those that it was trained on.
+    sequences: Of each length,
+    frames: but no more than have so many frames together.
+  """
+  found = []
+  for length in lengths:
+    count = min(sequences, max(1, frames // length))
+    sampler = dataclasses.replace(
+      session.recipe.sampler, min_len=length, max_len=length
+    )
+    read = make_evaluator(
+      dataclasses.replace(session.recipe, sampler=sampler),
+      session.mesh,
+      TEST,
+      session.feed(TEST),
+      sequences=count,
+      batch_size=session.mesh.size * max(1, min(100, 1000 // length)),
+    )
+    metrics = evaluate.measure(read(params), session.recipe.per_step)
+    found.append({"length": length, **metrics})
+  return found
+
+
+def by_target(
+  session: Session, params: optax.Params, sequences: int = 100_000
+) -> dict[str, dict[str, Any]]:
+  """The test metrics of every target, and its `count`, of many sequences."""
+  read = make_evaluator(
+    session.recipe,
+    session.mesh,
+    TEST,
+    session.feed(TEST),
+    sequences=sequences,
+    batch_size=session.config.eval_batch_size,
+  )
+  return evaluate.break_down(read(params))["by_target"]
+
+
+def by_pair(session: Session, params: optax.Params) -> dict[str, Any]:
+  """Of test sequences of two digits: [10][10] `seen`, and exactly `right`."""
+  reading = session.evaluator(TEST)(params)
+  right = evaluate.is_exact(
+    reading.final(reading.predictions), reading.final(reading.targets)
+  )
+  seen, hits = np.zeros((2, 10, 10), int)
+  np.add.at(seen, tuple(reading.labels[:, :2].T), 1)
+  np.add.at(hits, tuple(reading.labels[:, :2].T), right)
+  return {"seen": seen.tolist(), "right": hits.tolist()}
+
+
+def filters(session: Session, params: optax.Params) -> dict[str, list]:
+  """[kh][kw][C][F], the first convolution "before" training and "after"."""
+  initial = session.init(session.config.seed).params
+  return {
+    "before": first_filters(initial).tolist(),
+    "after": first_filters(params).tolist(),
+  }

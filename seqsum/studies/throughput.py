@@ -1,0 +1,73 @@
+"""How fast variants of a study train, measured by turns.
+
+The rate that a run writes down is that of a machine on a certain day. Rates
+that are to be compared are measured here in one go: every variant takes a few
+steps, then the next one does, round after round, so that whatever slows the
+machine slows all of them.
+"""
+
+import statistics
+import time
+from collections.abc import Sequence
+
+import jax
+from tqdm import tqdm
+
+from seqsum.runs.session import open_session
+from seqsum.studies.plan import Run
+from seqsum.training.metrics import Totals
+from seqsum.training.parallel import compile_step
+from seqsum.training.state import TRAIN
+from seqsum.training.step import train_steps
+
+ROUNDS = 5
+SECONDS = 1.0  # that a variant's turn takes, or so
+
+
+def measure(runs: Sequence[Run]) -> dict[str, float]:
+  """Sequences a second that each variant trains on: the median of its turns.
+
+  Args:
+    runs: Finished ones; the first of each variant is asked.
+  """
+  firsts = {run.variant: run for run in reversed(runs)}
+  turns = {}
+  for name in tqdm(list(firsts)[::-1], desc="compiling", leave=False):
+    turns[name] = _Turn(firsts[name])
+  rates = {name: [] for name in turns}
+  for _ in tqdm(range(ROUNDS), desc="taking turns", leave=False):
+    for name, turn in turns.items():
+      rates[name].append(turn())
+  return {name: statistics.median(found) for name, found in rates.items()}
+
+
+class _Turn:
+  """Some training steps of a run; called, how many sequences a second."""
+
+  def __init__(self, run: Run):
+    with open_session(run.config, run.folder) as session:
+      self._advance = compile_step(
+        train_steps, session.mesh, recipe=session.recipe, donate=True
+      )
+      self._fixed = run.config.seed, *session.feed(TRAIN)(0)
+      self._totals = session.put(Totals.zero())
+      self._state = session.init(run.config.seed)
+    # As the run itself does it: one step a call, or several.
+    several = session.schedule.steps_per_call
+    self._count = several if several > 1 else None
+    self._sequences = (self._count or 1) * run.config.batch_size
+    self._take(1)  # compiles
+    self._calls = 1
+    self._calls = max(1, round(SECONDS * self() / self._sequences))
+
+  def __call__(self) -> float:
+    start = time.perf_counter()
+    self._take(self._calls)
+    return self._calls * self._sequences / (time.perf_counter() - start)
+
+  def _take(self, calls: int) -> None:
+    for _ in range(calls):
+      self._state, totals = self._advance(
+        self._state, self._totals, self._count, *self._fixed
+      )
+    jax.block_until_ready(totals)

@@ -1,0 +1,1 @@
+"""Importance of video frames, judged against annotators."""

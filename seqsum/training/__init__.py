@@ -1,0 +1,1 @@
+"""The pure step, losses, optimizers, metrics and evaluation."""

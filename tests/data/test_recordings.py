@@ -1,0 +1,195 @@
+"""Data of one's own: splits, batches by number, what is refused."""
+
+import os
+
+import numpy as np
+import pytest
+
+from seqsum.data.recordings import Batches, is_recorded, load
+from seqsum.runtime.errors import InputError
+
+COUNT, LONGEST = 11, 4
+
+
+def save(path, count=COUNT, **others):
+  """Sequence n has 1 + n % 4 frames, all of them n, and the target n."""
+  n = np.arange(count)
+  frames = np.broadcast_to(n[:, None, None, None], (count, LONGEST, 2, 3))
+  content = {
+    "frames": frames.astype(np.uint8),
+    "lengths": 1 + n % LONGEST,
+    "targets": n,
+  } | others
+  np.savez(path, **content)
+  return f"npz:{path}"
+
+
+@pytest.fixture
+def recorded(tmp_path):
+  return load(save(tmp_path / "x.npz"))
+
+
+def refuse(name, words, **kwargs):
+  with pytest.raises(InputError, match=words) as caught:
+    load(name, **kwargs)
+  assert str(caught.value).startswith("data."), caught.value
+  assert "\n" not in str(caught.value)
+
+
+def test_names():
+  assert is_recorded("npz:x")
+  assert is_recorded("frames:")
+  assert not is_recorded("npz")
+  assert not is_recorded("mnist")
+  assert not is_recorded("gs:x")
+
+
+def test_splits_are_drawn_and_stay(tmp_path, recorded):
+  parts = [recorded.train, recorded.validation, recorded.test]
+  assert [len(part) for part in parts] == [9, 1, 1]
+  assert sorted(np.concatenate(parts)) == list(range(COUNT))
+  again = load(save(tmp_path / "y.npz"))
+  for ours, theirs in zip(
+    parts, (again.train, again.validation, again.test), strict=True
+  ):
+    np.testing.assert_array_equal(ours, theirs)
+  assert again.sha256 == recorded.sha256
+  large = load(save(tmp_path / "z.npz", count=100))
+  assert len(large.train) == 80
+  assert len(large.validation) == len(large.test) == 10
+  assert list(large.test) != list(range(90, 100))  # not the last ones
+
+
+def test_splits_are_as_the_file_says(tmp_path):
+  names = ["test", "train", "validation"] + ["train"] * 8
+  found = load(save(tmp_path / "x.npz", split=np.array(names)))
+  np.testing.assert_array_equal(found.train, [1, *range(3, 11)])
+  np.testing.assert_array_equal(found.validation, [2])
+  np.testing.assert_array_equal(found.test, [0])
+  assert found.facts.values == tuple(range(1, 11))[:1] + tuple(range(3, 11))
+  drawn = load(save(tmp_path / "y.npz"))
+  assert found.sha256 != drawn.sha256
+
+
+@pytest.mark.parametrize(
+  ("split", "words"),
+  [
+    (["train"] * 10 + ["tset"], "split of sequence 10='tset': must be one of"),
+    ([0] * COUNT, "split of sequence 0='0'"),
+    (["train"] * 10 + ["test"], "whose split is 'validation'=0: add some"),
+    (["test"] * 10 + ["validation"], "whose split is 'train'=0: add some"),
+  ],
+)
+def test_splits_that_are_none_are_refused(tmp_path, split, words):
+  refuse(save(tmp_path / "x.npz", split=np.array(split)), words)
+
+
+def test_what_cannot_be_opened_is_one_line(tmp_path):
+  path = tmp_path / "x.npz"
+  refuse(save(path, count=2), "sequences=2: one for each split is the least")
+  load(save(path, count=3))
+  refuse("npz:", "name a file behind the colon")
+  refuse("nzp:x", "data.name='nzp' is not known: did you mean 'npz'")
+  refuse(f"npz:{tmp_path}/no.npz", "no.npz: No such file")
+  refuse(f"npz:{tmp_path}", "a folder, not a file")
+  refuse(f"frames:{tmp_path}", "targets.csv is missing")
+  refuse(f"frames:{path}", "Not a directory")
+  refuse(save(path), r"data.size=\(4,\): must be height and width", size=(4,))
+  refuse(save(path), "data.size", size=(0, 4))
+  refuse(save(path), "frames of an .npz file stay as large", size=(4, 4))
+
+
+def test_a_path_is_relative_to_the_data_dir(tmp_path):
+  save(tmp_path / "x.npz")
+  assert load("npz:x.npz", tmp_path).facts.longest == LONGEST
+  refuse("npz:x.npz", "No such file", data_dir=tmp_path / "y")
+
+
+def test_a_file_that_changed_is_opened_again(tmp_path):
+  name = save(tmp_path / "x.npz")
+  first = load(name)
+  assert load(name) is first  # looked at once
+  second = load(save(tmp_path / "x.npz", targets=np.arange(COUNT) + 1))
+  assert second.facts.least == first.facts.least + 1
+  assert second.sha256 != first.sha256
+
+
+def ids(batch):
+  """The numbers of a batch's sequences, once all of it is right."""
+  frames, lengths, targets = batch
+  n = targets[:, 0].astype(int)
+  real = np.arange(LONGEST) < lengths[:, None]
+  np.testing.assert_array_equal(lengths, 1 + n % LONGEST)
+  np.testing.assert_array_equal(targets, np.repeat(n[:, None], LONGEST, 1))
+  expected = np.where(real, n[:, None], 0)[..., None, None, None]
+  np.testing.assert_array_equal(*np.broadcast_arrays(frames, expected))
+  assert frames.shape == (len(n), LONGEST, 2, 3, 1)
+  return n.tolist()
+
+
+def test_each_sequence_comes_once_a_pass_in_another_order(recorded):
+  batches = Batches(recorded, recorded.train, 3, seed=0)
+  passes = [
+    [x for n in range(3) for x in ids(batches(3 * p + n))] for p in (0, 1)
+  ]
+  assert sorted(passes[0]) == sorted(passes[1]) == recorded.train.tolist()
+  assert passes[0] != passes[1]
+  # Where batches and passes do not come out even, nothing is lost.
+  batches = Batches(recorded, recorded.train, 4, seed=0)
+  seen = [x for n in range(9) for x in ids(batches(n))]
+  np.testing.assert_array_equal(np.bincount(seen)[recorded.train], 4)
+
+
+def test_a_batch_is_a_function_of_seed_and_number(recorded):
+  make = lambda seed=5: Batches(recorded, recorded.train, 4, seed)
+  through = make()
+  expected = [ids(through(n)) for n in range(12)]
+  assert [ids(make()(n)) for n in (0, 3, 11)] == [
+    expected[n] for n in (0, 3, 11)
+  ]
+  middle = make()
+  assert [ids(middle(n)) for n in range(7, 12)] == expected[7:]
+  for n in (7, 7, 8, 8, 2, 2, 3, 11, 0):  # again, and back and forth
+    assert ids(middle(n)) == expected[n], n
+  other = make(6)
+  assert [ids(other(n)) for n in range(12)] != expected
+
+
+def test_batches_of_one(recorded):
+  for which in (recorded.train, np.array([3])):
+    batches = Batches(recorded, which, 1, seed=0)
+    seen = [ids(batches(n))[0] for n in range(len(which))]
+    assert sorted(seen) == which.tolist()
+  assert ids(Batches(recorded, np.array([3]), 1, None, 1)(0)) == [3]
+
+
+def test_held_out_ones_come_in_order(recorded):
+  which = np.array([9, 2, 5, 4, 7])
+  batches = Batches(recorded, which, 2, None, 3)
+  for _ in range(2):
+    assert [ids(batches(n)) for n in range(3)] == [[9, 2], [5, 4], [7, 9]]
+
+
+def test_no_more_is_read_than_there_are_batches(recorded, monkeypatch):
+  read, plain = [], recorded.source.read
+  monkeypatch.setattr(
+    recorded.source, "read", lambda n: read.append(n) or plain(n)
+  )
+  batches = Batches(recorded, np.array([9, 2, 5, 4]), 2, None, 2)
+  assert [ids(batches(n)) for n in range(2)] == [[9, 2], [5, 4]]
+  assert sorted(read) == [2, 4, 5, 9]
+
+
+def test_a_file_that_is_gone_is_one_line(tmp_path, recorded):
+  batches = Batches(recorded, recorded.train, 4, seed=0)
+  expected = ids(batches(0))
+  os.rename(tmp_path / "x.npz", tmp_path / "y.npz")
+  asked = []
+  through = lambda: [batches(n) for n in range(1, 20) if not asked.append(n)]
+  with pytest.raises(InputError, match="cannot be read any more") as caught:
+    through()
+  assert "\n" not in str(caught.value)
+  os.rename(tmp_path / "y.npz", tmp_path / "x.npz")
+  again = Batches(recorded, recorded.train, 4, seed=0)
+  assert ids(batches(asked[-1])) == ids(again(asked[-1]))
+  assert ids(batches(0)) == expected

@@ -1,0 +1,64 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seqsum.models.conv import MAX_TAPS, Conv, add_bias, plain, shifted
+
+
+def test_shifted_by_hand():
+  x = jnp.arange(9.0).reshape(1, 3, 3, 1)
+  kernel = jnp.array([[1.0, 2.0], [0.0, -1.0]]).reshape(2, 2, 1, 1)
+  # x[i, j] + 2 x[i, j+1] - x[i+1, j+1]
+  np.testing.assert_array_equal(
+    shifted(x, kernel)[0, :, :, 0], [[-2, 0], [4, 6]]
+  )
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shifted_is_a_convolution_and_so_are_its_gradients(channels):
+  keys = jax.random.split(jax.random.key(0), 3)
+  x = jax.random.normal(keys[0], (2, 9, 7, channels))
+  kernel = jax.random.normal(keys[1], (4, 2, channels, 5))
+  weight = jax.random.normal(keys[2], (2, 6, 6, 5))
+  results = []
+  for conv in (shifted, plain):
+
+    def total(x, kernel, conv=conv):
+      out = conv(x, kernel)
+      return (out * weight).sum(), out
+
+    read = jax.jit(jax.grad(total, argnums=(0, 1), has_aux=True))
+    gradients, out = read(x, kernel)
+    results.append((out, *gradients))
+  for ours, xlas in zip(*results, strict=True):
+    np.testing.assert_allclose(ours, xlas, rtol=1e-5, atol=1e-5)
+
+
+def test_the_gradient_of_a_bias_is_the_sum_over_all_else():
+  g = jax.random.normal(jax.random.key(0), (3, 4, 5, 2))
+  bias = jnp.array([1.0, 2.0])
+  out, back = jax.vjp(add_bias, jnp.zeros_like(g), bias)
+  np.testing.assert_array_equal(out[0, 0, 0], bias)
+  to_x, to_bias = back(g)
+  np.testing.assert_array_equal(to_x, g)
+  np.testing.assert_allclose(to_bias, g.sum((0, 1, 2)), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("side", "stride", "channels"), [(4, 1, 1), (3, 1, 8), (3, 2, 2)]
+)
+def test_conv_has_the_parameters_and_values_of_flax(side, stride, channels):
+  init = nn.initializers.glorot_uniform()
+  x = jax.random.normal(jax.random.key(0), (2, 11, 10, channels))
+  ours = Conv(6, side, stride, init)
+  flax = nn.Conv(
+    6, (side, side), strides=stride, padding="VALID", kernel_init=init
+  )
+  params = jax.jit(flax.init)(jax.random.key(1), x)
+  mine = jax.jit(ours.init)(jax.random.key(1), x)
+  jax.tree.map(np.testing.assert_array_equal, params, mine)
+  read, expected = jax.jit(ours.apply), jax.jit(flax.apply)
+  np.testing.assert_allclose(read(params, x), expected(params, x), atol=1e-5)
+  assert (side * side * channels <= MAX_TAPS) == (side * channels in (4, 6))

@@ -1,0 +1,141 @@
+"""Every core, in both ways: the same parameters, values and gradients."""
+
+import functools
+import itertools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from short_runs import first
+
+from seqsum.models import packing
+from seqsum.models.cores import CORES, GRUKeras1Cell
+
+ROWS = (6, 6, 4, 1)
+ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu}
+each_core = pytest.mark.parametrize("core", first(CORES.values()), ids=CORES)
+
+
+def packed_layer(core, **kwargs):
+  """A layer as a model has it: projections first, then the steps."""
+  layer = core.packed(5, name="layer", **kwargs)
+  return lambda x: layer(layer.project(packing.pack(x, ROWS)), ROWS)
+
+
+def plain_layer(core, activation=nn.tanh, **kwargs):
+  cell = core.plain(5, activation_fn=activation, name="layer", **kwargs)
+  return lambda x: packing.pack(nn.RNN(cell)(x), ROWS)
+
+
+class Net(nn.Module):
+  make: functools.partial
+
+  @nn.compact
+  def __call__(self, x):
+    return self.make()(x)
+
+
+@pytest.fixture
+def inputs():
+  return jax.random.normal(jax.random.key(0), (6, 4, 3))
+
+
+def nets(core, **kwargs):
+  return [
+    Net(functools.partial(layer, core, **kwargs))
+    for layer in (packed_layer, plain_layer)
+  ]
+
+
+def noisy(params):
+  """Biases begin at zero, where a forgotten one would not be missed."""
+  leaves, tree = jax.tree.flatten(params)
+  keys = jax.random.split(jax.random.key(1), len(leaves))
+  return tree.unflatten(
+    [
+      x + 0.3 * jax.random.normal(k, x.shape)
+      for x, k in zip(leaves, keys, strict=True)
+    ]
+  )
+
+
+@pytest.mark.parametrize(
+  ("core", "activation"),
+  first(itertools.product(CORES.values(), ACTIVATIONS.values())),
+  ids=[f"{core}-{name}" for core in CORES for name in ACTIVATIONS],
+)
+def test_packed_equals_plain_in_values_and_gradients(core, activation, inputs):
+  packed, plain = nets(core, activation=activation)
+  params = jax.jit(lambda: noisy(plain.init(jax.random.key(2), inputs)))()
+  weight = jax.random.normal(jax.random.key(3), (sum(ROWS), 5))
+
+  def read(net):
+    def total(params, x):
+      outputs = net.apply(params, x)
+      return (outputs * weight).sum(), outputs
+
+    return jax.jit(jax.grad(total, argnums=(0, 1), has_aux=True))(
+      params, inputs
+    )
+
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
+    read(packed),
+    read(plain),
+  )
+
+
+@each_core
+def test_the_inner_activation_changes_the_result(core, inputs):
+  tanh, _ = nets(core)
+  relu, _ = nets(core, activation=nn.relu)
+  params = jax.jit(tanh.init)(jax.random.key(2), inputs)
+  one, other = (jax.jit(net.apply)(params, inputs) for net in (tanh, relu))
+  assert not np.allclose(one, other)
+
+
+@each_core
+def test_bfloat16_keeps_parameters_in_float32(core, inputs):
+  packed, _ = nets(core, dtype=jnp.bfloat16)
+  params = jax.jit(packed.init)(jax.random.key(2), inputs)
+  assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+  rough, exact = (
+    jax.jit(net.apply)(params, inputs) for net in (packed, nets(core)[0])
+  )
+  assert rough.dtype == jnp.bfloat16
+  assert 0 < abs(rough - exact).max() < 0.05
+
+
+def test_the_gru_of_keras_1_by_hand():
+  """One unit: h = 0.5, x = 2, and numbers that leave both gates unsaturated."""
+  weights = {
+    "ir": {"kernel": 0.5, "bias": 0.1},
+    "iz": {"kernel": -1.0, "bias": 0.2},
+    "in": {"kernel": 0.3, "bias": -0.4},
+    "hr": {"kernel": 0.8},
+    "hz": {"kernel": 0.6},
+    "hn": {"kernel": -2.0},
+  }
+  params = {
+    name: {
+      leaf: jnp.full((1, 1) if leaf == "kernel" else 1, value)
+      for leaf, value in leaves.items()
+    }
+    for name, leaves in weights.items()
+  }
+  r = 0.2 * (0.5 * 2 + 0.1 + 0.8 * 0.5) + 0.5
+  z = 0.2 * (-1.0 * 2 + 0.2 + 0.6 * 0.5) + 0.5
+  n = np.tanh(0.3 * 2 - 0.4 - 2.0 * (r * 0.5))
+  carry, out = GRUKeras1Cell(1).apply(
+    {"params": params}, jnp.array([[0.5]]), jnp.array([[2.0]])
+  )
+  np.testing.assert_allclose(out, [[(1 - z) * n + z * 0.5]], rtol=1e-6)
+  np.testing.assert_array_equal(carry, out)
+  # Far out, the update gate is exactly 1 and the carry stays what it was.
+  params["iz"]["bias"] = jnp.array([10.0])
+  carry, _ = GRUKeras1Cell(1).apply(
+    {"params": params}, jnp.array([[0.5]]), jnp.array([[2.0]])
+  )
+  np.testing.assert_array_equal(carry, [[0.5]])

@@ -1,0 +1,110 @@
+"""The block of lines that a run prints at its start."""
+
+import os
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import fold, own, sum_tiny
+from seqsum.data import digits, mnist
+from seqsum.runs.overview import overview
+from seqsum.runs.session import open_session
+
+
+def rows(config, workdir, found=False):
+  with open_session(config, workdir) as session:
+    text = overview(session, found)
+  return dict(re.split(r" {2,}", line, maxsplit=1) for line in text.split("\n"))
+
+
+def tiny(**fields):
+  config = sum_tiny.get_config()
+  config.update(fields)
+  return config
+
+
+def test_a_run_of_bundled_digits(tmp_path):
+  cores = os.cpu_count()
+  affinity = len(os.sched_getaffinity(0))
+  assert rows(tiny(), tmp_path / "run") == {
+    "data": "digits: 1,297 training, 200 validation, 300 test images of 28x28, "
+    "from scikit-learn",
+    # conv 5*5*1*16+16, 3*3*16*32+32; 800 features into a GRU of 64: 3 gates
+    # of 800*64+64*64 and four biases; head 65.
+    "model": "conv 16-32, gru 64; "
+    f"{416 + 4_640 + 3 * (800 * 64 + 64 * 64) + 4 * 64 + 65:,} parameters",
+    "devices": f"8 x cpu, {affinity} of {cores} cores; float32",
+    "training": "5,000 steps of 16 sequences (epochs: 10, of 8,000 sequences)",
+    "folder": f"{tmp_path / 'run'} (new run)",
+  }
+
+
+def test_a_core_that_is_given_the_fold(tmp_path):
+  config = fold.get_config()
+  config.data.name = "digits"
+  config.model.dtype = "bfloat16"
+  said = rows(config, tmp_path / "run", found=True)
+  assert said["model"].startswith("conv 16-32-64, dense 128, core fold; ")
+  assert said["devices"].endswith("; bfloat16")
+  assert said["folder"].endswith("run (has a checkpoint to resume from)")
+
+
+def test_sequences_of_ones_own(tmp_path):
+  frames = np.zeros((20, 6, 24, 32, 3), np.uint8)
+  path = tmp_path / "mine.npz"
+  np.savez(path, frames=frames, targets=np.arange(20.0))
+  config = own.get_config()
+  config.data.name = f"npz:{path}"
+  said = rows(config, tmp_path / "run")
+  assert said["data"] == (
+    f"npz:{path}: 16 training, 2 validation, 2 test sequences of 6 frames of "
+    "24x32x3"
+  )
+  assert said["frames"] == "24x32, 3 channels, uint8"
+
+
+def test_how_pictures_become_frames(tmp_path):
+  """Sizes, range and paper, which are chosen for all of them."""
+  for n in range(3):
+    (tmp_path / "data" / f"s{n}").mkdir(parents=True)
+    for k in range(2):
+      pixels = np.full((28 + n, 32), 1000 * (n + k), np.uint16)
+      Image.fromarray(pixels).save(tmp_path / "data" / f"s{n}" / f"{k}.png")
+  table = "sequence,target\n" + "".join(f"s{n},{n}\n" for n in range(3))
+  (tmp_path / "data" / "targets.csv").write_text(table)
+  config = own.get_config()
+  config.data.name = f"frames:{tmp_path / 'data'}"
+  said = rows(config, tmp_path / "run")
+  assert said["frames"] == (
+    "28x32, 1 channel, uint8; resized from 28x32..30x32; integer values "
+    "0..3000 become 0..255"
+  )
+
+
+def test_the_block_comes_first(finished, run):
+  """Of the run that nobody stopped: the block comes before the first line."""
+  workdir, done = finished
+  first, *rest = done.stdout.splitlines()
+  assert first == "loading JAX ..."
+  names = [line.split(" ")[0] for line in rest]
+  assert names[:5] == ["data", "model", "devices", "training", "folder"]
+  assert names[5:8] == ["compiling", "compiled", "epoch"]
+  assert rest[4] == f"folder    {workdir} (new run)"
+
+
+@pytest.mark.mnist
+def test_a_first_start_prints_where_data_is_kept(tmp_path, mnist_dir, capfd):
+  data = digits.load("mnist", data_dir=tmp_path, manual_dir=mnist_dir)
+  out, err = capfd.readouterr()
+  assert out == (
+    f"seqsum_mnist: reading its files in {mnist_dir}, once; keeping it in "
+    f"{tmp_path / mnist.NAME}\n"
+  )
+  assert "MiB" not in err
+  assert "Unknown" not in err
+  assert data.origin == str(tmp_path / mnist.NAME)
+  again = digits.load("mnist", data_dir=tmp_path)
+  assert again.origin == data.origin
+  assert capfd.readouterr() == ("", "")

@@ -1,0 +1,144 @@
+"""What opening a run's folder leaves, refuses and warns of."""
+
+import json
+import os
+import re
+import time
+
+import pytest
+
+from configs import sum_tiny
+from seqsum import train
+from seqsum.runs.session import open_session
+from seqsum.runtime.errors import InputError
+from seqsum.runtime.machine import differences
+
+
+def tiny(**fields):
+  config = sum_tiny.get_config()
+  config.update_from_flattened_dict(fields)
+  return config
+
+
+def refused(config, workdir, call=open_session):
+  with pytest.raises(InputError) as caught, call(config, workdir):
+    pass
+  return str(caught.value)
+
+
+@pytest.mark.parametrize(
+  ("fields", "words"),
+  [
+    ({"data.name": "mnits"}, "did you mean 'mnist'"),
+    ({"data.name": "mnist", "data.manual_dir": "/nowhere"}, "/nowhere"),
+    ({"data.name": "npz:/nowhere.npz"}, "/nowhere.npz"),
+    ({"batch_size": 7}, "batch_size=7"),
+    ({"model.conv.kernels": (30, 3)}, "too large for frames"),
+  ],
+)
+def test_a_refused_run_leaves_nothing(tmp_path, fields, words):
+  config = tiny(**fields)
+  assert words in refused(config, tmp_path / "a" / "run")
+  assert os.listdir(tmp_path) == []
+  # What was there stays, and nothing is added to it.
+  old = tmp_path / "old"
+  old.mkdir()
+  (old / "note").write_text("mine")
+  assert words in refused(config, old)
+  assert {path.name: path.read_text() for path in old.iterdir()} == {
+    "note": "mine"
+  }
+  empty = tmp_path / "empty"
+  empty.mkdir()
+  refused(config, empty)
+  assert os.listdir(empty) == []
+
+
+def test_another_run_in_the_folder_gets_no_lock(tmp_path):
+  with open_session(tiny(), tmp_path):
+    pass
+  (tmp_path / ".lock").unlink()
+  assert "config.seed (0 there, 1 here)" in refused(tiny(seed=1), tmp_path)
+  assert os.listdir(tmp_path) == ["config.json"]
+
+
+def test_a_run_that_is_not_there_cannot_be_tested_again(tmp_path):
+  with pytest.raises(InputError, match="no run is there"):
+    train.test_again(tiny(), tmp_path / "typo")
+  assert os.listdir(tmp_path) == []
+
+
+def test_config_json_has_the_cores(tmp_path):
+  with open_session(tiny(), tmp_path):
+    devices = json.loads((tmp_path / "config.json").read_text())["devices"]
+  assert devices["cores"] == os.cpu_count()
+  assert devices["affinity"] == len(os.sched_getaffinity(0))
+  assert isinstance(devices["processor"], str)
+
+
+def test_affinity_is_that_of_the_process(tmp_path):
+  mine = os.sched_getaffinity(0)
+  os.sched_setaffinity(0, {min(mine)})
+  try:
+    with open_session(tiny(), tmp_path) as session:
+      assert session.facts()["devices"]["affinity"] == 1
+  finally:
+    os.sched_setaffinity(0, mine)
+
+
+def test_another_machine_is_warned_of_with_both_values(tmp_path, caplog):
+  path = tmp_path / "config.json"
+  with open_session(tiny(), tmp_path) as session:
+    session.warn_of_changes()
+    assert caplog.messages == []
+    said = json.loads(path.read_text())
+    now = said["devices"]["affinity"]
+    said["devices"] |= {"affinity": 77, "kind": "TPU v4"}
+    said["versions"]["jax"] = "0.1.2"
+    path.write_text(json.dumps(said))
+    session.warn_of_changes()
+  (line,) = caplog.messages
+  assert "numbers may differ in their last digits" in line
+  assert f"devices.affinity was 77 and is {now}" in line
+  assert "devices.kind was 'TPU v4' and is 'cpu'" in line
+  assert "versions.jax was '0.1.2' and is" in line
+
+
+def test_what_an_older_version_did_not_write_is_no_difference():
+  now = {"devices": {"kind": "cpu", "cores": 2}, "versions": {"jax": "1"}}
+  assert differences({}, now) == []
+  assert differences({"devices": {"kind": "cpu"}}, now) == []
+  assert differences({"devices": None, "versions": []}, now) == []
+
+
+@pytest.mark.parametrize("field", ["conv.features", "gru", "dense"])
+def test_three_thousand_layers_are_refused(tmp_path, field):
+  words = refused(tiny(**{f"model.{field}": (8,) * 3_000}), tmp_path / "run")
+  assert words.startswith(f"config.model.{field} has 3,000 layers")
+  assert words.endswith("must be at most 64")
+
+
+def test_long_sums_that_need_no_classes_open_at_once(tmp_path):
+  """The core 'fold' folds them without a table of their values."""
+  fields = {"loss": "cross_entropy", "sequence.max_len": 65_536}
+  began = time.process_time()
+  with open_session(tiny(**fields, **{"model.core": "fold"}), tmp_path):
+    assert time.process_time() - began < 10
+
+
+def test_parameters_without_end_are_refused(tmp_path):
+  words = refused(tiny(**{"model.gru": (1_000_000,)}), tmp_path / "run")
+  # 800 features and the state into three gates; the head.
+  count = 3 * (800 + 1_000_000) * 1_000_000
+  assert re.match(
+    r"config.model has 3,002,4\d\d,\d{3},\d{3} parameters: ", words
+  )
+  # RMSProp keeps one number a parameter; and there is the gradient.
+  assert f"take {12 * count / 1e9:,.0f} GB of memory" in words
+  assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_whose_name_is_not_utf8_is_refused(tmp_path):
+  workdir = tmp_path / os.fsdecode(b"run \xff")
+  assert "the name is not UTF-8" in refused(tiny(), workdir)
+  assert os.listdir(tmp_path) == []

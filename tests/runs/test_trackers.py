@@ -1,0 +1,105 @@
+"""Runs as trackers have them: MLflow on SQLite, W&B without a network."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from short_runs import QUICK, ROOT, lines, summary
+
+
+@pytest.mark.slow
+def test_mlflow_has_the_run(run, tmp_path):
+  mlflow = pytest.importorskip("mlflow", reason="pip install -e '.[mlflow]'")
+  uri = f"sqlite:///{tmp_path}/mlflow.db"
+  told = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_EXPERIMENT_NAME": "digits"}
+  workdir = tmp_path / "run"
+  first, *rest = QUICK
+  config = first.replace("configs/", f"{ROOT}/configs/")
+  flags = (config, *rest, f"--workdir={workdir}", "--tracker=mlflow")
+
+  done = run(*flags, cwd=tmp_path, PYTHONPATH=str(ROOT), **told)
+  assert done.returncode == 0, done.stderr
+  assert "was not told" not in done.stderr
+  client = mlflow.MlflowClient(uri)
+  (experiment,) = client.search_experiments(filter_string="name = 'digits'")
+  (found,) = client.search_runs([experiment.experiment_id])
+  assert found.info.run_name == "run"
+  assert found.info.status == "FINISHED"
+  assert found.data.params["batch_size"] == "8"
+  assert found.data.params["model.conv.features"] == "(16, 32)"
+  written = [x["loss"] for x in lines(workdir) if x["split"] == "train"]
+  history = client.get_metric_history(found.info.run_id, "train/loss")
+  assert [x.value for x in history] == written
+  assert [x.step for x in history] == list(range(4, 41, 4))
+  assert found.data.metrics["test/mse"] == summary(workdir)["test"]["mse"]
+  names = {x.path for x in client.list_artifacts(found.info.run_id)}
+  assert {"learning.png", "sequences.png", "summary.json", "model"} <= names
+  where = client.download_artifacts(found.info.run_id, "model", str(tmp_path))
+  assert list((tmp_path / "model").rglob("*")), where
+
+
+@pytest.mark.slow
+def test_wandb_has_the_run(run, tmp_path):
+  pytest.importorskip("wandb", reason="pip install -e '.[wandb]'")
+  workdir = tmp_path / "run"
+  done = run(
+    *QUICK, f"--workdir={workdir}", "--tracker=wandb", WANDB_MODE="offline"
+  )
+  assert done.returncode == 0, done.stderr
+  assert "was not told" not in done.stderr
+  (folder,) = (workdir / "wandb").glob("offline-run-*")
+  (log,) = folder.glob("*.wandb")
+  content = log.read_bytes()
+  run_id = json.loads((workdir / "tracker.json").read_text())["wandb"]
+  assert run_id in log.name
+  for name in (b"train/loss", b"validation/mse", b"test/mse", b"batch_size"):
+    assert name in content
+  assert len(list(folder.glob("files/media/images/*.png"))) == 6
+
+
+class Broken:
+  """A tracker whose server is gone after the start."""
+
+  id = "some"
+
+  def __init__(self, session, run_id):
+    pass
+
+  def scalars(self, values, step):
+    raise ConnectionError("the server\nis gone")
+
+  pictures = model = scalars
+
+  def close(self, finished):
+    raise ConnectionError("still")
+
+
+def test_a_tracker_that_fails_does_not_end_a_run(tmp_path, monkeypatch, caplog):
+  from types import SimpleNamespace
+
+  from etils import epath
+
+  from seqsum.runs import trackers
+  from seqsum.runs.writer import MetricsWriter
+
+  monkeypatch.setitem(trackers.TRACKERS, "broken", Broken)
+  folder = epath.Path(tmp_path)
+  tracker = trackers.build("broken", SimpleNamespace(workdir=folder))
+  with MetricsWriter(folder, 0, tracker) as writer:
+    writer.write({"step": 1, "split": "train", "loss": np.e})
+    writer.model(folder, {})
+  assert lines(tmp_path) == [{"step": 1, "split": "train", "loss": np.e}]
+  assert "--tracker=broken was not told: the server is gone" in caplog.text
+
+
+@pytest.mark.parametrize(
+  ("flag", "words"),
+  [("--tracker=tensorbored", "tracker"), ("--tracker=", "tracker")],
+)
+def test_an_unknown_tracker_is_refused(run, tmp_path, flag, words):
+  done = run(*QUICK, f"--workdir={tmp_path / 'run'}", flag)
+  assert done.returncode == 1
+  (line,) = done.stderr.strip().splitlines()
+  assert re.search(words, line), line
+  assert not (tmp_path / "run").exists()

@@ -1,0 +1,226 @@
+"""Two processes of four devices each are one run: real ones, on loopback."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from moving import dots, travelled
+from short_runs import QUICK, ROOT, first, lines, state, summary
+
+from seqsum.runtime.launchers import is_launched
+
+FOUR = "--xla_force_host_platform_device_count=4"
+
+
+@pytest.fixture
+def start(environment):
+  """Starts the two processes of a run; all are gone when the test ends."""
+  started = []
+
+  def start(*flags):
+    with socket.socket() as free:
+      free.bind(("127.0.0.1", 0))
+      address = f"127.0.0.1:{free.getsockname()[1]}"
+    pair = [
+      subprocess.Popen(
+        [
+          sys.executable,
+          "-m",
+          "seqsum.main",
+          *flags,
+          f"--coordinator_address={address}",
+          f"--coordinator_bind_address={address}",
+          "--num_processes=2",
+          f"--process_id={i}",
+        ],
+        cwd=ROOT,
+        env=environment | {"XLA_FLAGS": FOUR},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+      )
+      for i in range(2)
+    ]
+    started.extend(pair)
+    return pair
+
+  yield start
+  for process in started:
+    process.kill()
+    process.communicate()
+
+
+def ends(pair, timeout=300):
+  """[(exit code, stdout, stderr)] of both."""
+  said = [process.communicate(timeout=timeout) for process in pair]
+  return [(p.returncode, *s) for p, s in zip(pair, said, strict=True)]
+
+
+def wait_for_step(workdir, step, process, seconds=200):
+  path = workdir / "metrics.jsonl"
+  for _ in range(10 * seconds):
+    assert process.poll() is None, process.communicate()
+    if path.exists() and any(x["step"] >= step for x in lines(workdir)):
+      return
+    time.sleep(0.1)
+  raise TimeoutError(f"step {step} was not reached")
+
+
+@pytest.mark.parametrize(
+  ("environ", "several"),
+  [
+    ({}, False),
+    ({"SLURM_NTASKS": "2"}, False),  # the batch script, not srun
+    ({"SLURM_STEP_NUM_TASKS": "1"}, False),
+    ({"SLURM_STEP_NUM_TASKS": "2"}, True),
+    ({"OMPI_COMM_WORLD_SIZE": "4"}, True),
+    ({"TPU_WORKER_HOSTNAMES": "localhost"}, False),
+    ({"TPU_WORKER_HOSTNAMES": "a,b"}, True),
+  ],
+)
+def test_launchers_are_recognised(environ, several):
+  assert is_launched(environ) == several
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(start, finished, tmp_path):
+  (code, out, err), (other_code, other_out, _) = ends(
+    start(*QUICK, f"--workdir={tmp_path}")
+  )
+  assert code == 0, err
+  assert other_code == 0
+  assert "test mse" in out
+  ours = [x for x in other_out.splitlines() if not x.startswith("[Gloo]")]
+  assert not ours  # the lead speaks for both
+  config = json.loads((tmp_path / "config.json").read_text())
+  assert config["devices"]["count"] == 8
+  assert config["devices"]["processes"] == 2
+  ours, theirs = lines(tmp_path), lines(finished[0])
+  assert [(x["step"], x["split"]) for x in ours] == [
+    (x["step"], x["split"]) for x in theirs
+  ]
+  for a, b in list(zip(ours, theirs, strict=True))[:3]:
+    np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-5)
+  assert summary(tmp_path)["test"]["mse"] == pytest.approx(
+    summary(finished[0])["test"]["mse"], rel=0.05
+  )
+  assert (tmp_path / "report" / "index.html").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_read_the_same_recordings(start, run, tmp_path):
+  frames, lengths, speeds = dots(24)
+  data = tmp_path / "dots.npz"
+  np.savez(data, frames=frames, lengths=lengths, targets=travelled(speeds))
+  flags = (
+    *QUICK,
+    f"--config.data.name=npz:{data}",
+    "--config.sequence.shift=0",
+    "--config.model.conv.strides=(1,1)",
+    "--config.model.gru=(8,)",
+  )
+  (code, _, err), (other_code, *_) = ends(
+    start(*flags, f"--workdir={tmp_path / 'two'}")
+  )
+  assert (code, other_code) == (0, 0), err
+  done = run(*flags, f"--workdir={tmp_path / 'one'}")
+  assert done.returncode == 0, done.stderr
+  pairs = zip(lines(tmp_path / "two"), lines(tmp_path / "one"), strict=True)
+  for ours, theirs in list(pairs)[:3]:
+    np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_sigterm_stops_both_and_one_process_goes_on(start, run, tmp_path):
+  """Only one of them gets the signal; both save the same step."""
+  flags = [*QUICK, "--config.epochs=200", f"--workdir={tmp_path}"]
+  pair = start(*flags)
+  wait_for_step(tmp_path, 8, pair[0])
+  pair[1].send_signal(signal.SIGTERM)
+  begin = time.monotonic()
+  (code, out, err), (other_code, *_) = ends(pair)
+  assert (code, other_code) == (143, 143), err
+  assert time.monotonic() - begin < 10
+  assert "stopped by SIGTERM" in out
+  step, _ = state(tmp_path)
+  assert step >= 8
+
+  # Saved there, resumed here: the step's number is where it goes on.
+  alone = subprocess.Popen(
+    [sys.executable, "-m", "seqsum.main", *flags],
+    cwd=ROOT,
+    env={k: v for k, v in os.environ.items() if k != "XLA_FLAGS"},
+    stdout=subprocess.PIPE,
+    text=True,
+  )
+  wait_for_step(tmp_path, step + 8, alone)
+  alone.send_signal(signal.SIGTERM)
+  out, _ = alone.communicate()
+  assert alone.returncode == 143
+  assert f"goes on from step {step:,}" in out
+  steps = [x["step"] for x in lines(tmp_path) if x["split"] == "train"]
+  assert len(steps) == len(set(steps))
+
+
+@pytest.mark.slow
+def test_what_one_device_saved_two_processes_take_up(start, run, tmp_path):
+  done = run(*QUICK, f"--workdir={tmp_path / 'one'}")
+  assert done.returncode == 0, done.stderr
+  # As if it had been killed after its first epoch.
+  flags = [*QUICK, f"--workdir={tmp_path / 'one'}"]
+  shutil.rmtree(tmp_path / "one" / "checkpoints" / "40")
+  (tmp_path / "one" / "summary.json").unlink()
+  (code, out, err), (other_code, *_) = ends(start(*flags))
+  assert (code, other_code) == (0, 0), err
+  assert "goes on from step" in out
+  assert summary(tmp_path / "one")["best_step"] in (20, 40)
+
+
+@pytest.mark.slow
+def test_when_one_is_killed_the_other_ends_and_the_run_goes_on(start, tmp_path):
+  flags = [*QUICK, "--config.epochs=40", f"--workdir={tmp_path}"]
+  pair = start(*flags)
+  wait_for_step(tmp_path, 8, pair[0])
+  pair[1].kill()
+  begin = time.monotonic()
+  _, err = pair[0].communicate(timeout=150)
+  assert time.monotonic() - begin < 120
+  assert pair[0].returncode not in (0, 143)
+  # Ours, or JAX's own where its heartbeat was first to notice.
+  assert re.search("another (process of this run is lost|task died)", err)
+
+  again = start(*flags)
+  wait_for_step(tmp_path, 60, again[0])
+  again[0].send_signal(signal.SIGTERM)
+  (code, out, err), _ = ends(again)
+  assert code == 143, err
+  assert "goes on from step" in out
+
+
+@pytest.mark.parametrize(
+  ("flags", "words"),
+  first(
+    [
+      (["--num_processes=2"], "belong together"),
+      (["--distributed", "--process_id=1"], "belong together"),
+      (
+        ["--num_processes=2", "--process_id=2", "--coordinator_address=x:1"],
+        "--process_id=2: must be at least 0 and below --num_processes=2",
+      ),
+      (["--distributed"], "--distributed: "),  # nobody to join
+    ],
+  ),
+)
+def test_processes_that_cannot_be_found_are_one_line(run, flags, words):
+  done = run("--config=configs/sum_tiny.py", *flags)
+  assert done.returncode not in (0, None)
+  (line,) = done.stderr.strip().splitlines()
+  assert words in line

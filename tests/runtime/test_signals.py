@@ -1,0 +1,68 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from short_runs import ROOT
+
+from seqsum.runtime.signals import StopRequest
+
+
+@pytest.mark.parametrize(
+  "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+)
+def test_a_signal_asks(number):
+  before = signal.getsignal(number)
+  own = signal.default_int_handler  # the tests' own may ignore it, under nohup
+  signal.signal(number, own)
+  try:
+    with StopRequest() as stop:
+      assert not stop
+      os.kill(os.getpid(), number)
+      assert stop
+      assert stop.signal == number
+    assert signal.getsignal(number) is own
+  finally:
+    signal.signal(number, before)
+
+
+def test_a_second_ctrl_c_does_not_wait():
+  with StopRequest():
+    os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+      os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored():
+  """As under nohup."""
+  before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+  try:
+    with StopRequest() as stop:
+      os.kill(os.getpid(), signal.SIGHUP)
+      assert not stop
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+  finally:
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wait", [0.2, 0.4, 0.8, 1.2, 1.6, 2.0])
+def test_ctrl_c_while_it_starts_ends_it_quietly(tmp_path, wait):
+  """Imports used to lose it, and the run went on, or to print a traceback."""
+  run = subprocess.Popen(
+    [sys.executable, "-m", "seqsum.main", "--config=configs/sum_tiny.py"]
+    + [f"--workdir={tmp_path / 'run'}"],
+    cwd=ROOT,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+  )
+  time.sleep(wait)
+  run.send_signal(signal.SIGINT)
+  _, stderr = run.communicate(timeout=60)
+  assert run.returncode in (-signal.SIGINT, 128 + signal.SIGINT)
+  assert "Traceback" not in stderr
+  assert "Exception ignored" not in stderr

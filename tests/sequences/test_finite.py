@@ -1,0 +1,92 @@
+import collections
+
+import jax
+import numpy as np
+import pytest
+
+from seqsum.sequences.finite import FixedSequences
+from seqsum.sequences.sampler import Sampler
+from seqsum.sequences.tasks import SUM
+
+IMAGES = 100
+
+
+def sequences(fixed, steps, seed=0, images=IMAGES):
+  """What `steps` batches are made of: tuples of images, batch after batch."""
+  index = jax.jit(lambda step: fixed.index(jax.random.key(seed), step, images))
+  return [
+    [
+      tuple(row[:length].tolist())
+      for row, length in zip(
+        np.asarray(index(step)), fixed.lengths, strict=True
+      )
+    ]
+    for step in range(steps)
+  ]
+
+
+def test_each_image_is_used_once_and_each_epoch_has_all_sequences():
+  fixed = FixedSequences(25, 5, 4, 4)
+  batches = sequences(fixed, 10)
+  first = [s for batch in batches[:5] for s in batch]
+  second = [s for batch in batches[5:] for s in batch]
+  assert sorted(i for s in first for i in s) == list(range(IMAGES))
+  assert sorted(first) == sorted(second)
+  assert first != second
+
+
+def test_batches_go_over_the_end_of_an_epoch():
+  fixed = FixedSequences(25, 10, 4, 4)
+  seen = [s for batch in sequences(fixed, 5) for s in batch]
+  assert collections.Counter(collections.Counter(seen).values()) == {2: 25}
+
+
+def test_images_are_recycled_in_another_order():
+  fixed = FixedSequences(75, 25, 4, 4)  # three hundred frames
+  seen = [s for batch in sequences(fixed, 3) for s in batch]
+  assert len(set(seen)) == 75
+  counts = collections.Counter(i for s in seen for i in s)
+  assert set(counts.values()) == {3}
+
+
+def test_sequences_of_each_length_have_their_share():
+  fixed = FixedSequences(40, 8, 1, 4)
+  np.testing.assert_array_equal(fixed.lengths, [4, 4, 3, 3, 2, 2, 1, 1])
+  seen = [s for batch in sequences(fixed, 5) for s in batch]
+  assert sorted(i for s in seen for i in s) == list(range(IMAGES))
+  assert collections.Counter(map(len, seen)) == dict.fromkeys((1, 2, 3, 4), 10)
+
+
+def test_they_are_a_function_of_the_seed():
+  fixed = FixedSequences(25, 5, 4, 4)
+  same = sequences(fixed, 5, 0), sequences(fixed, 5, 0)
+  assert same[0] == same[1]
+  other = sequences(fixed, 5, 1)
+  assert not set(same[0][0]) & {s for batch in other for s in batch}
+
+
+@pytest.mark.parametrize("batch", [7, 32, 128])
+@pytest.mark.parametrize(("low", "high"), [(1, 4), (2, 5), (3, 3)])
+def test_their_lengths_fit_into_the_rows(batch, low, high):
+  sampler = Sampler(SUM, batch, low, high, fixed=1000)
+  lengths = sampler.fixed_sequences.lengths
+  assert set(lengths) == set(range(low, high + 1))
+  alive = [(lengths > t).sum() for t in range(high)]
+  assert all(a <= r for a, r in zip(alive, sampler.rows(), strict=True))
+
+
+def test_a_batch_has_the_images_that_its_index_says(images):
+  sampler = Sampler(SUM, 8, 1, 4, fixed=40)
+  key, run_key = jax.random.key(0), jax.random.key(1)
+  draw = jax.jit(lambda key: sampler(key, *images, step=3, run_key=run_key))
+  one, again = draw(key), draw(jax.random.key(9))
+  np.testing.assert_array_equal(one.frames, again.frames)
+  index = jax.jit(sampler.fixed_sequences.index, static_argnums=2)(
+    run_key, 3, len(images[0])
+  )
+  real = np.arange(4) < np.asarray(one.lengths)[:, None]
+  np.testing.assert_array_equal(
+    np.asarray(one.frames)[real][:, 0, 0, 0], np.asarray(index)[real]
+  )
+  fresh = jax.jit(sampler)(key, *images)  # evaluation: no step
+  assert (fresh.labels != one.labels).any()

@@ -1,0 +1,115 @@
+import itertools
+import time
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seqsum.runtime.errors import InputError
+from seqsum.sequences.tasks import PRODUCT, SUM, build_task
+
+
+def test_running_sum_and_product_by_hand():
+  digits = jnp.array([[3, 4, 0, 9], [9, 9, 7, 7]])
+  lengths = jnp.array([4, 2])
+  np.testing.assert_array_equal(
+    SUM.running(digits, lengths), [[3, 7, 7, 16], [9, 18, 18, 18]]
+  )
+  np.testing.assert_array_equal(
+    PRODUCT.running(digits, lengths), [[3, 12, 0, 0], [9, 81, 81, 81]]
+  )
+
+
+def test_a_product_of_seven_nines_is_exact():
+  digits = jnp.full((1, 7), 9)
+  assert PRODUCT.running(digits, jnp.array([7]))[0, -1] == 9**7
+
+
+def test_reachable_values_are_those_of_the_field():
+  np.testing.assert_array_equal(SUM.reachable(4), np.arange(37))
+  assert len(PRODUCT.reachable(2, min_len=2)) == 37
+  assert len(PRODUCT.reachable(4, min_len=4)) == 226
+  np.testing.assert_array_equal(PRODUCT.reachable(1), np.arange(10))
+
+
+def test_what_two_digits_make_and_how_often():
+  (one, share), (values, shares) = SUM.distributions(2)
+  np.testing.assert_array_equal(one, np.arange(10))
+  np.testing.assert_allclose(share, 0.1)
+  ways = 10 - abs(np.arange(19) - 9)  # 1, 2, ..., 10, ..., 2, 1
+  np.testing.assert_array_equal(values, np.arange(19))
+  np.testing.assert_allclose(shares, ways / 100)
+  *_, (values, shares) = PRODUCT.distributions(2)
+  odds = dict(zip(values, shares, strict=True))
+  # 0 times anything; 2x6, 3x4 and back; 9x9.
+  np.testing.assert_allclose([odds[0], odds[12], odds[81]], [0.19, 0.04, 0.01])
+
+
+def test_moments_by_hand():
+  """A digit has variance 8.25; a length of 1..4 has mean 2.5, variance 1.25."""
+  np.testing.assert_allclose(SUM.moments(1), (4.5, np.sqrt(8.25)))
+  variance = 2.5 * 8.25 + 1.25 * 4.5**2
+  np.testing.assert_allclose(SUM.moments(4), (2.5 * 4.5, np.sqrt(variance)))
+  # E[(xy)^2] = E[x^2]^2, and E[x^2] = 28.5.
+  deviation = np.sqrt(28.5**2 - 4.5**4)
+  np.testing.assert_allclose(PRODUCT.moments(2, 2), (4.5**2, deviation))
+
+
+@pytest.mark.parametrize("per_step", [False, True])
+def test_mean_target_is_that_of_the_labels(per_step):
+  labels = np.array([1, 1, 1, 5, 8, 2])  # of mean 3
+  steps = 2 if per_step else 2.5  # of lengths 1..4; of their prefixes
+  found = SUM.mean_target(labels, 4, per_step=per_step)
+  np.testing.assert_allclose(found, 3 * steps)
+  found = PRODUCT.mean_target(labels, 3, 2, per_step)
+  # Lengths 2 and 3; per step also both first digits and the longer's second.
+  exact = (3 + 3 + 9 + 9 + 27) / 5 if per_step else (9 + 27) / 2
+  np.testing.assert_allclose(found, exact, rtol=0.03)
+  far = SUM.mean_target(np.arange(10), 1_000, 1_000)
+  np.testing.assert_allclose(far, 4_500)
+
+
+@pytest.mark.parametrize("task", [SUM, PRODUCT])
+@pytest.mark.parametrize("per_step", [False, True])
+def test_moments_are_those_of_all_sequences(task, per_step):
+  targets, weights = [], []
+  for length in (2, 3):
+    for digits in itertools.product(range(10), repeat=length):
+      value = task.initial
+      for step, digit in enumerate(digits, 1):
+        value = task.combine(value, digit)
+        if per_step or step == length:
+          targets.append(value)
+          weights.append(10.0**-length)
+  mean = np.average(targets, weights=weights)
+  variance = np.average((np.array(targets) - mean) ** 2, weights=weights)
+  np.testing.assert_allclose(
+    task.moments(3, 2, per_step), (mean, np.sqrt(variance))
+  )
+
+
+def test_values_too_many_to_count_are_refused():
+  with pytest.raises(InputError, match=r"max_len=100: the product of \d\d "):
+    PRODUCT.reachable(100)
+
+
+def test_an_unknown_task_names_the_nearest():
+  with pytest.raises(InputError, match="did you mean 'product'"):
+    build_task("prodct")
+
+
+def test_a_task_may_have_some_of_the_digits():
+  task = build_task("product", tuple(range(1, 10)))
+  np.testing.assert_array_equal(task.reachable(1), np.arange(1, 10))
+  assert 0 not in task.reachable(3)
+  np.testing.assert_allclose(task.moments(1), (5.0, np.sqrt(60 / 9)))
+  assert build_task("sum") == SUM
+  np.testing.assert_array_equal(SUM.reachable(1, min_len=0), np.arange(10))
+
+
+def test_values_that_take_minutes_to_count_are_refused_soon():
+  began = time.process_time()
+  with pytest.raises(InputError, match="max_len=65536: to count the values"):
+    SUM.reachable(65_536)
+  assert time.process_time() - began < 30
+  np.testing.assert_array_equal(SUM.reachable(300), np.arange(2_701))

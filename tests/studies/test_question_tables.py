@@ -1,0 +1,183 @@
+import numpy as np
+import pytest
+
+from seqsum.studies import divergence, filter_similarity, question_tables
+
+
+def kernels(*filters):
+  """[1, 2, 1, F] from pairs of weights."""
+  return np.array(filters, float).T.reshape(1, 2, 1, -1)
+
+
+def test_similar_filters_by_hand():
+  one = kernels((1, 0), (0, 2))
+  assert filter_similarity.similarity(one, one) == pytest.approx(1)
+  # Order, length and sign do not count.
+  assert filter_similarity.similarity(
+    one, kernels((0, -3), (5, 0))
+  ) == pytest.approx(1)
+  # Each alone would choose (1, 0); only one can: (1 + cos 45°) / 2.
+  both = kernels((1, 0), (1, 1))
+  assert filter_similarity.similarity(one, both) == pytest.approx(
+    (1 + 0.5**0.5) / 2
+  )
+  assert filter_similarity.similarity(kernels((1, 0)), kernels((0, 1))) == 0
+
+
+def test_chance_lies_between_nothing_and_all():
+  alone = filter_similarity.chance((1, 2, 1, 1))
+  assert alone == pytest.approx(2 / np.pi, abs=0.05)  # mean |cos| in the plane
+  assert filter_similarity.chance((4, 4, 1, 8)) < 0.6
+
+
+def test_a_table_is_markdown():
+  table = question_tables.markdown(("a", "b"), [("c", "1"), ("d", "2")])
+  assert table == "| a | b |\n| --- | --: |\n| c | 1 |\n| d | 2 |"
+
+
+def run(variant, status="finished", **line):
+  return {"variant": variant, "status": status, **line}
+
+
+def rows(table):
+  return [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in table.splitlines()[2:]
+  ]
+
+
+def test_divergence_by_hand():
+  said = {
+    "model.activation": "relu",
+    "model.cell_activation": "relu",
+    "model.input_max": 255.0,
+    "optimizer.name": "sgd",
+    "optimizer.clip_norm": 1.0,
+  }
+  good = {"overrides": said, "test": {"mse": 3.0}, "guess_the_mean_mse": 45.0}
+  lines = [
+    run("a", course=[[10, 80.0, 1.0, 5.0], [20, 7.0, 2.0, None]], **good),
+    run("b", course=[], **good | {"test": {"mse": 45.0}}),
+    run(
+      "a",
+      "diverged",
+      course=[[10, None, 9.0, 70.0]],
+      diverged_step=12,
+      **good | {"test": None},
+    ),
+    run(
+      "c",
+      course=[],
+      **good | {"overrides": said | {"optimizer.clip_norm": 0.0}},
+    ),
+  ]
+  first, second = rows(divergence.table(lines))
+  assert first == [
+    *("relu everywhere", "0..255", "sgd, clipped", "1 of 3", "12"),
+    *("1 of 2", "3 to 45", "80", "9", "70"),
+  ]
+  assert second[2:4] == ["sgd", "0 of 1"]
+
+
+def test_pairs_by_hand():
+  seen = np.full((10, 10), 4)
+  right = np.full((10, 10), 4)
+  right[9, 9], right[1, 9] = 1, 3
+  lines = [run("a", measured={"right": right, "seen": seen})]
+  (row,) = rows(question_tables.pairs(lines))
+  assert row == ["a", "99.0%", "75.0%", "100.0%", "25.0%", "9, 9: 25.0%"]
+
+
+def test_steps_and_lengths_by_hand():
+  step = lambda *mse: {str(i): {"mse": x} for i, x in enumerate(mse, 1)}
+  lines = [
+    run("a", by_step=step(1.0, 2.0)),
+    run("a", by_step=step(3.0, 2.0)),
+    run("b", by_step=step(0.5)),
+  ]
+  assert rows(question_tables.steps(lines)) == [
+    ["a", "2", "2"],
+    ["b", "0.5", ""],
+  ]
+  measured = [
+    {"length": n, "exact_accuracy": 1 / n, "mae": n / 10}
+    for n in question_tables.SHOWN
+  ]
+  (row,) = rows(question_tables.lengths([run("a", measured=measured)]))
+  assert row[:3] == ["a", "100%, 0.1", "25%, 0.4"]
+
+
+def test_lengths_that_were_measured_have_a_column():
+  measured = [{"length": 20, "exact_accuracy": 0.9876, "mae": 0.05}]
+  table = question_tables.lengths([run("a", measured=measured)], digits=1)
+  assert "| exact, mae at length | 20 |" in table
+  assert rows(table) == [["a", "98.8%, 0.05"]]
+
+
+def test_seeds_by_hand():
+  test = {"exact_accuracy": 0.9912, "mse": 0.1}
+  lines = [
+    run("a", seed=1, test=test),
+    run("a", "diverged", seed=0),
+    run("b", seed=0, test=test),
+  ]
+  assert rows(question_tables.seeds(lines)) == [
+    ["a", "diverged", "99.12%, 0.1"],
+    ["b", "99.12%, 0.1", ""],
+  ]
+
+
+def test_soonest_by_hand():
+  lines = [
+    run("a", clock=[[9.6, 0.9], [20.2, 0.981], [31.0, 0.99]]),
+    run("a", clock=[[10.0, 0.98]]),
+    run("b", "diverged", clock=[]),
+  ]
+  table = question_tables.soonest(lines, 0.981)
+  assert "seconds to 98.1%, each seed" in table
+  assert rows(table) == [["a", "20 s, never"]]
+
+
+def test_solved_by_hand():
+  at = lambda share: [
+    {"length": 2, "exact_accuracy": 1.0},
+    {"length": 20, "exact_accuracy": share},
+  ]
+  lines = [
+    run("a", measured=at(0.9)),
+    run("a", measured=at(0.5)),
+    run("a", "diverged", measured=None),
+  ]
+  assert rows(question_tables.solved(lines, 20, 0.818)) == [
+    ["a", "1 of 3", "90.0%, 50.0%"]
+  ]
+
+
+def test_targets_by_hand():
+  found = lambda count, share: {"count": count, "exact_accuracy": share}
+  lines = [
+    run("a", measured={"0": found(10, 0.9), "6561": found(1, 0.0)}),
+    run("a", measured={"0": found(30, 1.0), "12": found(4, 0.5)}),
+  ]
+  table = question_tables.targets(lines, (0, 1, 10, 7000), single=1)
+  assert rows(table) == [
+    ["0", "1", "40", "97.50%"],
+    ["10 to 6,999", "2", "5", "40.00%"],
+    ["6,561, the worst", "1", "1", "0.00%"],
+  ]
+
+
+def test_filters_within_and_between_variants():
+  one, other = kernels((1, 0)).tolist(), kernels((0, 1)).tolist()
+  lines = [
+    run("a", seed=0, measured={"before": one, "after": one}),
+    run("a", seed=1, measured={"before": other, "after": one}),
+    run("b", seed=0, measured={"before": one, "after": other}),
+  ]
+  found = rows(question_tables.filters(lines))
+  assert found[0] == ["a, before and after training", "0.5", "2"]
+  assert found[1] == ["a, two seeds", "1", "1"]
+  assert found[2] == ["b, before and after training", "0", "1"]
+  assert found[3] == ["b, two seeds", "-", "0"]
+  assert found[4] == ["a and b, the same seed", "0", "1"]
+  assert found[5] == ["a and b, two seeds", "0", "1"]

@@ -1,0 +1,102 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seqsum.runtime.errors import InputError
+from seqsum.sequences.tasks import PRODUCT, SUM
+from seqsum.training.losses import build_objective, classification
+
+
+@pytest.mark.parametrize(
+  ("name", "expected"),
+  [
+    ("mse", [4.0, 0.25]),
+    ("mae", [2.0, 0.5]),
+    ("huber", [1.5, 0.125]),
+    ("log_cosh", [np.log(np.cosh(2)), np.log(np.cosh(0.5))]),
+  ],
+)
+def test_losses_by_hand(name, expected):
+  objective = build_objective(name)
+  outputs, targets = jnp.array([[3.0], [7.5]]), jnp.array([5.0, 7.0])
+  np.testing.assert_allclose(
+    objective.loss(outputs, targets), expected, rtol=1e-6
+  )
+  np.testing.assert_array_equal(objective.predict(outputs), [3.0, 7.5])
+
+
+@pytest.mark.parametrize(
+  ("target", "outputs", "predictions"),
+  [
+    ("log", np.log([1, 8, 82]), [0, 7, 81]),  # log(1 + y)
+    ("standard", [0, 1, -2], 4.5 + np.sqrt(8.25) * np.array([0, 1, -2])),
+  ],
+)
+def test_transforms_by_hand(target, outputs, predictions):
+  """One digit has mean 4.5 and variance (10^2 - 1) / 12 = 8.25."""
+  objective = build_objective("mse", target, task=PRODUCT, max_len=1)
+  outputs = jnp.array(outputs, jnp.float32)[:, None]
+  predictions = jnp.array(predictions, jnp.float32)
+  np.testing.assert_allclose(
+    objective.predict(outputs), predictions, rtol=1e-5, atol=1e-6
+  )
+  # Half a unit off, in the loss's own units.
+  np.testing.assert_allclose(
+    objective.loss(outputs + 0.5, predictions), 0.25, rtol=1e-5
+  )
+
+
+def test_a_standard_target_is_that_of_the_configs_lengths():
+  final = build_objective("mse", "standard", task=SUM, max_len=4)
+  every = build_objective("mse", "standard", task=SUM, max_len=4, per_step=True)
+  zero = jnp.zeros((1, 1))
+  np.testing.assert_allclose(final.predict(zero), [2.5 * 4.5], rtol=1e-6)
+  # Steps 1, 2, 3, 4 are reached by 4, 3, 2, 1 lengths: 2 digits on average.
+  np.testing.assert_allclose(every.predict(zero), [2 * 4.5], rtol=1e-6)
+
+
+def test_cross_entropy_by_hand():
+  """Of the 37 products of two digits; that of 81 has the odds e^2."""
+  objective = build_objective(
+    "cross_entropy", task=PRODUCT, max_len=2, min_len=2
+  )
+  assert objective.outputs == 37
+  outputs = jnp.zeros((2, 3, 37)).at[1, :, -1].set(2.0)
+  targets = jnp.array([[0.0, 48.0, 81.0], [0.0, 72.0, 81.0]])
+  whole = np.log(36 + np.exp(2))
+  np.testing.assert_allclose(
+    objective.loss(outputs, targets),
+    [[np.log(37)] * 3, [whole, whole, whole - 2]],
+    rtol=1e-6,
+  )
+  np.testing.assert_array_equal(objective.predict(outputs[1]), [81.0] * 3)
+
+
+@pytest.mark.parametrize("values", [SUM.reachable(4), PRODUCT.reachable(9)])
+def test_every_value_is_a_class_and_back(values):
+  """Also the products of nine digits, which float32 cannot all tell apart."""
+  objective = classification(values)
+  some = np.unique(np.linspace(0, objective.outputs - 1, 200).astype(int))
+  outputs = 50 * jnp.eye(objective.outputs)[some]
+  read = objective.predict(outputs)
+  np.testing.assert_allclose(read, np.unique(values.astype("f"))[some])
+  np.testing.assert_allclose(objective.loss(outputs, read), 0, atol=1e-6)
+
+
+def test_a_class_of_nan_predicts_nan():
+  objective = build_objective("cross_entropy")
+  outputs = jnp.zeros((2, 37)).at[1, 5].set(jnp.nan)
+  np.testing.assert_array_equal(objective.predict(outputs), [0, np.nan])
+
+
+@pytest.mark.parametrize(
+  ("wrong", "words"),
+  [
+    (("mes",), r"loss='mes'.*did you mean 'mse'"),
+    (("mse", "lgo"), r"task.target='lgo'.*did you mean 'log'"),
+    (("cross_entropy", "log"), "task.target='log': .* take 'raw'"),
+  ],
+)
+def test_losses_that_do_not_exist_are_refused(wrong, words):
+  with pytest.raises(InputError, match=words):
+    build_objective(*wrong)

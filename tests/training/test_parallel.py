@@ -1,0 +1,50 @@
+"""What the compiled default step costs, by XLA's own count: no clock."""
+
+import jax
+import pytest
+
+from configs import sum as post
+from seqsum.runtime.devices import make_mesh
+from seqsum.training.experiment import build_recipe
+from seqsum.training.metrics import Totals
+from seqsum.training.parallel import (
+  compile_init,
+  compile_step,
+  compiler_options,
+)
+from seqsum.training.step import train_steps
+
+BATCH = 128
+
+
+@pytest.fixture(scope="module")
+def cost(bundled):
+  config = post.get_config()
+  config.batch_size = BATCH
+  recipe, mesh = build_recipe(config), make_mesh(jax.devices()[:1])
+  state = jax.eval_shape(compile_init(recipe, mesh, (28, 28, 1)), 0)
+  step = compile_step(train_steps, mesh, recipe=recipe, donate=True)
+  lowered = step.lower(state, Totals.zero(), None, 0, *bundled.train)
+  return lowered.compile()
+
+
+def test_flops_of_a_sequence(cost):
+  """2.5 frames on average, 35.7 MFLOP each: no blank frame is computed."""
+  flops = cost.cost_analysis()["flops"] / BATCH
+  assert 87e6 < flops < 92e6
+
+
+def test_bytes_of_a_sequence(cost):
+  """4.9 MB; a copy of the large kernels or another pass over them shows."""
+  size = cost.cost_analysis()["bytes accessed"] / BATCH
+  assert size < 5.0e6
+
+
+def test_the_state_is_updated_in_place(cost):
+  memory = cost.memory_analysis()
+  assert memory.alias_size_in_bytes > 0.99 * 2 * 4 * 5_291_005
+  assert memory.temp_size_in_bytes < 90e6
+
+
+def test_this_release_of_xla_knows_the_options():
+  assert compiler_options()

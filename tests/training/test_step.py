@@ -1,0 +1,312 @@
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from short_runs import first
+
+from seqsum.models.encoder import ConvEncoder
+from seqsum.models.model import SequenceModel
+from seqsum.runtime.devices import make_mesh
+from seqsum.sequences.sampler import Sampler
+from seqsum.sequences.tasks import SUM
+from seqsum.training.losses import build_objective
+from seqsum.training.metrics import NEVER, Totals
+from seqsum.training.optimizers import build_optimizer
+from seqsum.training.parallel import compile_init, compile_step
+from seqsum.training.reading import eval_step
+from seqsum.training.state import Recipe, batch_key, init_state
+from seqsum.training.step import is_finite, train_step, train_steps
+
+SHAPE = (28, 28, 1)
+
+
+@functools.cache
+def make(
+  batch_size=16,
+  loss="mse",
+  rate=1e-3,
+  per_step=False,
+  norms=False,
+  accumulate=1,
+  **sampler,
+):
+  encoder = functools.partial(
+    ConvEncoder, features=(4, 4), kernels=(5, 3), strides=(2, 2)
+  )
+  return Recipe(
+    model=SequenceModel(encoder=encoder, widths=(16,)),
+    objective=build_objective(loss),
+    optimizer=build_optimizer("rmsprop", rate),
+    sampler=Sampler(SUM, batch_size, **sampler),
+    per_step=per_step,
+    accumulate=accumulate,
+    norms=norms,
+  )
+
+
+@functools.cache
+def compiled(function, recipe, devices=1):
+  """`init_state`, `train_steps` or `eval_step`, as training has it."""
+  mesh = make_mesh(jax.devices()[:devices])
+  if function is init_state:
+    return compile_init(recipe, mesh, SHAPE)
+  donate = function is train_steps
+  return compile_step(function, mesh, recipe=recipe, donate=donate)
+
+
+def begin(recipe, devices=1, seed=0):
+  """The state that training begins with, on so many devices."""
+  return compiled(init_state, recipe, devices)(seed)
+
+
+def train(recipe, data, devices, steps, seed=0, count=None):
+  state = begin(recipe, devices, seed)
+  step = compiled(train_steps, recipe, devices)
+  losses = []
+  for _ in range(steps):
+    state, totals = step(state, Totals.zero(), count, seed, *data)
+    losses.append(totals.means()["loss"])
+  return state, losses
+
+
+@pytest.fixture(scope="module")
+def data(bundled):
+  return bundled.train
+
+
+def test_the_step_is_the_gradient_of_the_mean_loss(data):
+  recipe = dataclasses.replace(make(), optimizer=optax.sgd(0.1))
+  state = begin(recipe, seed=5)
+  after, totals = jax.jit(functools.partial(train_step, recipe=recipe))(
+    state, 5, *data
+  )
+  batch = recipe.sampler(batch_key(5, 1, 0), *data)
+
+  def loss(params):
+    outputs = recipe.model.apply(params, batch.frames)
+    last = outputs[jnp.arange(16), batch.lengths - 1, 0]
+    final = batch.targets[jnp.arange(16), batch.lengths - 1]
+    return jnp.mean((last - final) ** 2)
+
+  value, grads = jax.jit(jax.value_and_grad(loss))(state.params)
+  np.testing.assert_allclose(totals.means()["loss"], value, rtol=1e-5)
+  np.testing.assert_allclose(totals.squared, totals.loss, rtol=1e-6)
+  jax.tree.map(
+    lambda old, g, new: np.testing.assert_allclose(
+      new, old - 0.1 * g, atol=1e-5
+    ),
+    state.params,
+    grads,
+    after.params,
+  )
+  assert after.step == 1
+
+
+def test_a_value_at_every_step_asks_for_all_of_them(data):
+  recipe = make(per_step=True)
+  state = begin(recipe)
+  _, totals = jax.jit(functools.partial(train_step, recipe=recipe))(
+    state, 0, *data
+  )
+  batch = recipe.sampler(batch_key(0, 1, 0), *data)
+  outputs = recipe.model.apply(state.params, batch.frames)[..., 0]
+  real = np.arange(4) < np.asarray(batch.lengths)[:, None]
+  expected = np.square(outputs - batch.targets)[real]
+  assert totals.values == real.sum() == 40
+  np.testing.assert_allclose(totals.loss, expected.sum(), rtol=1e-5)
+  assert totals.means()["mse"] != totals.means()["loss"]
+
+
+def test_eight_devices_see_what_one_sees_for_50_steps(data):
+  _, one = train(make(32), data, 1, 50)
+  _, eight = train(make(32), data, 8, 50)
+  assert np.mean(one[-10:]) < 0.8 * np.mean(one[:10])
+  np.testing.assert_allclose(one, eight, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("devices", "parts", "per_step"),
+  first([(4, 2, True), (1, 4, False), (1, 2, True)]),
+)
+def test_a_batch_in_parts_is_the_same_batch(data, devices, parts, per_step):
+  kwargs = {"per_step": per_step, "norms": True, "rate": 1e-4}
+  whole, losses = train(make(32, **kwargs), data, 1, 6)
+  cut, others = train(make(32, accumulate=parts, **kwargs), data, devices, 6)
+  np.testing.assert_allclose(losses, others, rtol=1e-5)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5),
+    whole.params,
+    cut.params,
+  )
+
+
+def test_pmap_sees_what_jit_sees(data):
+  recipe = make(32)
+  _, one = train(recipe, data, 1, 5)
+  step = jax.pmap(
+    functools.partial(train_step, recipe=recipe, axis_name="i"),
+    axis_name="i",
+    in_axes=(0, None, None, None),
+  )
+  state = jax.device_get(begin(recipe))
+  state = jax.tree.map(lambda x: np.stack([x] * 8), state)
+  losses = []
+  for _ in range(5):
+    state, totals = step(state, 0, *data)
+    losses.append(jax.tree.map(lambda x: x[3], totals).means()["loss"])
+  np.testing.assert_allclose(one, losses, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_several_steps_in_one_call_are_the_same_steps(data):
+  one, _ = train(make(), data, 1, 6)
+  three, _ = train(make(), data, 1, 2, count=3)
+  assert one.step == three.step == 6
+  # Relative as well: the mean squares of RMSProp are as large as 20.
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
+    one,
+    three,
+  )
+
+
+def test_the_number_of_steps_and_the_seed_compile_nothing_new(data):
+  recipe = make()
+  mesh = make_mesh(jax.devices()[:1])
+  step = compile_step(train_steps, mesh, recipe=recipe, donate=False)
+  state = begin(recipe)
+  totals = Totals.zero()
+  for seed, count in ((0, 1), (1, 2), (2, 5)):
+    state, totals = step(state, totals, count, seed, *data)
+  assert step._cache_size() <= 2  # NumPy's totals first, then the device's
+
+
+def test_the_seed_decides_parameters_and_sequences(data):
+  _, first = train(make(), data, 1, 2, seed=0)
+  _, again = train(make(), data, 1, 2, seed=0)
+  _, other = train(make(), data, 1, 2, seed=1)
+  assert first == again
+  assert first[0] != other[0]
+
+
+def test_one_batch_can_be_learned_by_heart(data):
+  """With one image a digit, sums of one and two become exact."""
+  recipe = make(32, rate=3e-3, max_len=2)
+  first = [np.flatnonzero(data.labels == d)[0] for d in range(10)]
+  few = data.images[first], data.labels[first]
+  _, losses = train(recipe, few, 1, 400)
+  assert losses[0] > 20
+  assert np.mean(losses[-20:]) < 0.3
+
+
+def test_the_first_loss_is_the_one_we_know(data):
+  """A golden number: it moves only if sampling, model or loss do."""
+  _, losses = train(make(), data, 1, 1)
+  np.testing.assert_allclose(losses, [FIRST_LOSS], rtol=1e-4)
+
+
+FIRST_LOSS = 156.8789
+
+
+@pytest.mark.slow
+def test_a_step_that_is_not_finite_is_named(data):
+  recipe = make(rate=1e30)
+  _, totals = jax.jit(functools.partial(train_step, recipe=recipe))(
+    begin(recipe), 0, *data
+  )
+  assert totals.nonfinite == NEVER
+  mesh = make_mesh(jax.devices()[:1])
+  step = compile_step(train_steps, mesh, recipe=recipe, donate=False)
+  state, totals = step(begin(recipe), Totals.zero(), 4, 0, *data)
+  assert 2 <= totals.nonfinite <= 4
+  assert not is_finite(state.params)
+
+
+def totals_of_a_step(recipe, data, devices=1):
+  step = compiled(train_steps, recipe, devices)
+  state = begin(recipe, devices)
+  return begin(recipe), step(state, Totals.zero(), None, 0, *data)[1].means()
+
+
+@pytest.mark.parametrize("devices", first([1, 4]))
+def test_norms_are_those_of_real_frames_and_of_the_whole_gradient(
+  data, devices
+):
+  recipe = make(norms=True)
+  state, means = totals_of_a_step(recipe, data, devices)
+  batch = recipe.sampler(batch_key(0, 1, 0), *data)
+  real = np.arange(4) < np.asarray(batch.lengths)[:, None]
+  model, params = recipe.model, state.params
+  frames = np.asarray(batch.frames)[real] / np.float32(255)
+  encoder = {"params": params["params"]["encoder"]}
+  features = model.encoder().apply(encoder, frames)
+
+  def loss(params):
+    outputs = model.apply(params, batch.frames)[..., 0]
+    last = batch.lengths - 1
+    error = (outputs - batch.targets)[jnp.arange(16), last]
+    return jnp.mean(error**2)
+
+  leaves = jax.tree.leaves(jax.jit(jax.grad(loss))(params))
+  gradient = np.sqrt(sum(np.square(leaf).sum() for leaf in leaves))
+  expected = {
+    "encoded_rms": np.sqrt(np.square(features).mean()),
+    "gradient_norm": gradient,
+  }
+  for name, value in expected.items():
+    np.testing.assert_allclose(means[name], value, rtol=1e-5)
+    np.testing.assert_allclose(means[f"{name}_max"], value, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_norms_change_nothing_and_are_left_out_when_off(data):
+  _, off = totals_of_a_step(make(), data)
+  _, on = totals_of_a_step(make(norms=True), data)
+  assert set(on) - set(off) == {
+    "encoded_rms",
+    "encoded_rms_max",
+    "gradient_norm",
+    "gradient_norm_max",
+  }
+  for name, value in off.items():
+    np.testing.assert_allclose(value, on[name], rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_sequences_grow_with_the_step_in_training_alone(data):
+  recipe = make(growth=3)  # 1, 2, 3 frames, then up to 4
+  mesh = make_mesh(jax.devices()[:1])
+  step = compile_step(train_steps, mesh, recipe=recipe, donate=False)
+  state = begin(recipe)
+  for longest in (1, 2, 3, 4, 4):
+    batch = recipe.sampler(batch_key(0, 1, state.step), *data, step=state.step)
+    assert batch.lengths.max() == longest
+    outputs = recipe.model.apply(state.params, batch.frames)[..., 0]
+    error = (outputs - batch.targets)[jnp.arange(16), batch.lengths - 1]
+    state, totals = step(state, Totals.zero(), None, 0, *data)
+    np.testing.assert_allclose(totals.squared, (error**2).sum(), rtol=1e-4)
+  key = jax.random.key_data(jax.random.key(7))
+  read = functools.partial(eval_step, state.params, key, *data)
+  assert read(recipe=recipe).lengths.max() == 4
+  np.testing.assert_array_equal(
+    read(recipe=recipe).targets, read(recipe=make()).targets
+  )
+
+
+@pytest.mark.parametrize("devices", first([4, 1]))
+def test_evaluation_reads_the_same_on_any_number_of_devices(data, devices):
+  recipe = make()
+  params = begin(recipe).params
+  key = jax.random.key_data(jax.random.key(7))
+  read = jax.jit(functools.partial(eval_step, recipe=recipe))
+  expected = read(params, key, *data)
+  step = compiled(eval_step, recipe, devices)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4),
+    step(begin(recipe, devices).params, key, *data),
+    expected,
+  )
