@@ -6,8 +6,9 @@
 
 The file has 1,024 numbers for every fifteenth frame or so, and what people said
 of it (seqsum/data/tvsum.py has the layout). A GRU reads them in order and
-predicts at each how important the frame is; a fifth of the videos is held out, half of it
-for the test. With 25 or 50 videos the figures hang on which these are.
+predicts at each how important the frame is; a fifth of the videos is held out,
+half of it for the test. With 25 or 50 videos the figures depend on which these
+are.
 """
 
 import ml_collections

@@ -32,6 +32,7 @@ from absl import flags
 
 from seqsum.runtime import cli
 from seqsum.runtime.errors import InputError
+from seqsum.runtime.files import plain
 
 if TYPE_CHECKING:
   from seqsum.inference import trained
@@ -66,9 +67,9 @@ def main(*paths: str) -> int:
   model = trained.load(WORKDIR.value)
   with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always", image_files.PictureWarning)
-    files, frames = model.read_files(paths)
+    found, frames = model.read_files(paths)
   warned = [" ".join(str(x.message).split()) for x in caught]
-  warned += model.doubts(files, frames)
+  warned += model.doubts(found, frames)
   for line in warned:
     print(f"seqsum: warning: {line}", file=sys.stderr)
   reading = model.read(frames)
@@ -93,10 +94,10 @@ def main(*paths: str) -> int:
     except OSError as error:
       raise InputError(f"--plot={PLOT.value}: {error.strerror}") from error
   if JSON.value:
-    said = as_json(model, files, reading) | {"warnings": warned}
-    print(json.dumps(files.plain(said), indent=2))
+    said = as_json(model, found, reading) | {"warnings": warned}
+    print(json.dumps(plain(said), indent=2))
     return 0
-  *rows, answer = lines(model, files, reading)
+  *rows, answer = lines(model, found, reading)
   if SHOW_FRAMES.value:
     columns = shutil.get_terminal_size().columns
     rows = [
@@ -108,16 +109,16 @@ def main(*paths: str) -> int:
 
 
 def lines(
-  model: trained.Trained, files: list[str], reading: trained.Reading
+  model: trained.Trained, found: list[str], reading: trained.Reading
 ) -> list[str]:
   """A line for each image, and what the last one says.
 
   Vectors are said part by part. A network that says how likely each value is
   has the share of the likeliest and the standard deviation behind it.
   """
-  wide = max(map(len, files))
+  wide = max(map(len, found))
   said = []
-  for t, file in enumerate(files):
+  for t, file in enumerate(found):
     values = np.atleast_1d(reading.predictions[t])
     # Units of one's own may be of any size.
     form = "8.2f" if model.says_whole else "10.4g"
@@ -129,11 +130,11 @@ def lines(
   form = ".0f" if model.says_whole else ".4g"
   parts = [f"{x:{form}}" for x in np.atleast_1d(answer_of(model, reading))]
   answer = f"{model.task}: " + ", ".join(parts)
-  if len(files) > model.longest:
+  if len(found) > model.longest:
     things = "images" if model.reads_digits else "frames"
     answer += (
       f"  ({model.name} was trained on at most {model.longest} {things}, these "
-      f"are {len(files)})"
+      f"are {len(found)})"
     )
   return [*said, answer]
 
@@ -152,11 +153,11 @@ def spread(values: np.ndarray, shares: np.ndarray) -> tuple[float, float]:
 
 
 def as_json(
-  model: trained.Trained, files: list[str], reading: trained.Reading
+  model: trained.Trained, found: list[str], reading: trained.Reading
 ) -> dict:
   """What --json prints."""
   rows = []
-  for t, file in enumerate(files):
+  for t, file in enumerate(found):
     row = {"file": file, "prediction": reading.predictions[t].tolist()}
     if reading.probabilities is not None:
       shares = reading.probabilities[t]

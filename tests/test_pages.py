@@ -32,7 +32,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # A hundred MNIST images, and few long sums, where a block reads all of them.
 SMALLER = """\
 import builtins
-from seqsum import digits
+from seqsum.data import digits
 
 def first(*args, load=digits.load, **named):
   data = load(*args, **named)
@@ -283,8 +283,9 @@ def test_config_fields_that_pages_name_exist():
 
 
 def test_files_that_pages_name_exist():
-  folders = (".", "seqsum", "benchmarks", "launch", "tests", "tests/faults")
-  folders += ("configs", "configs/studies")
+  folders = [".", "benchmarks", "launch", "configs", "configs/studies"]
+  for top in ("seqsum", "tests"):
+    folders += [top, *(ROOT / top).glob("*/")]
   found = 0
   for page in pages.PAGES:
     text = (ROOT / page).read_text()

@@ -16,13 +16,14 @@ from short_runs import ROOT, first
 from configs import sum as post
 from configs import sum_small
 from seqsum import study
+from seqsum.runs import session
 from seqsum.runtime import devices
 from seqsum.runtime.errors import InputError
 from seqsum.studies import plan
 
 TEXT = """
 from configs import sum_tiny as base
-from seqsum import probes
+from seqsum.studies import probes
 from seqsum.studies.plan import Study
 
 
@@ -189,7 +190,7 @@ FILES = sorted(
 def test_every_study_can_be_laid_out(path, tmp_path, monkeypatch):
   # On one device, as most have: sums of 1,024 digits are drawn two at a time.
   one = functools.partial(devices.make_mesh, jax.devices()[:1])
-  monkeypatch.setattr(devices, "make_mesh", one)
+  monkeypatch.setattr(session, "make_mesh", one)
   study = plan.load(path)
   runs = plan.lay_out(study, tmp_path)
   assert len(runs) == len(study.variants) * study.seeds

@@ -91,6 +91,10 @@ def serve():
   import matplotlib.figure
   import matplotlib.font_manager  # noqa: F401
 
+  import seqsum.inference.trained
+  import seqsum.studies.charts
+  import seqsum.train  # noqa: F401
+
   gc.freeze()  # else a fork's collector touches, and so copies, all pages
   for line in iter(sys.stdin.readline, ""):
     if (child := os.fork()) == 0:

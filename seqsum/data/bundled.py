@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seqsum.sequences.shapes import SHAPE
+from seqsum.sequences.digit import SHAPE
 
 
 def load() -> tuple[np.ndarray, np.ndarray]:

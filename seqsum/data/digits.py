@@ -16,7 +16,7 @@ from absl import logging
 from seqsum.data import array_cache, bundled, idx, mnist, tfds
 from seqsum.data.tfds import Arrays
 from seqsum.runtime.errors import InputError, require
-from seqsum.sequences.shapes import CLASSES
+from seqsum.sequences.digit import CLASSES
 
 VALIDATION = 5_000  # images from the end of a training split
 KEYS = [  # the arrays of a cached data set

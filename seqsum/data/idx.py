@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 
 from seqsum.runtime.errors import InputError
-from seqsum.sequences.shapes import CLASSES, SHAPE
+from seqsum.sequences.digit import CLASSES, SHAPE
 
 
 def gunzip(data: bytes, limit: int) -> bytes:

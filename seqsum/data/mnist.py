@@ -16,7 +16,7 @@ import numpy as np
 
 from seqsum.data import idx
 from seqsum.runtime.errors import InputError, require_file
-from seqsum.sequences.shapes import CLASSES, SHAPE
+from seqsum.sequences.digit import CLASSES, SHAPE
 
 NAME, VERSION = "seqsum_mnist", "1.0.0"  # TFDS has a builder named mnist
 URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"

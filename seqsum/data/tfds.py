@@ -13,7 +13,7 @@ import numpy as np
 
 from seqsum.data import mnist
 from seqsum.runtime.errors import InputError
-from seqsum.sequences.shapes import CLASSES, SHAPE
+from seqsum.sequences.digit import CLASSES, SHAPE
 
 # The [N, 28, 28, 1] uint8 images of a split and its [N] int32 labels.
 Arrays = tuple[np.ndarray, np.ndarray]

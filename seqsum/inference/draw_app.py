@@ -9,7 +9,7 @@ import numpy as np
 
 from seqsum.inference.trained import Trained
 from seqsum.runtime import files
-from seqsum.sequences.shapes import SHAPE
+from seqsum.sequences.digit import SHAPE
 
 MOST_FRAMES = 100  # of one drawn sequence
 MOST_BYTES = 1 << 20  # of a request; 100 frames are 400,000

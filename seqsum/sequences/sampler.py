@@ -15,8 +15,9 @@ import numpy as np
 from seqsum.runtime.errors import InputError, require
 from seqsum.sequences.augment import STILL, Moves
 from seqsum.sequences.batch import SequenceBatch
+from seqsum.sequences.digit import SHAPE
 from seqsum.sequences.finite import FixedSequences
-from seqsum.sequences.shapes import SHAPE, Images, Key, Labels, Lengths, Scalar
+from seqsum.sequences.shapes import Images, Key, Labels, Lengths, Scalar
 from seqsum.sequences.tasks import Task
 
 SHIFT = 1  # the stream of a batch's key that moves frames

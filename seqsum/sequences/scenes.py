@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from seqsum.sequences.shapes import CLASSES, SHAPE, Images, Key, Labels, Values
+from seqsum.sequences.digit import CLASSES, SHAPE
+from seqsum.sequences.shapes import Images, Key, Labels, Values
 
 PRESENT = 0.8  # share of a video's windows in which a digit appears
 SHORTEST = 2  # frames that one is there at least

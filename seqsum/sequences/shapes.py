@@ -17,9 +17,6 @@ from collections.abc import Callable
 
 import jax
 
-SHAPE = (28, 28, 1)  # H, W, C of an image of a digit
-CLASSES = 10
-
 Images = jax.Array  # [M, H, W, C] uint8, the images of one split
 Labels = jax.Array  # [M] int32, the digit that each image shows
 Frames = jax.Array  # [B, T, H, W, C] uint8 0..255 or float32 0..1

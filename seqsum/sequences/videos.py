@@ -18,6 +18,7 @@ import numpy as np
 
 from seqsum.runtime.errors import require
 from seqsum.sequences.batch import SequenceBatch
+from seqsum.sequences.digit import CLASSES, SHAPE
 from seqsum.sequences.sampler import LONGEST
 from seqsum.sequences.scenes import (
   SHORTEST,
@@ -25,16 +26,7 @@ from seqsum.sequences.scenes import (
   draw_scenes,
   importance,
 )
-from seqsum.sequences.shapes import (
-  CLASSES,
-  SHAPE,
-  Images,
-  Key,
-  Labels,
-  Lengths,
-  Scalar,
-  Values,
-)
+from seqsum.sequences.shapes import Images, Key, Labels, Lengths, Scalar, Values
 
 SAMPLE = 10_000  # videos that the moments of targets are taken over
 SAMPLED_FRAMES = 2_400_000  # of all of them, at most

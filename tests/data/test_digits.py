@@ -173,7 +173,7 @@ def test_other_tfds_data(tmp_path, monkeypatch, warned):
   np.testing.assert_array_equal(data.test.labels, np.arange(20) % 10)
 
   # The second start reads the array file alone.
-  monkeypatch.setattr(digits.tfds_images, "load", None)
+  monkeypatch.setattr(digits.tfds, "load", None)
   again = digits.load("tiny_digits", data_dir=tmp_path)
   assert again.sha256 == data.sha256
   assert warned() == []
@@ -199,7 +199,7 @@ def test_array_file_needs_no_tfds(tmp_path):
   data = digits.load("tiny_digits", data_dir=tmp_path)
   code = f"""if True:
     import sys
-    from seqsum import digits
+    from seqsum.data import digits
     data = digits.load("tiny_digits", data_dir={str(tmp_path)!r})
     heavy = {{"tensorflow_datasets", "tensorflow", "jax", "sklearn", "scipy"}}
     print(data.sha256, heavy & set(sys.modules))
@@ -212,7 +212,7 @@ def test_array_file_needs_no_tfds(tmp_path):
 def test_digits_import_neither_tfds_nor_sklearn():
   code = """if True:
     import sys
-    from seqsum import digits
+    from seqsum.data import digits
     digits.load("digits")
     print({"tensorflow_datasets", "jax", "sklearn"} & set(sys.modules))
   """

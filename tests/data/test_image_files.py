@@ -11,7 +11,7 @@ from paper import photo
 from PIL import Image
 
 from seqsum.data import image_files
-from seqsum.inference import photos
+from seqsum.inference import normalize, photos
 from seqsum.runtime.errors import InputError
 
 
@@ -25,7 +25,7 @@ def picture(bundled):
 
 @pytest.fixture(scope="module")
 def expected(picture):
-  return image_files.normalize.frame(picture / np.float32(255)).astype(float)
+  return normalize.frame(picture / np.float32(255)).astype(float)
 
 
 def colour(picture):

@@ -428,7 +428,7 @@ def test_second_start_imports_nothing_heavy(real):
   code = f"""if True:
     import sys, time
     start = time.process_time()
-    from seqsum import digits
+    from seqsum.data import digits
     data = digits.load("mnist", data_dir={str(path)!r}, fallback="")
     heavy = {{"tensorflow_datasets", "tensorflow", "jax", "sklearn", "scipy"}}
     print(data.sha256, heavy & set(sys.modules), time.process_time() - start)

@@ -251,8 +251,8 @@ def test_from_the_command_line(run, tmp_path, overrides):
 
 TOO_LARGE = """
 import jax.numpy as jnp
-from seqsum import command
-command.run(lambda: int(jnp.zeros((1 << 45,), jnp.uint8).sum()))
+from seqsum.runtime import cli
+cli.run(lambda: int(jnp.zeros((1 << 45,), jnp.uint8).sum()))
 """
 
 

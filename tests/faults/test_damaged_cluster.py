@@ -10,8 +10,8 @@ from short_runs import ROOT
 PROGRAM = """
 import json, pathlib, sys
 from absl import logging
-from seqsum import cluster
-cluster.connect(sys.argv[2], 2, int(sys.argv[3]))
+from seqsum.runtime import processes
+processes.connect(sys.argv[2], 2, int(sys.argv[3]))
 import jax, jax.numpy as jnp, numpy as np
 from seqsum.runs.checkpoints import Checkpoints
 from seqsum.runtime.devices import make_mesh, replicated
@@ -25,10 +25,10 @@ def tree(step):
   return jax.jit(make, out_shardings=everywhere)()
 
 def damage(step):
-  if cluster.is_lead():
+  if processes.is_lead():
     path = folder / str(step) / "contents" / "metadata"
     path.write_bytes(path.read_bytes()[:-10])
-  cluster.barrier("damaged")
+  processes.barrier("damaged")
 
 went = []
 def resume():
@@ -56,7 +56,7 @@ resume()  # from 3
 with Checkpoints(folder, keep=3) as checkpoints:
   read = checkpoints._read
   def fails(step, like):
-    if step == 4 and not cluster.is_lead():
+    if step == 4 and not processes.is_lead():
       raise OSError("a disk that only this process has")
     return read(step, like)
   checkpoints._read = fails

@@ -1,7 +1,7 @@
 """What the README promises of numbers.
 
-One device and eight, over 50 steps: tests/training/test_step.py. Killed and not: here,
-test_killed.py.
+One device and eight, over 50 steps: tests/training/test_step.py. Killed and
+not: test_killed.py.
 """
 
 import pytest

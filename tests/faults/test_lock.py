@@ -28,7 +28,7 @@ def test_the_second_is_refused_until_the_first_lets_go(tmp_path):
 HOLDER = """
 import sys, time
 from etils import epath
-from seqsum import lock
+from seqsum.runs import lock
 held = lock.take(epath.Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(300)

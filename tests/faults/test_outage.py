@@ -27,12 +27,12 @@ WORKDIR = "gs://bucket/some/run"
 HASTY = """
 import asyncio, runpy, types
 import gcsfs.retry
-from seqsum import bucket
+from seqsum.runtime import object_storage
 
 hasty = types.SimpleNamespace(sleep=lambda s: asyncio.sleep(s / 100))
 gcsfs.retry.asyncio = hasty
-bucket.RETRIES |= {"initial_delay": "10ms", "max_delay": "320ms"}
-bucket.TOGETHER = 5
+object_storage.RETRIES |= {"initial_delay": "10ms", "max_delay": "320ms"}
+object_storage.TOGETHER = 5
 runpy.run_module("seqsum.main", run_name="__main__", alter_sys=True)
 """
 FAULTS = {"503": Refused(503), "closed": ConnectionResetError()}

@@ -124,8 +124,8 @@ def test_names_of_a_studys_variants_are_no_paths(name, tmp_path):
 
 LISTENER = """
 import json, sys, psutil
-from seqsum import cluster
-cluster.connect(sys.argv[1], 1, 0)
+from seqsum.runtime import processes
+processes.connect(sys.argv[1], 1, 0)
 print(json.dumps([
   c.laddr.ip for c in psutil.Process().net_connections("inet")
   if c.status == psutil.CONN_LISTEN

@@ -14,7 +14,7 @@ from short_runs import ROOT
 
 import seqsum
 from seqsum.data import image_files
-from seqsum.inference import formats, photos, trained, weights
+from seqsum.inference import formats, normalize, photos, trained, weights
 from seqsum.inference.normalize import BORDER, SEPARATE
 from seqsum.runtime.errors import InputError
 
@@ -205,9 +205,7 @@ def test_pictures_of_more_than_a_digit_are_warned_of(digits_of, tmp_path):
 def test_a_digit_on_its_side_is_warned_of(digits_of, model):
   shown = (3, 5, 8)
   names = [f"{d}.png" for d in shown]
-  upright = np.stack(
-    [image_files.normalize.frame(sheet(digits_of[d])) for d in shown]
-  )
+  upright = np.stack([normalize.frame(sheet(digits_of[d])) for d in shown])
   assert model.doubts(names, upright) == []
   turns = (3, 1, 3)  # to the right, to the left, to the right
   lying = [np.rot90(x, k) for x, k in zip(upright, turns, strict=True)]
@@ -224,7 +222,7 @@ def test_a_digit_on_its_side_is_warned_of(digits_of, model):
 
 def test_a_low_probability_is_warned_of(digits_of, model):
   """Of a 2 that is hard to read, between others that are not."""
-  frames = [image_files.normalize.frame(sheet(digits_of[d])) for d in (3, 2, 5)]
+  frames = [normalize.frame(sheet(digits_of[d])) for d in (3, 2, 5)]
   (line,) = model.doubts(["3", "2", "5"], np.stack(frames))
   assert re.fullmatch(
     r"2: read as 2 with a probability of 7\d% only: check that it shows one "
@@ -248,7 +246,7 @@ def test_fewer_than_one_sheet_in_a_hundred_is_warned_of(mnist_dir, model):
   test = digits.load("mnist", manual_dir=mnist_dir).test
   count = 1000
   found = [
-    image_files.normalize.frame_and_doubt(
+    normalize.frame_and_doubt(
       sheet(image[..., 0], i, light=0.5, noise=0.03, height=240, width=320)
     )
     for i, image in enumerate(test.images[-count:])

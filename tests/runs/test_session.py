@@ -9,9 +9,9 @@ import pytest
 
 from configs import sum_tiny
 from seqsum import train
+from seqsum.runs.folder import differences
 from seqsum.runs.session import open_session
 from seqsum.runtime.errors import InputError
-from seqsum.runtime.machine import differences
 
 
 def tiny(**fields):

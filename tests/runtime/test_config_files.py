@@ -107,7 +107,7 @@ def test_flags_of_both_forms(monkeypatch):
 # Prints a value of configs/sum.py, and from where `configs` was imported.
 LOAD = """if True:
   import runpy, sys
-  from seqsum import config_files
+  from seqsum.runtime import config_files
   config = runpy.run_path(config_files.find("config", sys.argv[1]))
   import configs
   print(config["get_config"]().eval_batch_size, configs.__file__)

@@ -7,10 +7,10 @@ import pytest
 
 SCRIPT = """
 import os
-from seqsum import allocator
+from seqsum.runtime import malloc
 before = os.getpid()
-allocator.keep_memory()
-print(before, os.environ.get(allocator.VARIABLE), *__import__('sys').argv[1:])
+malloc.keep_memory()
+print(before, os.environ.get(malloc.VARIABLE), *__import__('sys').argv[1:])
 """
 
 
@@ -41,15 +41,15 @@ def test_a_variable_that_somebody_set_is_left_alone():
 def test_what_is_kept_can_be_given_back():
   script = """
 import re
-from seqsum import allocator
+from seqsum.runtime import malloc
 def resident():
   with open("/proc/self/status") as f:
     return int(re.search(r"VmRSS:\\s+(\\d+)", f.read())[1]) >> 10
-allocator.keep_memory()
+malloc.keep_memory()
 blocks = [bytearray(1 << 16) for _ in range(3200)]  # 200 MB
 del blocks
 kept = resident()
-allocator.give_back()
+malloc.give_back()
 print(kept - resident())
 """
   done = subprocess.run(

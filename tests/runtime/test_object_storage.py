@@ -139,8 +139,9 @@ def test_a_run_in_a_bucket_is_the_run_in_a_folder(
 DAMAGED = """
 import os
 import jax.numpy as jnp
-from seqsum import folder
+from seqsum.runs import folder
 from seqsum.runs.checkpoints import Checkpoints
+from seqsum.runtime import files
 
 def tree(step):
   return {"kernel": jnp.arange(5000.0) + step}

@@ -14,7 +14,7 @@ from seqsum.runtime import files
 NAMES = [os.fsdecode(b"\xff.png"), "é±.png"]
 PRINT = """
 import sys
-from seqsum import streams
+from seqsum.runtime import streams
 streams.protect()
 print(*sys.argv[1:], "░ ±")
 print("to stderr ±", file=sys.stderr)
@@ -47,7 +47,7 @@ def test_what_an_encoding_lacks_is_escaped(encoding, out):
 
 LATER = """
 import sys
-from seqsum import streams
+from seqsum.runtime import streams
 streams.protect()
 print("first", flush=True)
 sys.stdin.read()  # until the reader has gone
@@ -135,7 +135,7 @@ def test_a_file_can_name_any_file(tmp_path):
 
 CLOSED = """
 import os, sys
-from seqsum import streams
+from seqsum.runtime import streams
 streams.reopen()
 streams.protect()
 file = open(sys.argv[1], "w")
@@ -174,8 +174,8 @@ def test_a_run_with_closed_streams_ends(tmp_path, environment, closed):
 
 
 FULL = """
-from seqsum import command
-command.run(lambda: print("much") or 0)
+from seqsum.runtime import cli
+cli.run(lambda: print("much") or 0)
 """
 
 
