@@ -25,7 +25,7 @@ from benchmarks import machine
 from benchmarks.process import ROOT
 from benchmarks.profile import SIDE, normal, whole_step
 from configs import sum as post
-from seqsum.training.experiment import build_recipe
+from seqsum.training.experiment import build_experiment
 
 
 def program(max_len: int, frames: int, remat: int) -> dict:
@@ -41,7 +41,7 @@ def program(max_len: int, frames: int, remat: int) -> dict:
   return {
     "T": max_len,
     "batch": config.batch_size,
-    "frames": sum(build_recipe(config).sampler.rows()),
+    "frames": sum(build_experiment(config).sampler.rows()),
     "remat": remat,
     "compile_seconds": time.perf_counter() - begin,
     "temporary_mb": memory.temp_size_in_bytes / 1e6,

@@ -48,7 +48,7 @@ class Peer:
       config.model.recurrence, config.sequence.packed = "flax", False
     self.session = open_session(config, os.environ["BENCHMARK_WORKDIR"])
     self.batches = batches
-    self.advance = self._compile(self.session.recipe)
+    self.advance = self._compile(self.session.experiment)
     self.data = self.session.feed(TRAIN)(0)
     self.state = self.session.init(config.seed)
     self.evaluator = self.session.evaluator(VALIDATION)
@@ -59,9 +59,9 @@ class Peer:
   def parameters(self) -> int:
     return sum(x.size for x in jax.tree.leaves(self.state.params))
 
-  def _compile(self, recipe):
+  def _compile(self, experiment):
     return compile_step(
-      train_steps, self.session.mesh, recipe=recipe, donate=True
+      train_steps, self.session.mesh, experiment=experiment, donate=True
     )
 
   def _train(self, steps: int) -> float:
@@ -80,12 +80,14 @@ class Peer:
     dataclasses.replace(self.evaluator, sequences=sequences)(self.state.params)
 
   def read(self) -> list[float]:
-    recipe, batch = self.session.recipe, self.batches[0]
+    experiment, batch = self.session.experiment, self.batches[0]
 
     @jax.jit
     def outputs(params, frames, lengths):
-      outputs = recipe.model.apply(params, frames, recipe.sampler.rows())
-      return final(recipe.objective.predict(outputs), lengths)
+      outputs = experiment.model.apply(
+        params, frames, experiment.sampler.rows()
+      )
+      return final(experiment.objective.predict(outputs), lengths)
 
     lengths = jnp.asarray(batch.lengths, jnp.int32)
     return outputs(self.state.params, batch.frames, lengths).tolist()
@@ -93,9 +95,9 @@ class Peer:
   def follow(self, steps: int) -> float:
     """Trains on the peers' batches instead of its own."""
     for n in range(steps):
-      sampler = _Given(self.session.recipe.sampler, self.batches[n])
-      recipe = dataclasses.replace(self.session.recipe, sampler=sampler)
-      self.state, totals = self._compile(recipe)(
+      sampler = _Given(self.session.experiment.sampler, self.batches[n])
+      experiment = dataclasses.replace(self.session.experiment, sampler=sampler)
+      self.state, totals = self._compile(experiment)(
         self.state, Totals.zero(), None, 0, *self.data
       )
     return jax.device_get(totals).means()["loss"]

@@ -27,7 +27,7 @@ from configs import sum as post
 from seqsum.models.conv import add_bias, plain, shifted
 from seqsum.models.packed_cells import PackedGRU
 from seqsum.runtime.devices import make_mesh
-from seqsum.training.experiment import build_recipe
+from seqsum.training.experiment import build_experiment
 from seqsum.training.metrics import Totals
 from seqsum.training.parallel import (
   compile_init,
@@ -47,7 +47,7 @@ def parts(batch_size: int) -> dict[str, tuple]:
   """Name -> (function, arguments), the parts of a step on packed frames."""
   config = post.get_config()
   config.batch_size = batch_size
-  rows = build_recipe(config).sampler.rows()
+  rows = build_experiment(config).sampler.rows()
   frames = sum(rows)
   pixels = jnp.ones((frames, 28, 28, 1), jnp.uint8)
   hidden, filters = normal(frames, 25, 25, 8), normal(frames, 23, 23, 16)
@@ -112,11 +112,14 @@ def parts(batch_size: int) -> dict[str, tuple]:
 
 def whole_step(config: ConfigDict, devices: int = 1):
   """(function without arguments that takes a step, the compiled program)."""
-  recipe, mesh = build_recipe(config), make_mesh(jax.devices()[:devices])
+  experiment, mesh = (
+    build_experiment(config),
+    make_mesh(jax.devices()[:devices]),
+  )
   images = jnp.zeros((1_000, 28, 28, 1), jnp.uint8)
   labels = jnp.zeros((1_000,), jnp.int32)
-  state = compile_init(recipe, mesh, (28, 28, 1))(0)
-  step = compile_step(train_steps, mesh, recipe=recipe, donate=True)
+  state = compile_init(experiment, mesh, (28, 28, 1))(0)
+  step = compile_step(train_steps, mesh, experiment=experiment, donate=True)
   last = [state]
 
   def run():

@@ -17,7 +17,7 @@ import time
 import jax
 import jax.numpy as jnp
 
-from seqsum.training.experiment import build_recipe
+from seqsum.training.experiment import build_experiment
 from seqsum.training.parallel import compiler_options
 from seqsum.training.state import init_state
 from seqsum.training.step import train_step
@@ -36,11 +36,13 @@ class Turns:
 
   def __init__(self, name: str, seeds: int, steps: int):
     config = importlib.import_module(f"configs.{name}").get_config()
-    recipe = build_recipe(config)
-    shape = recipe.sampler.shape
-    step = functools.partial(train_step, recipe=recipe)
+    experiment = build_experiment(config)
+    shape = experiment.sampler.shape
+    step = functools.partial(train_step, experiment=experiment)
     compiled = functools.partial(jax.jit, compiler_options=compiler_options())
-    init = compiled(functools.partial(init_state, recipe, image_shape=shape))
+    init = compiled(
+      functools.partial(init_state, experiment, image_shape=shape)
+    )
     self._one = compiled(step, donate_argnums=0)
     self._all = compiled(
       jax.vmap(step, in_axes=(0, 0, None, None)), donate_argnums=0

@@ -17,6 +17,6 @@ def get_config() -> ml_collections.ConfigDict:
   config.epochs = 5
   config.loss = "cross_entropy"
   config.sequence.max_len = 1
-  config.model.gru = ()
+  config.model.hidden_sizes = ()
   config.optimizer.name = "adam"
   return config

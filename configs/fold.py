@@ -24,7 +24,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.checkpoint.every_steps = 4_000
   config.checkpoint.best = "last"  # the rate has fallen to nothing by then
   config.sequence.shift = 2
-  config.sequence.turn = 12.0
+  config.sequence.rotate = 12.0
   config.sequence.scale = 0.12
   config.sequence.elastic = 1.5
   config.model.core = "fold"
@@ -37,5 +37,5 @@ def get_config() -> ml_collections.ConfigDict:
   config.optimizer.name = "adam"
   config.optimizer.learning_rate = 2e-3
   config.optimizer.warmup = 0.05
-  config.optimizer.average = 0.998
+  config.optimizer.ema_decay = 0.998
   return config

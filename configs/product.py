@@ -17,7 +17,7 @@ from configs import sum_small as base
 def get_config() -> ml_collections.ConfigDict:
   config = base.get_config()
   config.loss = "cross_entropy"
-  config.model.gru = (200, 100)
+  config.model.hidden_sizes = (200, 100)
   config.sequence.min_len = 2
   config.sequence.max_len = 2
   config.task.name = "product"

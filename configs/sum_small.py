@@ -22,7 +22,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.model.conv.kernels = (4, 3, 3)
   config.model.conv.strides = (2, 2, 1)
   config.model.conv.pool = (1, 1, 1)
-  config.model.gru = (128,)
+  config.model.hidden_sizes = (128,)
   config.optimizer.name = "adam"
   config.optimizer.learning_rate = 2e-3
   return config

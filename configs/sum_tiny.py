@@ -24,6 +24,6 @@ def get_config() -> ml_collections.ConfigDict:
   config.model.conv.features = (16, 32)
   config.model.conv.kernels = (5, 3)
   config.model.conv.strides = (2, 2)
-  config.model.gru = (64,)
+  config.model.hidden_sizes = (64,)
   config.optimizer.learning_rate = 2e-3
   return config

@@ -29,7 +29,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.model.conv.kernels = (1,)
   config.model.conv.strides = (1,)
   config.model.conv.pool = (1,)
-  config.model.gru = (64,)
+  config.model.hidden_sizes = (64,)
   config.optimizer.learning_rate = 1e-3
   config.checkpoint.every_steps = 250
   return config

@@ -77,7 +77,7 @@ def main(*arguments: str) -> int:
       raise InputError(f"--onnxruntime_web: needs ONNX; {formats.NO_ONNX}")
     runtime = formats.read_runtime(runtime)
   model = trained.load(WORKDIR.value)
-  if isinstance(model.recipe.objective, FoldObjective):
+  if isinstance(model.experiment.objective, FoldObjective):
     raise InputError(
       f"--workdir={WORKDIR.value}: what a fold says has as many values as its "
       "sequence is long, and only sequences of any length are exported"

@@ -111,7 +111,7 @@ def main() -> int:
   if summary is None:
     print(f"stopped by {stop.signal.name}; the same command goes on from here")
     return 128 + stop.signal  # as a shell has it: 130 or 143
-  print(results.last_words(summary, workdir))
+  print(results.final_message(summary, workdir))
   return 0
 
 

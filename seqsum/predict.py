@@ -79,8 +79,8 @@ def main(*paths: str) -> int:
         f"--plot={PLOT.value}: draws one number a frame, {model.name} says "
         f"{reading.predictions.shape[-1]}; take --json"
       )
-    moves = PLOT.value.endswith(".gif")
-    draw = prediction.animate if moves else prediction.draw
+    augmentation = PLOT.value.endswith(".gif")
+    draw = prediction.animate if augmentation else prediction.draw
     plot = draw(
       frames if model.reads_digits else figures.as_they_are(frames),
       reading.predictions,

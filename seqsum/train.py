@@ -12,7 +12,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from seqsum.runs import results, run_files, trackers
-from seqsum.runs.divergence import Watch, farewell
+from seqsum.runs.divergence import Watch, divergence_message
 from seqsum.runs.overview import overview
 from seqsum.runs.progress import Progress
 from seqsum.runs.session import Session, open_session, restore_best
@@ -75,7 +75,7 @@ def train_and_evaluate(
     if end := run_files.read_json(
       session.workdir / "diverged.json", run_files.DIVERGED
     ):
-      raise Diverged(farewell(end))
+      raise Diverged(divergence_message(end))
     return _run(session, stop, stack, began, report, show, tracker)
 
 
@@ -88,8 +88,14 @@ def _run(
   show: Callable[[int, int], Progress],
   tracker: str | None,
 ) -> dict[str, Any] | None:
-  config, recipe, schedule = session.config, session.recipe, session.schedule
-  advance = compile_step(train_steps, session.mesh, recipe=recipe, donate=True)
+  config, experiment, schedule = (
+    session.config,
+    session.experiment,
+    session.schedule,
+  )
+  advance = compile_step(
+    train_steps, session.mesh, experiment=experiment, donate=True
+  )
   validation = session.evaluator(VALIDATION)
   feed = session.feed(TRAIN)
 
@@ -100,7 +106,7 @@ def _run(
   )
   progress = stack.enter_context(show(schedule.total, schedule.epochs))
   progress.say(overview(session, bool(checkpoints.steps)))
-  if found := checkpoints.resume(session.like()):
+  if found := checkpoints.resume(session.abstract_state()):
     progress.say(f"goes on from step {found[0]:,} of {schedule.total:,}")
     session.warn_of_changes()
   progress.say("compiling ...")
@@ -170,7 +176,9 @@ def _run(
       start = time.perf_counter()
       if (reading := validation(state.evaluated, stop)) is not None:
         rate = len(reading.lengths) / (time.perf_counter() - start)
-        write("validation", evaluate.measure(reading, recipe.per_step), rate)
+        write(
+          "validation", evaluate.measure(reading, experiment.per_step), rate
+        )
         progress.validation(writer.history[-1])
         malloc.give_back()
       mark = time.perf_counter(), step
@@ -211,7 +219,7 @@ def _run(
   start = time.perf_counter()
   reading = test(state.evaluated)
   rate = len(reading.lengths) / (time.perf_counter() - start)
-  metrics = evaluate.measure(reading, recipe.per_step)
+  metrics = evaluate.measure(reading, experiment.per_step)
   write("test", metrics | evaluate.break_down(reading), rate)
   writer.finish()  # summary.json says that all lines are there
   summary = results.summarize(
@@ -237,5 +245,5 @@ def test_again(config: ConfigDict, workdir: epath.PathLike) -> dict[str, Any]:
     session.warn_of_changes()
     best, state = restore_best(session, checkpoints)
   reading = session.evaluator(TEST)(state.evaluated)
-  metrics = evaluate.measure(reading, session.recipe.per_step)
+  metrics = evaluate.measure(reading, session.experiment.per_step)
   return {"step": best, **metrics, **evaluate.break_down(reading)}

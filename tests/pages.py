@@ -294,7 +294,7 @@ def read_flags(requests: list[list[str]]) -> list[str]:
           if not isinstance(config, str) and not recordings.is_recorded(
             config.data.name
           ):
-            experiment.build_recipe(config)
+            experiment.build_experiment(config)
       except Exception as error:
         wrong[n] = f"{type(error).__name__}: {error}"
       flags.FLAGS.unparse_flags()

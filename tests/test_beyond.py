@@ -14,14 +14,14 @@ from configs import fold as base
 from seqsum import train
 from seqsum.runs.session import open_session, restore_best
 from seqsum.runtime.devices import make_mesh
-from seqsum.sequences.augment import Moves
+from seqsum.sequences.augment import Augmentation
 from seqsum.sequences.batch import SequenceBatch
 from seqsum.studies import probes
 from seqsum.training import step
-from seqsum.training.experiment import build_recipe
+from seqsum.training.experiment import build_experiment
 from seqsum.training.metrics import Totals
 from seqsum.training.parallel import compile_init, compile_step
-from seqsum.training.state import update_average
+from seqsum.training.state import update_ema
 from seqsum.training.step import train_steps
 
 
@@ -36,7 +36,7 @@ def config(**changes):
       "eval_sequences": 64,
       "eval_batch_size": 32,
       "data.name": "digits",
-      "sequence.fixed": 100,
+      "sequence.num_sequences": 100,
       "model.conv.features": (4, 8, 8),
       "model.dense": (16,),
     }
@@ -116,7 +116,7 @@ def test_the_average_by_hand():
   average = {"w": np.float32(1.0)}
   params = {"w": np.float32(12.0)}
   for n, decay in ((1, 2 / 11), (89, 90 / 99), (10_000, 0.95)):
-    found = update_average(average, params, 0.95, np.int32(n))
+    found = update_ema(average, params, 0.95, np.int32(n))
     expected = decay * 1.0 + (1 - decay) * 12.0
     np.testing.assert_allclose(found["w"], expected, rtol=1e-6)
 
@@ -124,35 +124,37 @@ def test_the_average_by_hand():
 @pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 8])
 def test_the_step_keeps_the_average(bundled, devices):
-  recipe = build_recipe(config(**{"optimizer.average": 0.5}))
+  experiment = build_experiment(config(**{"optimizer.ema_decay": 0.5}))
   mesh = make_mesh(jax.devices()[:devices])
-  state = compile_init(recipe, mesh, (28, 28, 1))(0)
-  jax.tree.map(np.testing.assert_array_equal, state.params, state.average)
-  average = jax.device_get(state.average)
-  advance = compile_step(train_steps, mesh, recipe=recipe, donate=True)
+  state = compile_init(experiment, mesh, (28, 28, 1))(0)
+  jax.tree.map(np.testing.assert_array_equal, state.params, state.ema_params)
+  average = jax.device_get(state.ema_params)
+  advance = compile_step(train_steps, mesh, experiment=experiment, donate=True)
   for n in (1, 2):
     state, _ = advance(state, Totals.zero(), None, 0, *bundled.train)
-    average = update_average(average, state.params, 0.5, np.int32(n))
+    average = update_ema(average, state.params, 0.5, np.int32(n))
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
     state.evaluated,
     average,
   )
-  off = dataclasses.replace(recipe, average=0.0)
-  assert jax.eval_shape(compile_init(off, mesh, (28, 28, 1)), 0).average == ()
+  off = dataclasses.replace(experiment, ema_decay=0.0)
+  assert (
+    jax.eval_shape(compile_init(off, mesh, (28, 28, 1)), 0).ema_params == ()
+  )
 
 
 def test_evaluation_sees_frames_as_they_are():
-  recipe = build_recipe(config())
-  assert recipe.sampler.moves == Moves(2, 12.0, 0.12, 1.5)
-  assert recipe.sampler.fixed == 100
+  experiment = build_experiment(config())
+  assert experiment.sampler.augmentation == Augmentation(2, 12.0, 0.12, 1.5)
+  assert experiment.sampler.num_sequences == 100
 
 
 LONG = {
-  "sequence.fixed": 0,
+  "sequence.num_sequences": 0,
   "sequence.min_len": 40,
   "sequence.max_len": 40,
-  "task.recentre": 0.8,
+  "task.center_targets": 0.8,
 }
 
 recentred = jax.jit(step._recentred, static_argnums=(2, 3))
@@ -163,7 +165,7 @@ def test_recentred_targets_by_hand():
 
   That is 0.75 a digit; four fifths of it are 24 a sequence of 40.
   """
-  recipe = build_recipe(config(**LONG, batch_size=2))
+  experiment = build_experiment(config(**LONG, batch_size=2))
   batch = SequenceBatch(
     frames=jnp.zeros((2, 40, 28, 28, 1), jnp.uint8),
     lengths=jnp.array([40, 40]),
@@ -171,20 +173,20 @@ def test_recentred_targets_by_hand():
     targets=jnp.tile(jnp.array([[200.0], [220.0]]), (1, 40)),
   )
   uniform = jnp.full((2, 40, 10), -jnp.log(10.0))
-  found = recentred(uniform, batch, recipe, None)
+  found = recentred(uniform, batch, experiment, None)
   np.testing.assert_array_equal(found[:, -1], [176, 196])
   # A target that was the largest there is cannot be moved beyond it.
   sure = jnp.log(jax.nn.one_hot(jnp.full((2, 40), 9), 10) + 1e-9)
   highest = batch.replace(
     targets=jnp.tile(jnp.array([[0.0], [360.0]]), (1, 40))
   )
-  found = recentred(sure, highest, recipe, None)
+  found = recentred(sure, highest, experiment, None)
   np.testing.assert_array_equal(found[:, -1], [144, 360])
 
 
 def test_recentred_numbers_by_hand():
   """A number may be any; lengths have their share of the common error."""
-  recipe = build_recipe(
+  experiment = build_experiment(
     config(**LONG, **{"model.core": "additive", "loss": "mse"})
   )
   batch = SequenceBatch(
@@ -195,18 +197,20 @@ def test_recentred_numbers_by_hand():
   )
   said = jnp.array([[4.0, 0, 0], [1.0, 2.0, 3.0]])[..., None]
   # Wrong by 1 and 6, that is 7 in 4 digits; four fifths are 1.4 a digit.
-  found = recentred(said, batch, recipe, None)
+  found = recentred(said, batch, experiment, None)
   np.testing.assert_allclose(found[:, 0], [5 - 1.4, 9 - 4.2], rtol=1e-6)
 
 
 @pytest.mark.slow
 def test_recentring_sees_the_batch_of_all_devices(bundled):
-  recipe = build_recipe(config(**LONG))
+  experiment = build_experiment(config(**LONG))
   params = []
   for devices in (1, 8):
     mesh = make_mesh(jax.devices()[:devices])
-    state = compile_init(recipe, mesh, (28, 28, 1))(0)
-    advance = compile_step(train_steps, mesh, recipe=recipe, donate=True)
+    state = compile_init(experiment, mesh, (28, 28, 1))(0)
+    advance = compile_step(
+      train_steps, mesh, experiment=experiment, donate=True
+    )
     state, totals = advance(state, Totals.zero(), None, 0, *bundled.train)
     params.append((jax.device_get(state.params), float(totals.loss)))
   (one, loss), (eight, other) = params
@@ -226,30 +230,34 @@ def test_long_sums_teach_digits_if_they_are_recentred(bundled):
         "epochs": 1,
         "sequences_per_epoch": 300 * 8,
         "batch_size": 8,
-        "sequence.fixed": 0,
+        "sequence.num_sequences": 0,
         "sequence.min_len": 128,
         "sequence.max_len": 128,
-        "sequence.turn": 0.0,
+        "sequence.rotate": 0.0,
         "sequence.scale": 0.0,
         "sequence.elastic": 0.0,
         "sequence.shift": 0,
-        "task.recentre": share,
-        "optimizer.average": 0.0,
+        "task.center_targets": share,
+        "optimizer.ema_decay": 0.0,
         "model.conv.features": (8, 16, 32),
         "model.conv.strides": (2, 2, 1),
         "model.conv.pool": (1, 1, 1),
         "model.dense": (32,),
       }
     )
-    recipe = build_recipe(long)
+    experiment = build_experiment(long)
     mesh = make_mesh(jax.devices()[:1])
-    state = compile_init(recipe, mesh, (28, 28, 1))(0)
-    advance = compile_step(train_steps, mesh, recipe=recipe, donate=True)
+    state = compile_init(experiment, mesh, (28, 28, 1))(0)
+    advance = compile_step(
+      train_steps, mesh, experiment=experiment, donate=True
+    )
     for _ in range(300):
       state, _ = advance(state, Totals.zero(), None, 0, *bundled.train)
     images, labels = (x[:256] for x in bundled.validation)
-    inputs = recipe.model.apply(state.params, images[None])
-    said[share] = (recipe.model.given.digits(inputs)[0] == labels).mean()
+    inputs = experiment.model.apply(state.params, images[None])
+    said[share] = (
+      experiment.model.known_fold.digits(inputs)[0] == labels
+    ).mean()
   print(said)
   assert said[0.0] < 0.2
   assert said[0.9] > 0.3

@@ -12,7 +12,7 @@ from configs import fold
 from configs import sum as post
 from seqsum.runtime.devices import make_mesh
 from seqsum.runtime.errors import InputError
-from seqsum.training.experiment import build_recipe
+from seqsum.training.experiment import build_experiment
 from seqsum.training.metrics import Totals
 from seqsum.training.parallel import compile_init, compile_step
 from seqsum.training.schedule import build_schedule
@@ -30,11 +30,11 @@ BASES = ("sum", "fold")  # what most others begin from
 def test_a_config_runs_one_step(name, bundled):
   config = importlib.import_module(f"configs.{name}").get_config()
   config.batch_size = 8
-  recipe = build_recipe(config)
-  assert recipe.sampler.batch_size == 8
+  experiment = build_experiment(config)
+  assert experiment.sampler.batch_size == 8
   mesh = make_mesh(jax.devices()[:1])
-  step = compile_step(train_steps, mesh, recipe=recipe, donate=True)
-  init = compile_init(recipe, mesh, recipe.sampler.shape)
+  step = compile_step(train_steps, mesh, experiment=experiment, donate=True)
+  init = compile_init(experiment, mesh, experiment.sampler.shape)
   state, totals = step(init(0), Totals.zero(), None, 0, *bundled.train)
   assert state.step == 1
   assert 0 < totals.means()["loss"] < float("inf")
@@ -53,38 +53,58 @@ def test_a_config_is_a_document(name):
     ("loss", "cross_entrpy", "did you mean 'cross_entropy'"),
     ("loss", "l2", "config.loss='l2' is not known"),
     ("task.target", "standrd", "did you mean 'standard'"),
-    ("sequence.grow", -0.1, "config.sequence.grow=-0.1: must be a share"),
-    ("sequence.grow", 1.5, "config.sequence.grow=1.5"),
+    (
+      "sequence.curriculum",
+      -0.1,
+      "config.sequence.curriculum=-0.1: must be a share",
+    ),
+    ("sequence.curriculum", 1.5, "config.sequence.curriculum=1.5"),
     ("model.core", "lstn", "did you mean 'lstm'"),
     ("model.cell_activation", "tan", "did you mean 'tanh'"),
-    ("model.gru", (0,), "config.model.gru=.*positive whole numbers"),
+    (
+      "model.hidden_sizes",
+      (0,),
+      "config.model.hidden_sizes=.*positive whole numbers",
+    ),
     ("model.conv.pool", (2,), "config.model.conv.pool=.*must be 2 numbers"),
     ("model.conv.pool", (0, 1), "config.model.conv.pool=.*positive whole"),
     ("model.conv.features", (), "config.model.conv.features=.*positive whole"),
     ("model.input_max", 0.0, "config.model.input_max=0.0"),
     ("model.input_max", float("inf"), "config.model.input_max=inf"),
     ("optimizer.clip_norm", -1.0, "config.optimizer.clip_norm=-1.0"),
-    ("optimizer.average", 1.0, "config.optimizer.average=1.0"),
+    ("optimizer.ema_decay", 1.0, "config.optimizer.ema_decay=1.0"),
     ("optimizer.warmup", 1.0, "config.optimizer.warmup=1.0"),
     ("model.dense", (0,), "config.model.dense=.*positive whole numbers"),
     ("model.core", "addditive", "did you mean 'additive'"),
     ("model.core", "fold", "config.loss='mse': .*'fold' says a distribution"),
-    ("model.spread", -1.0, "config.model.spread=-1.0: must be a number of"),
-    ("model.spread", 1.4, "config.model.spread=1.4: is for config.model.core"),
+    (
+      "model.digit_prior_std",
+      -1.0,
+      "config.model.digit_prior_std=-1.0: must be a number of",
+    ),
+    (
+      "model.digit_prior_std",
+      1.4,
+      "config.model.digit_prior_std=1.4: is for config.model.core",
+    ),
     ("sequence.digits", (3, 2), "config.sequence.digits=.*ascending"),
     ("sequence.digits", (10,), "config.sequence.digits=.*some of 0..9"),
-    ("sequence.turn", -1.0, "sequence.turn=-1.0"),
+    ("sequence.rotate", -1.0, "sequence.rotate=-1.0"),
     ("sequence.scale", 1.0, "sequence.scale=1.0"),
     ("sequence.elastic", -1.0, "sequence.elastic=-1.0"),
     ("checkpoint.best", "los", "did you mean 'loss'"),
-    ("sequence.fixed", 8, "sequence.fixed=8: must be 0, or at least"),
+    (
+      "sequence.num_sequences",
+      8,
+      "sequence.num_sequences=8: must be 0, or at least",
+    ),
   ],
 )
 def test_a_value_that_cannot_be_used_is_named(field, value, words):
   config = post.get_config()
   config.update_from_flattened_dict({field: value})
   with pytest.raises(InputError, match=words):
-    build_recipe(config)
+    build_experiment(config)
 
 
 @pytest.mark.parametrize(
@@ -103,32 +123,44 @@ def test_what_a_given_fold_cannot_do_is_said(changes, words):
   config.task.per_step = changes.get("per_step", False)
   config.sequence.max_len = changes.get("max_len", 4)
   with pytest.raises(InputError, match=words):
-    build_recipe(config)
+    build_experiment(config)
 
 
 @pytest.mark.parametrize(
   ("field", "value", "words"),
   [
-    ("task.recentre", 1.5, "config.task.recentre=1.5: must be a share"),
-    ("model.core", "gru", "recentre=0.9: .* config.model.core; take 'fold' or"),
-    ("task.name", "product", "recentre=0.9: .* config.task.name; take 'sum'"),
-    ("task.per_step", True, "recentre=0.9: .* config.task.per_step"),
-    ("accumulate", 2, "recentre=0.9: .* config.accumulate; set it to 1"),
+    (
+      "task.center_targets",
+      1.5,
+      "config.task.center_targets=1.5: must be a share",
+    ),
+    (
+      "model.core",
+      "gru",
+      "center_targets=0.9: .* config.model.core; take 'fold' or",
+    ),
+    (
+      "task.name",
+      "product",
+      "center_targets=0.9: .* config.task.name; take 'sum'",
+    ),
+    ("task.per_step", True, "center_targets=0.9: .* config.task.per_step"),
+    ("accumulate", 2, "center_targets=0.9: .* config.accumulate; set it to 1"),
   ],
 )
 def test_targets_that_cannot_be_recentred(field, value, words):
   config = fold.get_config()
-  config.task.recentre = 0.9
+  config.task.center_targets = 0.9
   config.update_from_flattened_dict({field: value})
   with pytest.raises(InputError, match=words):
-    build_recipe(config)
+    build_experiment(config)
 
 
 def test_classes_have_no_units_to_change():
   config = post.get_config()
   config.loss, config.task.target = "cross_entropy", "standard"
   with pytest.raises(InputError, match="target='standard'"):
-    build_recipe(config)
+    build_experiment(config)
 
 
 @pytest.fixture(scope="module")
@@ -140,9 +172,9 @@ def program(bundled):
     config = post.get_config()
     config.batch_size = 4
     config.update_from_flattened_dict({field: value})
-    recipe = build_recipe(config)
-    init = functools.partial(init_state, recipe, image_shape=(28, 28, 1))
-    step = jax.jit(functools.partial(train_steps, recipe=recipe))
+    experiment = build_experiment(config)
+    init = functools.partial(init_state, experiment, image_shape=(28, 28, 1))
+    step = jax.jit(functools.partial(train_steps, experiment=experiment))
     arguments = jax.eval_shape(init, 0), Totals.zero(), None, 0, *bundled.train
     return step.lower(*arguments).as_text()
 
@@ -154,25 +186,25 @@ def program(bundled):
   first(
     [
       ("loss", "cross_entropy"),
-      ("norms", True),
+      ("log_norms", True),
       ("task.target", "standard"),
       ("task.target", "log"),
-      ("sequence.grow", 0.5),
+      ("sequence.curriculum", 0.5),
       ("model.core", "gru_keras1"),
       ("model.core", "lstm"),
       ("model.core", "simple"),
       ("model.cell_activation", "relu"),
-      ("model.gru", ()),
+      ("model.hidden_sizes", ()),
       ("model.conv.pool", (2, 1)),
       ("model.input_max", 255.0),
       ("model.core", "additive"),
       ("model.dense", (8,)),
-      ("sequence.turn", 10.0),
+      ("sequence.rotate", 10.0),
       ("sequence.scale", 0.1),
       ("sequence.elastic", 2.0),
-      ("sequence.fixed", 100),
+      ("sequence.num_sequences", 100),
       ("optimizer.clip_norm", 1.0),
-      ("optimizer.average", 0.9),
+      ("optimizer.ema_decay", 0.9),
       ("optimizer.warmup", 0.1),
     ],
     fast=7,
@@ -184,14 +216,16 @@ def test_an_option_changes_the_step(field, value, program):
 
 def test_growth_is_a_share_of_the_whole_training():
   config = post.get_config()
-  config.sequence.grow = 0.25
-  assert build_recipe(config).sampler.growth == 9_375  # of 37,500 steps
+  config.sequence.curriculum = 0.25
+  assert (
+    build_experiment(config).sampler.curriculum_steps == 9_375
+  )  # of 37,500 steps
 
 
 def test_products_of_two_digits_have_37_classes():
   from configs import product
 
-  assert build_recipe(product.get_config()).model.outputs == 37
+  assert build_experiment(product.get_config()).model.outputs == 37
 
 
 def test_the_posts_run_is_twenty_epochs_of_sixty_thousand():

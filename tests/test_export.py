@@ -88,18 +88,18 @@ def test_every_core_becomes_onnx(finished, core, loss):
   from ml_collections import ConfigDict
 
   from seqsum.inference import formats
-  from seqsum.training.experiment import build_recipe
+  from seqsum.training.experiment import build_experiment
   from seqsum.training.state import init_state
 
   config = ConfigDict(
     json.loads((finished[0] / "config.json").read_text())["config"]
   )
   config.model.core, config.loss = core, loss
-  recipe = build_recipe(config)
+  experiment = build_experiment(config)
   trained = dataclasses.replace(
     seqsum.load(finished[0]),
-    recipe=recipe,
-    params=init_state(recipe, 0, (28, 28, 1)).params,
+    experiment=experiment,
+    params=init_state(experiment, 0, (28, 28, 1)).params,
   )
   content = formats.onnx(trained)
   for shape in ((1, 1), (3, 6)):

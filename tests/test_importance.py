@@ -47,7 +47,7 @@ def trained(run, tmp_path_factory, request):
     *QUICK[1:],
     "--config.data.name=digits",
     "--config.model.conv.features=(4,4,4)",
-    "--config.model.gru=(8,)",
+    "--config.model.hidden_sizes=(8,)",
     "--config.sequence.max_len=6",
     "--config.sequence.min_len=6",
     "--config.video.windows=2",

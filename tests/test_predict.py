@@ -38,8 +38,8 @@ def test_the_best_step_is_loaded(finished, model):
 def test_a_model_reads_as_it_was_trained_to(model, bundled):
   """Against the step's own way: packed rows, the whole batch at once."""
   frames = bundled.test.images[:12].reshape(2, 6, 28, 28, 1)
-  outputs = model.recipe.model.apply(model.params, frames)
-  expected = np.asarray(model.recipe.objective.predict(outputs))
+  outputs = model.experiment.model.apply(model.params, frames)
+  expected = np.asarray(model.experiment.objective.predict(outputs))
   close = lambda x: np.testing.assert_allclose(x, expected, rtol=1e-5)
   close(model.predict(frames))
   close(model.predict(frames[..., 0]))
@@ -55,16 +55,16 @@ def test_a_classifiers_shares_add_up(finished, model):
   from ml_collections import ConfigDict
 
   from seqsum.runtime.devices import make_mesh
-  from seqsum.training.experiment import build_recipe
+  from seqsum.training.experiment import build_experiment
   from seqsum.training.parallel import compile_init
 
   said = json.loads((finished[0] / "config.json").read_text())
   config = ConfigDict(said["config"])
   config.loss = "cross_entropy"
-  recipe = build_recipe(config)
+  experiment = build_experiment(config)
   one = make_mesh(jax.devices()[:1])
-  params = compile_init(recipe, one, (28, 28, 1))(0).params
-  other = dataclasses.replace(model, recipe=recipe, params=params)
+  params = compile_init(experiment, one, (28, 28, 1))(0).params
+  other = dataclasses.replace(model, experiment=experiment, params=params)
   frames = np.random.default_rng(0).uniform(size=(5, 3, 28, 28, 1))
   reading = other.read(frames)
   assert reading.probabilities.shape == (5, 3, 37)

@@ -35,7 +35,7 @@ def get_study() -> Study:
   learned = {
     "sequences_per_epoch": 25_000,
     "loss": "mse",
-    "model.gru": (128,),
+    "model.hidden_sizes": (128,),
   }
   return Study(
     question="Which cores read sequences longer than those they learned from?",
@@ -45,7 +45,7 @@ def get_study() -> Study:
       "additive": {
         "model.core": "additive",
         "loss": "mae",  # Deep Sets' own
-        "task.recentre": 0.9,
+        "task.center_targets": 0.9,
       },
       "gru": learned | {"model.core": "gru"},
       "lstm": learned | {"model.core": "lstm"},

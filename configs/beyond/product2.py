@@ -24,7 +24,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.batch_size = 64
   config.sequence.min_len = 2
   config.sequence.max_len = 2
-  config.sequence.fixed = 10_000
+  config.sequence.num_sequences = 10_000
   config.checkpoint.best = "loss"  # the same sequences, again and again
   config.task.name = "product"
   return config

@@ -26,7 +26,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.batch_size = 64
   config.sequence.min_len = 2
   config.sequence.max_len = 2
-  config.sequence.fixed = 27_500
+  config.sequence.num_sequences = 27_500
   config.checkpoint.best = "loss"  # the same sequences, again and again
   return config
 

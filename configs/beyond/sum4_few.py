@@ -22,7 +22,7 @@ from seqsum.studies.plan import Study
 def get_config() -> ml_collections.ConfigDict:
   config = sum4_once.get_config()
   config.sequences_per_epoch = 10 * 5_000
-  config.sequence.fixed = 5_000
+  config.sequence.num_sequences = 5_000
   return config
 
 

@@ -24,7 +24,7 @@ def get_config() -> ml_collections.ConfigDict:
   config = base.get_config()
   config.sequences_per_epoch = 3 * 13_750
   config.sequence.min_len = 4
-  config.sequence.fixed = 13_750
+  config.sequence.num_sequences = 13_750
   config.checkpoint.best = "loss"  # the same sequences, again and again
   return config
 

@@ -8,11 +8,12 @@ To beat: 83.84, 47.14 and 7.76% exact (CTSketch, Solko-Breslin et al.
 length, the 55,000 images recycled, up to 100 epochs). To reach: more at every
 length.
 
-Targets are freed of most of the error that a batch has in common
-(`config.task.recentre`), and a frame's odds start from a bell over the digits
-(`config.model.spread`; docs/beyond.md). At 256 digits frames are moved by up to
-a pixel alone, since networks learn still frames sooner, and the last parameters
-are tested: the digits go on getting better when the validation loss does not.
+Most of the batch-mean error is subtracted from the targets
+(`config.task.center_targets`), and a frame's logits start from a Gaussian prior
+over the digits (`config.model.digit_prior_std`; docs/beyond.md). At 256 digits
+frames are shifted by one pixel at most, since networks learn unmoved frames
+sooner, and the last parameters are tested: digits still improve when the
+validation loss does not.
 sum_1024.py has longer ones.
 
 Budget: each sequence ten times at 16 and 64 digits and eight times at 256,
@@ -32,10 +33,10 @@ def get_config() -> ml_collections.ConfigDict:
   config.sequences_per_epoch = 5_000
   config.eval_sequences = 1_000
   config.eval_batch_size = 16
-  config.sequence.fixed = 5_000
+  config.sequence.num_sequences = 5_000
   config.sequence.elastic = 0.0
-  config.task.recentre = 0.9
-  config.model.spread = 1.4
+  config.task.center_targets = 0.9
+  config.model.digit_prior_std = 1.4
   config.checkpoint.every_steps = 500
   config.checkpoint.best = "loss"  # the same sequences, again and again
   config.log_every = 50
@@ -47,7 +48,7 @@ LONGEST = {
   "epochs": 8,  # each a pass over the 5,000
   "batch_size": 4,
   "sequence.shift": 1,
-  "sequence.turn": 0.0,
+  "sequence.rotate": 0.0,
   "sequence.scale": 0.0,
   "checkpoint.best": "last",
 }

@@ -23,7 +23,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.sequences_per_epoch = 4_800
   config.eval_sequences = 1_000
   config.log_every = 10
-  config.norms = True
+  config.log_norms = True
   config.sequence.shift = 0
   config.optimizer.schedule = "constant"
   config.checkpoint.every_steps = 200

@@ -31,7 +31,7 @@ def get_study() -> Study:
       "labels": {
         "loss": "cross_entropy",
         "sequence.max_len": 1,
-        "model.gru": (),
+        "model.hidden_sizes": (),
         "optimizer.name": "adam",
       },
     },

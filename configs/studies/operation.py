@@ -23,7 +23,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.sequence.min_len = 2
   config.sequence.max_len = 2
   config.task.name = "product"
-  config.model.gru = (200, 100)
+  config.model.hidden_sizes = (200, 100)
   return config
 
 
@@ -45,7 +45,7 @@ def get_study() -> Study:
       "huber": {"loss": "huber"},
       "classes": {"loss": "cross_entropy"},
       "every-step": {"task.per_step": True},
-      "grow": {"sequence.grow": 0.3},  # one digit first, then two
+      "grow": {"sequence.curriculum": 0.3},  # one digit first, then two
       "standard-every": {"task.target": "standard", "task.per_step": True},
       "classes-every": {"loss": "cross_entropy", "task.per_step": True},
     },

@@ -19,7 +19,7 @@ import numpy as np
 from seqsum.data import frame_folder, npz, tvsum
 from seqsum.runtime.errors import InputError, choose, require
 from seqsum.sequences.pixel_rule import PixelRule
-from seqsum.sequences.recorded import Recorded, describe
+from seqsum.sequences.recorded import SequenceSpec, describe
 
 READERS = {
   "npz": npz.NpzSource,
@@ -43,7 +43,7 @@ class Source(Protocol):
       final one.
     splits: [N] str, one of `SPLITS` each; None if the files do not say.
     fingerprint: Of the files' content; changes when they do.
-    pictures, sizes: See `Recorded`.
+    pictures, sizes: See `SequenceSpec`.
   """
 
   shape: tuple[int, int, int]
@@ -60,7 +60,7 @@ class Source(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Recordings:
+class SequenceDataset:
   """A data set of sequences; the counterpart of `digits.Digits`.
 
   Attributes:
@@ -73,7 +73,7 @@ class Recordings:
 
   name: str
   source: Source
-  facts: Recorded
+  facts: SequenceSpec
   train: np.ndarray
   validation: np.ndarray
   test: np.ndarray
@@ -103,7 +103,7 @@ def load(
   data_dir: str | os.PathLike | None = None,
   size: tuple[int, ...] = (),
   **_: Any,
-) -> Recordings:
+) -> SequenceDataset:
   """Opens sequences in files and looks at all but their frames.
 
   Args:
@@ -149,7 +149,7 @@ def _load(
   where: Path,
   size: tuple[int, ...],
   stamp: tuple,
-) -> Recordings:
+) -> SequenceDataset:
   source = open_source(where, size)
   splits = _split(source.splits, len(source.lengths))
   sha256 = hashlib.sha256(source.fingerprint)
@@ -164,7 +164,7 @@ def _load(
     source.pictures,
     source.sizes,
   )
-  return Recordings(name, source, facts, *splits, sha256.hexdigest())
+  return SequenceDataset(name, source, facts, *splits, sha256.hexdigest())
 
 
 def _split(said: Sequence[str] | None, count: int) -> list[np.ndarray]:
@@ -195,7 +195,7 @@ def _split(said: Sequence[str] | None, count: int) -> list[np.ndarray]:
 class _Rows:
   """Sequences of a split as Grain reads them: padded to the longest."""
 
-  def __init__(self, recordings: Recordings, which: np.ndarray):
+  def __init__(self, recordings: SequenceDataset, which: np.ndarray):
     self._recordings, self._which = recordings, which
 
   def __len__(self) -> int:
@@ -230,7 +230,7 @@ class Batches:
 
   def __init__(
     self,
-    recordings: Recordings,
+    recordings: SequenceDataset,
     which: np.ndarray,
     batch_size: int,
     seed: int | None,

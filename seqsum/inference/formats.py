@@ -30,7 +30,7 @@ from seqsum.models.model import SequenceModel
 from seqsum.runs import folder, run_files
 from seqsum.runtime import files
 from seqsum.runtime.errors import InputError
-from seqsum.sequences.recorded import Recorded
+from seqsum.sequences.recorded import SequenceSpec
 
 NO_ONNX = "pip install -e '.[onnx]' && pip install --no-deps jax2onnx"
 # Programs for each of these are in one file.
@@ -59,9 +59,9 @@ class _Folded(SequenceModel):
 
 def _program(model: Trained):
   """`frames -> (predictions[, probabilities])`, the parameters in it."""
-  objective = model.recipe.objective
+  objective = model.experiment.objective
   attributes = {
-    field.name: getattr(model.recipe.model, field.name)
+    field.name: getattr(model.experiment.model, field.name)
     for field in dataclasses.fields(SequenceModel)
     if field.name not in ("parent", "name")
   }
@@ -240,7 +240,7 @@ def readme(model: Trained, files: Collection[str]) -> str:
     units = "ink 1, paper 0, each as MNIST has them"
   else:
     units = "as it was trained on" if model.floats else "bytes divided by 255"
-  size = model.recipe.sampler.task.size
+  size = model.experiment.sampler.task.size
   parts = f", {size}" if size else ""
   say(
     f"The network of run {model.name}, step {model.step:,}: the {model.task} "
@@ -249,8 +249,8 @@ def readme(model: Trained, files: Collection[str]) -> str:
     f"predictions [b, t{parts}] float32, the last of a sequence is the answer.",
     f"Trained on up to {model.longest} frames.",
   )
-  task = model.recipe.sampler.task
-  if isinstance(task, Recorded) and task.pictures:
+  task = model.experiment.sampler.task
+  if isinstance(task, SequenceSpec) and task.pictures:
     say(f"Frames of pictures and videos: {task.describe_frames()}.")
   if len(model.values):
     low, high = model.values[[0, -1]]

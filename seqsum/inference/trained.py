@@ -25,11 +25,11 @@ from seqsum.runs import run_files
 from seqsum.runs.session import open_trained, restore_best
 from seqsum.runtime.errors import InputError
 from seqsum.sequences.pixel_rule import PixelRule
-from seqsum.sequences.recorded import Recorded
+from seqsum.sequences.recorded import SequenceSpec
 from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import ROUNDING
 from seqsum.sequences.videos import DistinctSum
-from seqsum.training.state import Recipe
+from seqsum.training.state import Experiment
 
 # The network that is used where no run is named; README.md in it has its data.
 PRETRAINED = epath.Path(__file__).parent.parent / "pretrained"
@@ -62,42 +62,42 @@ class Trained:
   Attributes:
     name: The run's.
     step: The training step that the parameters are of.
-    recipe: What was trained.
+    experiment: What was trained.
     params: The model's variables.
     shape: (H, W, C) of a frame.
   """
 
   name: str
   step: int
-  recipe: Recipe
+  experiment: Experiment
   params: dict
   shape: tuple[int, int, int]
 
   @property
   def task(self) -> str:
     """What the fold is called, "sum"."""
-    return self.recipe.sampler.task.name
+    return self.experiment.sampler.task.name
 
   @property
   def longest(self) -> int:
     """Frames in the longest sequences that it was trained on."""
-    return self.recipe.sampler.max_len
+    return self.experiment.sampler.max_len
 
   @property
   def reads_digits(self) -> bool:
     """Whether each frame is one digit, drawn as MNIST has them."""
-    return isinstance(self.recipe.sampler, Sampler)
+    return isinstance(self.experiment.sampler, Sampler)
 
   @property
   def floats(self) -> bool:
     """Whether it was trained on floats of any range, and not on uint8."""
-    task = self.recipe.sampler.task
-    return isinstance(task, Recorded) and task.floats
+    task = self.experiment.sampler.task
+    return isinstance(task, SequenceSpec) and task.floats
 
   @property
   def says_whole(self) -> bool:
     """Whether the targets that it was trained on are whole numbers."""
-    task = self.recipe.sampler.task
+    task = self.experiment.sampler.task
     if isinstance(task, DistinctSum) and task.with_importance:
       return False  # of two parts the second is none
     return task.tolerance == ROUNDING
@@ -108,7 +108,7 @@ class Trained:
 
     Of a fold that is given they do.
     """
-    return np.array(self.recipe.objective.values, np.float32)
+    return np.array(self.experiment.objective.values, np.float32)
 
   def predict(self, frames: np.ndarray) -> np.ndarray:
     """The running value after each frame; `read` says more.
@@ -171,7 +171,7 @@ class Trained:
         "picture or video has: in Python, seqsum.load(workdir).predict(frames)"
       )
     # The rule of the training data; NumPy's files have none.
-    rule = self.recipe.sampler.task.pictures or PixelRule()
+    rule = self.experiment.sampler.task.pictures or PixelRule()
     names, frames = [], []
     for path in paths:
       # A folder as a whole; of a glob each.
@@ -193,7 +193,7 @@ class Trained:
       names: T names.
       frames: [T, 28, 28, 1] uint8.
     """
-    if not self.reads_digits or self.recipe.sampler.min_len > 1:
+    if not self.reads_digits or self.experiment.sampler.min_len > 1:
       return []
     turned = np.stack([np.rot90(frames, k, (1, 2)) for k in (0, 1, 3)], axis=1)
     reading = self.read(turned.reshape(-1, 1, *frames.shape[1:]))
@@ -223,12 +223,12 @@ class Trained:
 
   @property
   def _fold(self) -> FoldCore | None:
-    given = self.recipe.model.given
-    return given if isinstance(given, FoldCore) else None
+    known_fold = self.experiment.model.known_fold
+    return known_fold if isinstance(known_fold, FoldCore) else None
 
   @functools.cached_property
   def _read(self):
-    model, objective = self.recipe.model, self.recipe.objective
+    model, objective = self.experiment.model, self.experiment.objective
 
     @jax.jit
     def read(params, frames):
@@ -305,7 +305,7 @@ def load(workdir: epath.PathLike | None = None) -> Trained:
     print(f"seqsum: {_describe(PRETRAINED)}", file=sys.stderr)
   session = open_trained(workdir)
   if (session.workdir / weights.FILE).exists():
-    state, _ = session.like()
+    state, _ = session.abstract_state()
     step, params = weights.read(session.workdir, state.evaluated)
     params = session.put(params)
   else:
@@ -315,9 +315,9 @@ def load(workdir: epath.PathLike | None = None) -> Trained:
   return Trained(
     name=session.workdir.name,
     step=step,
-    recipe=session.recipe,
+    experiment=session.experiment,
     params=params,
-    shape=session.recipe.sampler.shape,
+    shape=session.experiment.sampler.shape,
   )
 
 

@@ -40,7 +40,7 @@ def pack(step: int, params: Any) -> dict[str, bytes]:
   return {FILE: stream.getvalue(), MANIFEST: text.encode()}
 
 
-def read(folder: epath.Path, like: Any) -> tuple[int, Any]:
+def read(folder: epath.Path, abstract_state: Any) -> tuple[int, Any]:
   """The step and the parameters.
 
   Args:
@@ -56,11 +56,11 @@ def read(folder: epath.Path, like: Any) -> tuple[int, Any]:
     if header is None:
       raise InputError(f"{MANIFEST} is missing; copy the folder again")
     step, saved = header["step"], header["arrays"]
-    manifest.compare(saved, like)
+    manifest.compare(saved, abstract_state)
     with np.load(
       io.BytesIO(run_files.read_bytes(path)), allow_pickle=False
     ) as file:
-      arrays = {name: file[name] for name in manifest.named(like)}
+      arrays = {name: file[name] for name in manifest.named(abstract_state)}
     damaged = manifest.describe(arrays) != saved
   except InputError as error:
     raise InputError(f"{path}: {error}") from error
@@ -83,5 +83,5 @@ def read(folder: epath.Path, like: Any) -> tuple[int, Any]:
       f"{path}: not what {MANIFEST} describes: a SHA-256 differs; copy the "
       "folder again"
     )
-  leaves = [arrays[name] for name in manifest.named(like)]
-  return step, jax.tree.unflatten(jax.tree.structure(like), leaves)
+  leaves = [arrays[name] for name in manifest.named(abstract_state)]
+  return step, jax.tree.unflatten(jax.tree.structure(abstract_state), leaves)

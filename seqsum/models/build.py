@@ -7,39 +7,39 @@ from ml_collections import ConfigDict
 
 from seqsum.models.cores import CORES, GRU
 from seqsum.models.encoder import ACTIVATIONS, ConvEncoder
-from seqsum.models.known_fold import GIVEN, Given
+from seqsum.models.known_fold import KNOWN_FOLDS, KnownFold
 from seqsum.models.model import DTYPES, RECURRENCES, SequenceModel
 from seqsum.runtime.errors import InputError, choose, require
-from seqsum.sequences.recorded import Recorded
+from seqsum.sequences.recorded import SequenceSpec
 from seqsum.sequences.tasks import Task
 from seqsum.sequences.videos import DistinctSum
 
 MOST_LAYERS = 64  # of one kind; each makes compiling longer
 
 
-def build_given(
-  config: ConfigDict, task: Task | Recorded | DistinctSum
-) -> Given | None:
+def build_known_fold(
+  config: ConfigDict, task: Task | SequenceSpec | DistinctSum
+) -> KnownFold | None:
   """The given fold that `config.model.core` names, if it is one."""
-  core, spread = config.model.core, config.model.spread
-  make = choose("config.model.core", core, CORES | GIVEN)
+  core, spread = config.model.core, config.model.digit_prior_std
+  make = choose("config.model.core", core, CORES | KNOWN_FOLDS)
   require(
     0 <= spread < math.inf,
-    "config.model.spread",
+    "config.model.digit_prior_std",
     spread,
     "must be a number of digits, such as 1.4, or 0 for none",
   )
   require(
     not spread or core == "fold",
-    "config.model.spread",
+    "config.model.digit_prior_std",
     spread,
     "is for config.model.core='fold' alone; set it to 0.0",
   )
-  return make(task, spread) if core in GIVEN else None
+  return make(task, spread) if core in KNOWN_FOLDS else None
 
 
 def build_model(
-  config: ConfigDict, outputs: int, given: Given | None
+  config: ConfigDict, outputs: int, known_fold: KnownFold | None
 ) -> SequenceModel:
   """The model that `config.model` describes.
 
@@ -54,7 +54,7 @@ def build_model(
     "conv.kernels": conv.kernels,
     "conv.strides": conv.strides,
     "conv.pool": conv.pool,
-    "gru": config.model.gru,
+    "hidden_sizes": config.model.hidden_sizes,
     "dense": config.model.dense,
   }
   for field, numbers in layers.items():
@@ -64,7 +64,7 @@ def build_model(
         f"compiling longer: must be at most {MOST_LAYERS}"
       )
     require(
-      (len(numbers) > 0 or field in ("gru", "dense"))
+      (len(numbers) > 0 or field in ("hidden_sizes", "dense"))
       and all(type(n) is int and n > 0 for n in numbers),
       f"config.model.{field}",
       tuple(numbers),
@@ -111,9 +111,9 @@ def build_model(
     cell_activation=choose(
       "config.model.cell_activation", config.model.cell_activation, ACTIVATIONS
     ),
-    widths=() if given else tuple(config.model.gru),
+    widths=() if known_fold else tuple(config.model.hidden_sizes),
     outputs=outputs,
-    given=given,
+    known_fold=known_fold,
     input_max=input_max,
     fused=fused,
     remat=remat,

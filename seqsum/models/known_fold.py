@@ -1,7 +1,7 @@
 """Cores that are given the fold: they have to learn what a frame shows.
 
 A recurrence without parameters reads what the head says of each frame. Both of
-a model's recurrences run the same step: `nn.RNN` over `GivenCell`, and
+a model's recurrences run the same step: `nn.RNN` over `KnownFoldCell`, and
 `packing.scan` over packed batches.
 """
 
@@ -21,7 +21,7 @@ from seqsum.sequences.tasks import Task
 LONG = 32  # frames; of longer sums the fold says its last value alone
 
 
-class Given(Protocol):
+class KnownFold(Protocol):
   """A core that is given the fold.
 
   Attributes:
@@ -143,7 +143,7 @@ class AdditiveCore:
     return carry, carry
 
 
-class GivenCell(nn.RNNCellBase):
+class KnownFoldCell(nn.RNNCellBase):
   """A given core as `nn.RNN` runs it.
 
   Attributes:
@@ -151,7 +151,7 @@ class GivenCell(nn.RNNCellBase):
     time: T, frames of the longest sequence.
   """
 
-  core: Given
+  core: KnownFold
   time: int
 
   def __call__(self, carry, inputs):
@@ -176,8 +176,8 @@ def _fold(task: Task, spread: float) -> FoldCore:
   return FoldCore(task, spread)
 
 
-# (task, config.model.spread) -> the core
-GIVEN = {
+# (task, config.model.digit_prior_std) -> the core
+KNOWN_FOLDS = {
   "fold": _fold,
   "additive": lambda task, _: AdditiveCore(max(1, task.size)),
 }

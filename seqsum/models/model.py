@@ -17,7 +17,7 @@ from optax import Params
 from seqsum.models import packing
 from seqsum.models.cores import GRU, Core
 from seqsum.models.encoder import ConvEncoder
-from seqsum.models.known_fold import Given, GivenCell
+from seqsum.models.known_fold import KnownFoldCell, KnownFold
 from seqsum.models.packed_cells import (
   Gates,
   PackedCell,
@@ -60,7 +60,7 @@ class SequenceModel(nn.Module):
   cell_activation: Callable[[jax.Array], jax.Array] = nn.tanh
   widths: tuple[int, ...] = (200, 100)
   outputs: int = 1
-  given: Given | None = None
+  known_fold: KnownFold | None = None
   input_max: float = 1.0
   fused: bool = True
   remat: int = 0
@@ -96,12 +96,12 @@ class SequenceModel(nn.Module):
       for i, layer in enumerate(layers):
         x = layer(layer.project(x) if i else x, rows)
       x = head(x.astype(jnp.float32))
-      if self.given is not None:
-        x = self.given.read(x)
+      if self.known_fold is not None:
+        x = self.known_fold.read(x)
         self.sow(ASIDE, "inputs", packing.unpack(x, rows, batch))
-        if not self.given.is_whole(time):
-          step = functools.partial(self.given.step, time)
-          x = packing.scan(step, self.given.start(rows[0], time), x, rows)
+        if not self.known_fold.is_whole(time):
+          step = functools.partial(self.known_fold.step, time)
+          x = packing.scan(step, self.known_fold.start(rows[0], time), x, rows)
       return packing.unpack(x, rows, batch)
     # The name of a module lifted by nn.vmap is that of its parameters.
     encoder = self.encoder(plain=True, dtype=self.dtype, name="encoder")
@@ -119,11 +119,11 @@ class SequenceModel(nn.Module):
       )
       x = nn.RNN(cell)(x)  # [B, T, width]
     x = head(x.astype(jnp.float32))
-    if self.given is not None:
-      x = self.given.read(x)
+    if self.known_fold is not None:
+      x = self.known_fold.read(x)
       self.sow(ASIDE, "inputs", x)
-      if not self.given.is_whole(time):
-        x = nn.RNN(GivenCell(self.given, time))(x)  # [B, T, K]
+      if not self.known_fold.is_whole(time):
+        x = nn.RNN(KnownFoldCell(self.known_fold, time))(x)  # [B, T, K]
     return x
 
   @nn.nowrap

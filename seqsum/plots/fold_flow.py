@@ -37,7 +37,7 @@ class Move(NamedTuple):
   share: float
 
 
-def moves(task: Task, digits: np.ndarray) -> Iterator[Move]:
+def augmentation(task: Task, digits: np.ndarray) -> Iterator[Move]:
   """All likely moves of a fold.
 
   Args:
@@ -104,7 +104,7 @@ def _panel(
   from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
   nodes = {(0, task.initial): 1.0}
-  for move in moves(task, digits):
+  for move in augmentation(task, digits):
     place = move.step + 1, move.after
     nodes[place] = nodes.get(place, 0.0) + move.share
     axes.plot(

@@ -25,7 +25,7 @@ class Checkpoints(Saver):
   All processes of a run must make the same calls.
   """
 
-  def restore(self, step: int, like: Any) -> Any:
+  def restore(self, step: int, abstract_state: Any) -> Any:
     """Loads what this run saved at `step`.
 
     Args:
@@ -41,7 +41,7 @@ class Checkpoints(Saver):
     arrays, reason = None, "another process cannot read it"
     problem = 0
     try:
-      arrays = self._read(step, like)
+      arrays = self._read(step, abstract_state)
     except InputError as error:
       problem, reason = 1, str(error)
     except Exception as error:  # whatever damage does to Orbax
@@ -54,10 +54,10 @@ class Checkpoints(Saver):
     place = lambda array, x: jax.make_array_from_callback(
       array.shape, x.sharding, lambda index: array[index]
     )
-    return jax.tree.map(place, arrays, like)
+    return jax.tree.map(place, arrays, abstract_state)
 
   def restore_first(
-    self, steps: Iterable[int], like: Any
+    self, steps: Iterable[int], abstract_state: Any
   ) -> tuple[int, Any] | None:
     """Loads the first of some steps that can be used; warns of the others.
 
@@ -67,7 +67,7 @@ class Checkpoints(Saver):
     tried = []
     for step in steps:
       try:
-        return step, self.restore(step, like)
+        return step, self.restore(step, abstract_state)
       except InputError as error:
         tried.append(step)
         if processes.is_lead():
@@ -79,7 +79,7 @@ class Checkpoints(Saver):
       "nothing was deleted: move that folder away to begin anew"
     )
 
-  def resume(self, like: Any) -> tuple[int, Any] | None:
+  def resume(self, abstract_state: Any) -> tuple[int, Any] | None:
     """Loads the newest that can be used, to go on from there.
 
     Newer ones that cannot be used, and those of another run or step, keep their
@@ -94,7 +94,7 @@ class Checkpoints(Saver):
       Unreachable: The bucket does not answer.
     """
     steps = self.steps
-    found = self.restore_first(steps, like)
+    found = self.restore_first(steps, abstract_state)
     if found is None:
       return None
     with object_storage.reached(self._folder):
@@ -125,8 +125,10 @@ class Checkpoints(Saver):
       return False
     return isinstance(error, OSError) or object_storage.is_outage(error)
 
-  def _read(self, step: int, like: Any) -> Any:
-    return manifest.read(self._folder / str(step), like, step, self._run)
+  def _read(self, step: int, abstract_state: Any) -> Any:
+    return manifest.read(
+      self._folder / str(step), abstract_state, step, self._run
+    )
 
   def _is_ours(self, step: int) -> bool:
     """Whether the manifest of a step names that step and this run."""

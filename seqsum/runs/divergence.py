@@ -67,10 +67,10 @@ class Watch:
     } | more
     if processes.is_lead():
       files.write_json(self._session.workdir / "diverged.json", end)
-    raise Diverged(farewell(end))
+    raise Diverged(divergence_message(end))
 
 
-def farewell(end: dict[str, Any]) -> str:
+def divergence_message(end: dict[str, Any]) -> str:
   """What diverged.json says, for a person."""
   what = f"the loss is inf or nan at step {end['step']:,}"
   if skipped := end.get("skipped_in_a_row"):

@@ -120,7 +120,7 @@ def _refuse_odd_files(folder: epath.Path) -> None:
         )
 
 
-def compare(saved: dict[str, dict[str, Any]], like: Any) -> None:
+def compare(saved: dict[str, dict[str, Any]], abstract_state: Any) -> None:
   """Whether a checkpoint's contents fit what is asked for.
 
   Raises:
@@ -128,7 +128,7 @@ def compare(saved: dict[str, dict[str, Any]], like: Any) -> None:
   """
   asked = {
     name: {"shape": list(x.shape), "dtype": str(x.dtype)}
-    for name, x in named(like).items()
+    for name, x in named(abstract_state).items()
   }
   for name in sorted(asked.keys() | saved.keys()):
     there, here = (
@@ -141,7 +141,7 @@ def compare(saved: dict[str, dict[str, Any]], like: Any) -> None:
       )
 
 
-def read(folder: epath.Path, like: Any, step: int, run: str) -> Any:
+def read(folder: epath.Path, abstract_state: Any, step: int, run: str) -> Any:
   """Reads a checkpoint and checks it.
 
   Only this process reads, and it waits for no other, so that one may fail.
@@ -159,7 +159,7 @@ def read(folder: epath.Path, like: Any, step: int, run: str) -> Any:
       may raise other exceptions too, Orbax's and TensorStore's.
   """
   saved = check(folder, step, run)
-  compare(saved, like)
+  compare(saved, abstract_state)
   alone = ocp.options.MultiprocessingOptions(
     primary_host=jax.process_index(),
     active_processes={jax.process_index()},
@@ -167,9 +167,9 @@ def read(folder: epath.Path, like: Any, step: int, run: str) -> Any:
   )
   handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
   args = ocp.args.PyTreeRestore(
-    item=jax.tree.map(lambda x: 0, like),
+    item=jax.tree.map(lambda x: 0, abstract_state),
     restore_args=jax.tree.map(
-      lambda x: ocp.RestoreArgs(restore_type=np.ndarray), like
+      lambda x: ocp.RestoreArgs(restore_type=np.ndarray), abstract_state
     ),
   )
   reader = ocp.Checkpointer(handler, multiprocessing_options=alone)

@@ -6,7 +6,7 @@ import jax
 from ml_collections import ConfigDict
 
 from seqsum.data.digits import Digits
-from seqsum.data.recordings import Recordings
+from seqsum.data.recordings import SequenceDataset
 from seqsum.runs.session import Session
 
 
@@ -19,7 +19,8 @@ def overview(session: Session, found: bool) -> str:
   """
   config, schedule = session.config, session.schedule
   parameters = sum(
-    math.prod(x.shape) for x in jax.tree.leaves(session.like()[0].params)
+    math.prod(x.shape)
+    for x in jax.tree.leaves(session.abstract_state()[0].params)
   )
   rows = {
     "data": describe_data(session.data),
@@ -35,7 +36,7 @@ def overview(session: Session, found: bool) -> str:
   return "\n".join(f"{name:{wide}}{text}" for name, text in rows.items())
 
 
-def describe_data(data: Digits | Recordings) -> str:
+def describe_data(data: Digits | SequenceDataset) -> str:
   """Name and size of each split, and where the data is."""
   splits = {
     "training": data.train,
@@ -58,7 +59,7 @@ def describe_data(data: Digits | Recordings) -> str:
   return f"{data.name}: {parts} {what}{where}"
 
 
-def _frames(data: Digits | Recordings) -> dict[str, str]:
+def _frames(data: Digits | SequenceDataset) -> dict[str, str]:
   """How files became frames, which nobody chose in the config."""
   if isinstance(data, Digits):
     return {}
@@ -74,8 +75,8 @@ def describe_model(config: ConfigDict) -> str:
     layers.append(widths("dense", model.dense))
   if model.core in ("fold", "additive"):
     layers.append(f"core {model.core}")
-  elif model.gru:
-    layers.append(widths(model.core, model.gru))
+  elif model.hidden_sizes:
+    layers.append(widths(model.core, model.hidden_sizes))
   return ", ".join(layers)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from etils import epath
 
-from seqsum.data.recordings import Recordings
+from seqsum.data.recordings import SequenceDataset
 from seqsum.models.known_fold import FoldCore
 from seqsum.plots import figures, report
 from seqsum.runs import folder, run_files
@@ -63,10 +63,10 @@ def mean_target(session: Session) -> np.ndarray | float:
   These are the final ones, or with `config.task.per_step` those at all real
   steps.
   """
-  per_step, data = session.recipe.per_step, session.data
-  if isinstance(data, Recordings):
+  per_step, data = session.experiment.per_step, session.data
+  if isinstance(data, SequenceDataset):
     return data.mean_target(per_step)
-  return session.recipe.sampler.mean_target(data.train.labels, per_step)
+  return session.experiment.sampler.mean_target(data.train.labels, per_step)
 
 
 def _finite(mse: float | None) -> float:
@@ -87,7 +87,7 @@ def references(session: Session) -> dict[str, float]:
   return {"the post, 2016": POST_MSE} if posts else {}
 
 
-def last_words(summary: dict[str, Any], workdir: str) -> str:
+def final_message(summary: dict[str, Any], workdir: str) -> str:
   """What a finished run prints, beside others and beside a guess."""
   test = summary["test"]
   lines = [
@@ -142,7 +142,7 @@ def draw(
   data = session.data
   guess = evaluate.guess_the_mean(evaluation, mean_target(session))
   frames, read_frames = {}, functools.partial(evaluator.frames, evaluation)
-  if isinstance(data, Recordings):
+  if isinstance(data, SequenceDataset):
     frames["frames"] = data.facts.describe_frames()
     read_ink = read_frames
     read_frames = lambda *args: figures.as_they_are(read_ink(*args))
@@ -162,7 +162,7 @@ def draw(
   return report.write_report(
     session.workdir / "report",
     name=session.workdir.name,
-    task=session.recipe.sampler.task.name,
+    task=session.experiment.sampler.task.name,
     history=history,
     evaluation=evaluation,
     frames=read_frames,
@@ -183,8 +183,8 @@ def _fold(session: Session, params: optax.Params):
   Returns:
     The task, and `[M, T, H, W, C] frames -> [M, T, D]` probabilities.
   """
-  model = session.recipe.model
-  if not isinstance(model.given, FoldCore):
+  model = session.experiment.model
+  if not isinstance(model.known_fold, FoldCore):
     return None
   params = jax.device_get(params)  # on one device: others need not take part
 
@@ -197,7 +197,7 @@ def _fold(session: Session, params: optax.Params):
   def read(frames: np.ndarray) -> np.ndarray:
     return np.exp(np.asarray(logarithms(params, frames), np.float64))
 
-  return model.given.task, read
+  return model.known_fold.task, read
 
 
 def first_filters(params: optax.Params) -> np.ndarray:

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from seqsum.data import recordings
 from seqsum.data.digits import Digits, load
-from seqsum.data.recordings import Recordings
+from seqsum.data.recordings import SequenceDataset
 from seqsum.runs import folder, lock, run_files
 from seqsum.runs.checkpoints import Checkpoints
 from seqsum.runs.splits import make_feed, make_reader
@@ -22,14 +22,14 @@ from seqsum.runs.writer import History, ranking, warn_of_missing
 from seqsum.runtime import files, machine, processes
 from seqsum.runtime.devices import make_mesh, replicated, shard_rows
 from seqsum.runtime.errors import InputError, brief, require
-from seqsum.sequences.recorded import Recorded
+from seqsum.sequences.recorded import SequenceSpec
 from seqsum.sequences.shapes import Feed
 from seqsum.training.evaluate import Evaluator
-from seqsum.training.experiment import build_recipe
+from seqsum.training.experiment import build_experiment
 from seqsum.training.metrics import Totals
 from seqsum.training.parallel import compile_init
 from seqsum.training.schedule import Schedule, build_schedule
-from seqsum.training.state import Recipe, TrainState
+from seqsum.training.state import Experiment, TrainState
 
 # A study opens many sessions with the same data.
 load_once = functools.lru_cache(maxsize=1)(load)
@@ -42,7 +42,7 @@ class Session:
   Attributes:
     config: The resolved config.
     workdir: The folder.
-    recipe, schedule: What the config asks for.
+    experiment, schedule: What the config asks for.
     mesh: All devices.
     data: Images, or sequences of one's own; None for a program that reads none
       of them.
@@ -52,10 +52,10 @@ class Session:
 
   config: ConfigDict
   workdir: epath.Path
-  recipe: Recipe
+  experiment: Experiment
   schedule: Schedule
   mesh: Mesh
-  data: Digits | Recordings | None
+  data: Digits | SequenceDataset | None
   lock: contextlib.ExitStack
   run: str
 
@@ -75,10 +75,10 @@ class Session:
   @functools.cached_property
   def init(self):
     """`seed -> TrainState`, compiled."""
-    shape = self.recipe.sampler.shape
-    return compile_init(self.recipe, self.mesh, shape)
+    shape = self.experiment.sampler.shape
+    return compile_init(self.experiment, self.mesh, shape)
 
-  def like(self) -> tuple[TrainState, Totals]:
+  def abstract_state(self) -> tuple[TrainState, Totals]:
     """The shapes of what a checkpoint holds, for every device."""
     state = jax.eval_shape(self.init, self.config.seed)
     everywhere = replicated(self.mesh)
@@ -93,7 +93,7 @@ class Session:
     Raises:
       InputError: Parameters, gradients and the optimizer's state do not.
     """
-    state = self.like()[0]
+    state = self.abstract_state()[0]
     size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
     parameters = sum(x.size for x in jax.tree.leaves(state.params))
     needed = size + 4 * parameters
@@ -111,7 +111,9 @@ class Session:
 
   def evaluator(self, stream: int) -> Evaluator:
     """Reads the fixed sequences of the validation or the test split."""
-    return make_reader(self.config, self.recipe, self.data, self.mesh, stream)
+    return make_reader(
+      self.config, self.experiment, self.data, self.mesh, stream
+    )
 
   def checkpoints(self, best=lambda: None) -> Checkpoints:
     keep = self.config.checkpoint.keep
@@ -121,7 +123,7 @@ class Session:
     """What config.json says beside the config."""
     devices = self.mesh.devices.flat
     dataset = {"name": self.data.name, "sha256": self.data.sha256}
-    if isinstance(self.data, Recordings):
+    if isinstance(self.data, SequenceDataset):
       dataset["recorded"] = self.data.facts.as_json()
     return {
       "dataset": dataset,
@@ -152,7 +154,7 @@ class Session:
       )
 
 
-def check(config: ConfigDict) -> tuple[Recipe, Schedule, Mesh]:
+def check(config: ConfigDict) -> tuple[Experiment, Schedule, Mesh]:
   """Builds what a config asks for, its data excepted.
 
   Raises:
@@ -161,8 +163,8 @@ def check(config: ConfigDict) -> tuple[Recipe, Schedule, Mesh]:
   recorded = None
   if recordings.is_recorded(config.data.name):
     recorded = load_data(config).facts
-  recipe = build_recipe(config, recorded)
-  recipe.model.encoder().check(recipe.sampler.shape)
+  experiment = build_experiment(config, recorded)
+  experiment.model.encoder().check(experiment.sampler.shape)
   schedule = build_schedule(config)
   if recorded:  # a batch has to come from outside for every step
     schedule = dataclasses.replace(schedule, steps_per_call=1)
@@ -175,10 +177,10 @@ def check(config: ConfigDict) -> tuple[Recipe, Schedule, Mesh]:
     f"must divide the {rows} rows that each device has of a batch",
   )
   shard_rows(mesh, config.eval_batch_size, "config.eval_batch_size")
-  return recipe, schedule, mesh
+  return experiment, schedule, mesh
 
 
-def load_data(config: ConfigDict) -> Digits | Recordings:
+def load_data(config: ConfigDict) -> Digits | SequenceDataset:
   """What `config.data` names.
 
   Raises:
@@ -215,12 +217,14 @@ def open_session(
     ) from error
   if not is_new:
     read_config(workdir)
-  recipe, schedule, mesh = check(config)
+  experiment, schedule, mesh = check(config)
   with processes.lead_first("data"):
     data = load_data(config)
   unlocked = contextlib.ExitStack()
   path = files.locate(workdir)
-  session = Session(config, path, recipe, schedule, mesh, data, unlocked, "")
+  session = Session(
+    config, path, experiment, schedule, mesh, data, unlocked, ""
+  )
   session.check_memory()
   workdir = folder.make_folder(workdir)
   facts = session.facts()
@@ -264,8 +268,8 @@ def open_trained(workdir: epath.PathLike) -> Session:
   try:
     config = ConfigDict(said["config"])
     recorded = said["dataset"].get("recorded")
-    recorded = recorded and Recorded.of_json(recorded)
-    recipe = build_recipe(config, recorded)
+    recorded = recorded and SequenceSpec.of_json(recorded)
+    experiment = build_experiment(config, recorded)
     schedule = build_schedule(config)
   except Exception as error:  # whatever a damaged config does to what reads it
     reason = str(error) if isinstance(error, InputError) else brief(error)
@@ -276,7 +280,9 @@ def open_trained(workdir: epath.PathLike) -> Session:
   one = make_mesh(jax.devices()[:1])
   unlocked = contextlib.ExitStack()  # a run may go on while it is read
   run = folder.digest({key: said[key] for key in run_files.CONFIG})
-  return Session(config, workdir, recipe, schedule, one, None, unlocked, run)
+  return Session(
+    config, workdir, experiment, schedule, one, None, unlocked, run
+  )
 
 
 def restore_best(
@@ -304,7 +310,7 @@ def restore_best(
   best = ranked[:1]  # asked for even if it is gone
   others = [step for step in ranked[1:] if step in there]
   steps = dict.fromkeys([*best, *others, *there])
-  found = checkpoints.restore_first(steps, session.like())
+  found = checkpoints.restore_first(steps, session.abstract_state())
   if found is None:
     raise InputError(
       f"--workdir={session.workdir} has no checkpoint yet: train first"

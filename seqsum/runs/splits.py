@@ -12,15 +12,15 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from seqsum.data.digits import Digits, Split
-from seqsum.data.recordings import Batches, Recordings
+from seqsum.data.recordings import Batches, SequenceDataset
 from seqsum.runtime.devices import replicated
 from seqsum.sequences.shapes import Feed
 from seqsum.training.evaluate import Evaluator, make_evaluator
-from seqsum.training.state import TEST, TRAIN, VALIDATION, Recipe
+from seqsum.training.state import TEST, TRAIN, VALIDATION, Experiment
 
 
 def make_feed(
-  config: ConfigDict, data: Digits | Recordings, mesh: Mesh, stream: int
+  config: ConfigDict, data: Digits | SequenceDataset, mesh: Mesh, stream: int
 ) -> Feed:
   """Batch number -> what the batches of a split are drawn from.
 
@@ -54,15 +54,15 @@ def make_feed(
 
 def make_reader(
   config: ConfigDict,
-  recipe: Recipe,
-  data: Digits | Recordings,
+  experiment: Experiment,
+  data: Digits | SequenceDataset,
   mesh: Mesh,
   stream: int,
 ) -> Evaluator:
   """Reads the fixed sequences of the validation or the test split."""
   sequences, batch_size = _held_out(config, data, mesh, stream)
   return make_evaluator(
-    recipe,
+    experiment,
     mesh,
     stream,
     make_feed(config, data, mesh, stream),
@@ -71,14 +71,14 @@ def make_reader(
   )
 
 
-def _split(data: Digits | Recordings, stream: int) -> Split | np.ndarray:
+def _split(data: Digits | SequenceDataset, stream: int) -> Split | np.ndarray:
   return {TRAIN: data.train, VALIDATION: data.validation, TEST: data.test}[
     stream
   ]
 
 
 def _held_out(
-  config: ConfigDict, data: Digits | Recordings, mesh: Mesh, stream: int
+  config: ConfigDict, data: Digits | SequenceDataset, mesh: Mesh, stream: int
 ) -> tuple[int, int]:
   """How many sequences of a split are read, and how many at a time."""
   sequences, most = config.eval_sequences, config.eval_batch_size

@@ -16,20 +16,20 @@ KNOTS = 5  # a side, of the grid of an elastic distortion; they are 6.75 pixels
 
 
 @dataclasses.dataclass(frozen=True)
-class Moves:
+class Augmentation:
   """How far images are moved at most; every move within is equally likely.
 
   Attributes:
     shift: Pixels up or down and left or right: whole ones, unless images are
       turned or scaled too.
-    turn: Degrees to either side.
+    rotate: Degrees to either side.
     scale: Share by which an image grows or shrinks, each axis by itself.
     elastic: Pixels by which parts of an image move against each other, up or
       down and left or right (Simard et al. 2003).
   """
 
   shift: int = 0
-  turn: float = 0.0
+  rotate: float = 0.0
   scale: float = 0.0
   elastic: float = 0.0
 
@@ -52,7 +52,7 @@ class Moves:
 
   @property
   def _is_warp(self) -> bool:
-    return bool(self.turn or self.scale or self.elastic)
+    return bool(self.rotate or self.scale or self.elastic)
 
   def draw(self, key: Key, shape: tuple[int, ...]) -> jax.Array:
     """`shape` moves: [*shape, 2] int, pixels down and to the right.
@@ -65,32 +65,32 @@ class Moves:
         key, (*shape, 2), -self.shift, self.shift + 1, jnp.int32
       )
     share = jax.random.uniform(key, (5, *shape), minval=-1.0)
-    angle = jnp.deg2rad(self.turn) * share[0]
+    angle = jnp.deg2rad(self.rotate) * share[0]
     down, right = 1 / (1 + self.scale * share[1:3])
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     linear = [cos * down, -sin * down, sin * right, cos * right]
-    moves = jnp.stack([*linear, *(self.shift * share[3:])], axis=-1)
+    augmentation = jnp.stack([*linear, *(self.shift * share[3:])], axis=-1)
     if not self.elastic:
-      return moves
+      return augmentation
     knots = jax.random.uniform(
       jax.random.fold_in(key, 1),
       (*shape, 2 * KNOTS**2),
       minval=-self.elastic,
       maxval=self.elastic,
     )
-    return jnp.concatenate([moves, knots], axis=-1)
+    return jnp.concatenate([augmentation, knots], axis=-1)
 
-  def __call__(self, images: Images, moves: jax.Array) -> Images:
-    """Moves [N, H, W, C] images as `draw` said, N moves."""
+  def __call__(self, images: Images, augmentation: jax.Array) -> Images:
+    """Augmentation [N, H, W, C] images as `draw` said, N moves."""
     if self._is_warp:
-      return warp(images, moves)
-    return shift(images, moves, self.shift) if self.shift else images
+      return warp(images, augmentation)
+    return shift(images, augmentation, self.shift) if self.shift else images
 
 
-STILL = Moves()
+NO_AUGMENTATION = Augmentation()
 
 
-def shift(images: Images, moves: jax.Array, most: int) -> Images:
+def shift(images: Images, augmentation: jax.Array, most: int) -> Images:
   """Moves each image; what leaves the frame is lost, what comes in is blank.
 
   Args:
@@ -108,10 +108,10 @@ def shift(images: Images, moves: jax.Array, most: int) -> Images:
     corner = (most - move[0], most - move[1], 0)
     return jax.lax.dynamic_slice(image, corner, images.shape[1:])
 
-  return jax.vmap(crop)(padded, moves)
+  return jax.vmap(crop)(padded, augmentation)
 
 
-def warp(images: Images, moves: jax.Array) -> Images:
+def warp(images: Images, augmentation: jax.Array) -> Images:
   """Moves each image by a smooth map, in two passes (Catmull & Smith 1980).
 
   The first moves pixels along their rows, the second along their columns, each
@@ -131,7 +131,7 @@ def warp(images: Images, moves: jax.Array) -> Images:
   """
   height, width = images.shape[1:3]
   a, b, c, d, e, f = (
-    moves[:, i, None, None].astype(jnp.float32) for i in range(6)
+    augmentation[:, i, None, None].astype(jnp.float32) for i in range(6)
   )
   y = jnp.arange(height, dtype=jnp.float32)[None, :, None] - (height - 1) / 2
   x = jnp.arange(width, dtype=jnp.float32)[None, None, :] - (width - 1) / 2
@@ -139,8 +139,8 @@ def warp(images: Images, moves: jax.Array) -> Images:
   # row that it comes from: v = a y + b x + e.
   column = c * (y - b * x - e) / a + d * x + f + (width - 1) / 2
   row = a * y + b * x + e + (height - 1) / 2
-  if moves.shape[1] > 6:
-    knots = moves[:, 6:].reshape(-1, 2, KNOTS, KNOTS)
+  if augmentation.shape[1] > 6:
+    knots = augmentation[:, 6:].reshape(-1, 2, KNOTS, KNOTS)
     down, right = (
       _spread(height) @ knots[:, axis] @ _spread(width).T for axis in (0, 1)
     )

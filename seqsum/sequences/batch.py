@@ -32,7 +32,7 @@ class AnySampler(Protocol):
 
   `sampler.Sampler` draws digits, `videos.VideoSampler` films of them, and
   `recorded.RecordedSampler` hands on what was read from files. What else has
-  these members can stand in a `state.Recipe`.
+  these members can stand in a `state.Experiment`.
 
   Attributes:
     task: What the targets are: a `tasks.Task`, or what it describes of them.

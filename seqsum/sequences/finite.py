@@ -68,13 +68,13 @@ class FixedSequences:
     """Raises `InputError` if there are too few, or too many frames."""
     require(
       self.count >= self.batch_size,
-      "sequence.fixed",
+      "sequence.num_sequences",
       self.count,
       f"must be 0, or at least config.batch_size={self.batch_size}",
     )
     require(
       self.count * self.max_len < 2**31,
-      "sequence.fixed",
+      "sequence.num_sequences",
       self.count,
       "must have fewer than 2**31 frames in all",
     )

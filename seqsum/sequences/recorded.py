@@ -1,8 +1,8 @@
 """Sequences that somebody recorded: frames, and targets that no fold makes.
 
 The counterpart of `tasks` and `sampler` for data of one's own. What must be
-known of it before anything compiles is a `Recorded`; batches come from outside,
-one a step, and a `RecordedSampler` gives each device its rows of them.
+known of it before anything compiles is a `SequenceSpec`; batches come from
+outside, one a step, and a `RecordedSampler` gives each device its rows of them.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from seqsum.runtime.errors import require
-from seqsum.sequences.augment import STILL, Moves
+from seqsum.sequences.augment import NO_AUGMENTATION, Augmentation
 from seqsum.sequences.batch import SequenceBatch
 from seqsum.sequences.pixel_rule import PixelRule
 from seqsum.sequences.shapes import Frames, Key, Lengths, Scalar, Values
@@ -24,7 +24,7 @@ MOST_CLASSES = 1_000  # distinct targets that a cross entropy may have
 
 
 @dataclasses.dataclass(frozen=True)
-class Recorded:
+class SequenceSpec:
   """What is known of recorded sequences; takes the place of a `tasks.Task`.
 
   All but `longest` and `shortest` is of the training split.
@@ -62,7 +62,7 @@ class Recorded:
   sizes: tuple[tuple[int, int], ...] = ()
 
   @classmethod
-  def of_json(cls, said: dict[str, Any]) -> "Recorded":
+  def of_json(cls, said: dict[str, Any]) -> "SequenceSpec":
     """From what config.json has of it."""
     fields = {field.name: said[field.name] for field in dataclasses.fields(cls)}
     if fields["pictures"] is not None:
@@ -120,7 +120,7 @@ def describe(
   train: np.ndarray,
   pictures: PixelRule | None = None,
   sizes: tuple[tuple[int, int], ...] = (),
-) -> Recorded:
+) -> SequenceSpec:
   """What is known of sequences.
 
   Args:
@@ -129,7 +129,7 @@ def describe(
     lengths: [N] int32.
     targets: [N, T] or [N, T, D] float32.
     train: [M] int, which of the sequences are trained on.
-    pictures, sizes: See `Recorded`.
+    pictures, sizes: See `SequenceSpec`.
   """
   real = np.arange(targets.shape[1]) < lengths[train][:, None]  # [M, T]
   of_train = targets[train][real].astype(np.float64)  # [steps] or [steps, D]
@@ -138,7 +138,7 @@ def describe(
   whole = (of_train == np.rint(of_train)) & (np.abs(of_train) < 2**24)
   scalar = targets.ndim == 2
   values = np.unique(of_train) if scalar else np.zeros(0)
-  return Recorded(
+  return SequenceSpec(
     shape=shape,
     floats=floats,
     longest=int(lengths.max()),
@@ -167,13 +167,13 @@ class RecordedSampler:
   """
 
   packed: ClassVar[bool] = False
-  task: Recorded
+  task: SequenceSpec
   batch_size: int
-  moves: Moves = STILL
+  augmentation: Augmentation = NO_AUGMENTATION
 
   def __post_init__(self):
     require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-    self.moves.check(min(self.task.shape[:2]))
+    self.augmentation.check(min(self.task.shape[:2]))
 
   @property
   def shape(self) -> tuple[int, int, int]:
@@ -189,7 +189,9 @@ class RecordedSampler:
     return self.task.longest
 
   def held_out(self, batch_size: int) -> "RecordedSampler":
-    return dataclasses.replace(self, batch_size=batch_size, moves=STILL)
+    return dataclasses.replace(
+      self, batch_size=batch_size, augmentation=NO_AUGMENTATION
+    )
 
   def rows(self, shards: int = 1) -> tuple[int, ...]:
     return (math.ceil(self.batch_size / shards),) * self.max_len
@@ -221,14 +223,16 @@ class RecordedSampler:
       step, run_key: Nothing depends on them.
       shard, shards: As for `Sampler`.
     """
-    moves = self.moves.draw(key, frames.shape[:2])
-    frames, lengths, targets, moves = (  # [B, ...] -> [B / shards, ...]
+    augmentation = self.augmentation.draw(key, frames.shape[:2])
+    frames, lengths, targets, augmentation = (  # [B, ...] -> [B / shards, ...]
       x.reshape(-1, shards, *x.shape[1:])[:, shard]
-      for x in (jnp.asarray(frames), lengths, targets, moves)
+      for x in (jnp.asarray(frames), lengths, targets, augmentation)
     )
-    flat, moves = (jax.lax.collapse(x, 0, 2) for x in (frames, moves))
+    flat, augmentation = (
+      jax.lax.collapse(x, 0, 2) for x in (frames, augmentation)
+    )
     return SequenceBatch(
-      frames=self.moves(flat, moves).reshape(frames.shape),
+      frames=self.augmentation(flat, augmentation).reshape(frames.shape),
       lengths=lengths,
       labels=None,
       targets=targets,

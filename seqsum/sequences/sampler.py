@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from seqsum.runtime.errors import InputError, require
-from seqsum.sequences.augment import STILL, Moves
+from seqsum.sequences.augment import NO_AUGMENTATION, Augmentation
 from seqsum.sequences.batch import SequenceBatch
 from seqsum.sequences.digit import SHAPE
 from seqsum.sequences.finite import FixedSequences
@@ -36,11 +36,11 @@ class Sampler:
       number of rows that are still alive at step t is known before anything
       runs (`rows`), and no blank frame need be computed. Otherwise each length
       is drawn by itself.
-    moves: How far each frame is moved at most.
-    growth: Training steps during which sequences grow, see `longest`; 0 for
-      none.
-    fixed: Training draws from so many sequences, see `FixedSequences`; 0 for
-      fresh ones without end.
+    augmentation: How far each frame is moved at most.
+    curriculum_steps: Training steps over which the maximum length rises, see
+      `longest`; 0 for none.
+    num_sequences: Size of a fixed training set, see `FixedSequences`; 0 for an
+      infinite one.
   """
 
   task: Task
@@ -48,9 +48,9 @@ class Sampler:
   min_len: int = 1
   max_len: int = 4
   packed: bool = True
-  moves: Moves = STILL
-  growth: int = 0
-  fixed: int = 0
+  augmentation: Augmentation = NO_AUGMENTATION
+  curriculum_steps: int = 0
+  num_sequences: int = 0
 
   def __post_init__(self):
     positive = "must be at least 1"
@@ -59,19 +59,25 @@ class Sampler:
     most = f"must be at most {LONGEST:,}"
     require(self.max_len <= LONGEST, "sequence.max_len", self.max_len, most)
     require(self.min_len >= 1, "sequence.min_len", self.min_len, positive)
-    self.moves.check(SHAPE[0])
-    require(self.fixed >= 0, "sequence.fixed", self.fixed, "must be at least 0")
+    self.augmentation.check(SHAPE[0])
+    require(
+      self.num_sequences >= 0,
+      "sequence.num_sequences",
+      self.num_sequences,
+      "must be at least 0",
+    )
     if self.min_len > self.max_len:
       raise InputError(
         f"sequence.min_len={self.min_len} is above "
         f"sequence.max_len={self.max_len}: lower it"
       )
-    if self.fixed:
+    if self.num_sequences:
       require(
-        not self.growth,
-        "sequence.fixed",
-        self.fixed,
-        "sequences that are fixed cannot grow, set config.sequence.grow=0",
+        not self.curriculum_steps,
+        "sequence.num_sequences",
+        self.num_sequences,
+        "a fixed training set has no curriculum, set "
+        "config.sequence.curriculum=0",
       )
       self.fixed_sequences.check()
 
@@ -87,13 +93,13 @@ class Sampler:
   def held_out(self, batch_size: int) -> "Sampler":
     """As validation and test draw: frames as they are, fresh ones."""
     return dataclasses.replace(
-      self, batch_size=batch_size, moves=STILL, fixed=0
+      self, batch_size=batch_size, augmentation=NO_AUGMENTATION, num_sequences=0
     )
 
   @functools.cached_property
   def fixed_sequences(self) -> FixedSequences:
     return FixedSequences(
-      self.fixed, self.batch_size, self.min_len, self.max_len
+      self.num_sequences, self.batch_size, self.min_len, self.max_len
     )
 
   def rows(self, shards: int = 1) -> tuple[int, ...]:
@@ -125,10 +131,10 @@ class Sampler:
     Returns:
       [] int32; None if sequences do not grow, or the step is None.
     """
-    if not self.growth or step is None:
+    if not self.curriculum_steps or step is None:
       return None
     added = np.arange(1, self.max_len)
-    starts = np.ceil(added * self.growth / max(1, self.max_len - 1))
+    starts = np.ceil(added * self.curriculum_steps / max(1, self.max_len - 1))
     return 1 + (step >= starts.astype(np.int32)).sum(dtype=np.int32)
 
   def draw_lengths(self, key: Key, longest: Scalar | None = None) -> Lengths:
@@ -159,7 +165,7 @@ class Sampler:
     self, key: Key, step: Scalar | int | None = None, *data: jax.Array
   ) -> Lengths:
     """[B] int32, those of the batch that `__call__` draws from this key."""
-    if self.fixed and step is not None:
+    if self.num_sequences and step is not None:
       return jnp.asarray(self.fixed_sequences.lengths)
     length_key, _ = jax.random.split(key)
     return self.draw_lengths(length_key, self.longest(step))
@@ -194,20 +200,22 @@ class Sampler:
     _, index_key = jax.random.split(key)
     shape = (self.batch_size, self.max_len)
     lengths = self.lengths(key, step)
-    if self.fixed and step is not None:
+    if self.num_sequences and step is not None:
       index = self.fixed_sequences.index(run_key, step, images.shape[0])
     else:
       index = jax.random.randint(index_key, shape, 0, images.shape[0])
-    moves = self.moves.draw(jax.random.fold_in(key, SHIFT), shape)
-    lengths, index, moves = (  # [B, ...] -> [B / shards, ...]
+    augmentation = self.augmentation.draw(jax.random.fold_in(key, SHIFT), shape)
+    lengths, index, augmentation = (  # [B, ...] -> [B / shards, ...]
       x.reshape(-1, shards, *x.shape[1:])[:, shard]
-      for x in (lengths, index, moves)
+      for x in (lengths, index, augmentation)
     )
     images, labels = jnp.asarray(images), jnp.asarray(labels)
     real = jnp.arange(self.max_len)[None, :] < lengths[:, None]  # [B, T]
     frames = images[index]
-    flat, moves = (jax.lax.collapse(x, 0, 2) for x in (frames, moves))
-    frames = self.moves(flat, moves).reshape(frames.shape)
+    flat, augmentation = (
+      jax.lax.collapse(x, 0, 2) for x in (frames, augmentation)
+    )
+    frames = self.augmentation(flat, augmentation).reshape(frames.shape)
     frames = jnp.where(real[..., None, None, None], frames, 0)
     digits = jnp.where(real, labels[index], 0)
     return SequenceBatch(

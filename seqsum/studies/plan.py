@@ -44,7 +44,7 @@ class Study:
     question: One sentence.
     base: What all runs share, as the file's `get_config()` gives it.
     variants: By name, in the order of tables: dotted fields of the config and
-      their values, {"model.gru": (64,)}; {} is the base itself.
+      their values, {"model.hidden_sizes": (64,)}; {} is the base itself.
     seeds: Each variant is trained with the seeds 0, 1, ... seeds - 1.
     figures: Which of `question_charts.FIGURES` are drawn.
     measure: (session, best parameters) -> what else to find out about a run
@@ -219,8 +219,8 @@ def _run(config, variant, changes, seed, sequences, workdir) -> Run:
     config.on_nonfinite,
     "must be 'stop' in a study, which writes down when a run diverged",
   )
-  recipe, schedule, _ = check(config)
-  recipe.model.encoder().check(recipe.sampler.shape)
+  experiment, schedule, _ = check(config)
+  experiment.model.encoder().check(experiment.sampler.shape)
   home = epath.Path(workdir) / "runs" / variant / str(seed)
   folder.is_claimed(home, {"config": config.to_dict()})
   return Run(

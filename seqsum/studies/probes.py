@@ -38,17 +38,17 @@ def by_length(
   for length in lengths:
     count = min(sequences, max(1, frames // length))
     sampler = dataclasses.replace(
-      session.recipe.sampler, min_len=length, max_len=length
+      session.experiment.sampler, min_len=length, max_len=length
     )
     read = make_evaluator(
-      dataclasses.replace(session.recipe, sampler=sampler),
+      dataclasses.replace(session.experiment, sampler=sampler),
       session.mesh,
       TEST,
       session.feed(TEST),
       sequences=count,
       batch_size=session.mesh.size * max(1, min(100, 1000 // length)),
     )
-    metrics = evaluate.measure(read(params), session.recipe.per_step)
+    metrics = evaluate.measure(read(params), session.experiment.per_step)
     found.append({"length": length, **metrics})
   return found
 
@@ -58,7 +58,7 @@ def by_target(
 ) -> dict[str, dict[str, Any]]:
   """The test metrics of every target, and its `count`, of many sequences."""
   read = make_evaluator(
-    session.recipe,
+    session.experiment,
     session.mesh,
     TEST,
     session.feed(TEST),

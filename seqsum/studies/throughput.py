@@ -47,7 +47,7 @@ class _Turn:
   def __init__(self, run: Run):
     with open_session(run.config, run.folder) as session:
       self._advance = compile_step(
-        train_steps, session.mesh, recipe=session.recipe, donate=True
+        train_steps, session.mesh, experiment=session.experiment, donate=True
       )
       self._fixed = run.config.seed, *session.feed(TRAIN)(0)
       self._totals = session.put(Totals.zero())

@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from seqsum.data import tvsum
-from seqsum.data.recordings import Recordings
+from seqsum.data.recordings import SequenceDataset
 from seqsum.inference import trained
 from seqsum.runs.session import Session, load_data
 from seqsum.runtime.errors import InputError
@@ -53,7 +53,7 @@ def examples(session: Session, most: int) -> Iterator[Example]:
   Raises:
     InputError: The run's sequences have no value for every frame.
   """
-  sampler, data = session.recipe.sampler, load_data(session.config)
+  sampler, data = session.experiment.sampler, load_data(session.config)
   if isinstance(sampler, VideoSampler):
     draw = jax.jit(
       dataclasses.replace(sampler.held_out(DRAWN), with_importance=True)
@@ -63,7 +63,7 @@ def examples(session: Session, most: int) -> Iterator[Example]:
       truth = np.asarray(batch.targets[..., -1])
       yield from map(Example, np.asarray(batch.frames), truth)
     return
-  if not isinstance(data, Recordings):
+  if not isinstance(data, SequenceDataset):
     raise InputError(
       f"--workdir={session.workdir}: every frame of a sequence of digits "
       "matters as much as its digit; train configs/importance.py"
@@ -79,7 +79,7 @@ def examples(session: Session, most: int) -> Iterator[Example]:
 
 def ways(model: trained.Trained) -> dict[str, Score]:
   """How to score the frames of a video, by name."""
-  sampler = model.recipe.sampler
+  sampler = model.experiment.sampler
   told = lambda frames, n: _last_part(model.predict(frames))
   if not isinstance(sampler, VideoSampler):
     return {"said at each frame": told}
@@ -103,7 +103,7 @@ def _last_part(values: np.ndarray) -> np.ndarray:
 
 
 def _attributions(model: trained.Trained):
-  network, objective = model.recipe.model, model.recipe.objective
+  network, objective = model.experiment.model, model.experiment.objective
 
   def attribute(params, frames, key):
     def answer(frames):  # [N, T, H, W, C] -> [N]

@@ -20,7 +20,7 @@ from seqsum.sequences.tasks import ROUNDING
 from seqsum.training.metrics import is_exact
 from seqsum.training.parallel import compile_step
 from seqsum.training.reading import Readings, eval_step
-from seqsum.training.state import Recipe, batch_key
+from seqsum.training.state import Experiment, batch_key
 
 SEED = 0  # of the held-out sequences, whatever the seed of a run
 
@@ -63,7 +63,7 @@ class Evaluator:
     step: The compiled `eval_step`.
     draw: Compiled `(key data) -> SequenceBatch`, the batches that it reads.
     stream: The split's stream of random numbers, `state.VALIDATION` or `TEST`.
-    batch_size: Of the recipe's sampler.
+    batch_size: Of the experiment's sampler.
     sequences: N.
     feed: Batch number -> what the sampler draws it from, on the devices.
     is_sorted: Whether a batch's sequences are sorted by length.
@@ -138,7 +138,7 @@ class Evaluator:
 
 
 def make_evaluator(
-  recipe: Recipe,
+  experiment: Experiment,
   mesh: Mesh,
   stream: int,
   feed: Feed,
@@ -147,10 +147,10 @@ def make_evaluator(
   batch_size: int,
 ) -> Evaluator:
   """An evaluator; nothing is compiled before it is called."""
-  sampler = recipe.sampler.held_out(batch_size)
-  recipe = dataclasses.replace(recipe, sampler=sampler)
+  sampler = experiment.sampler.held_out(batch_size)
+  experiment = dataclasses.replace(experiment, sampler=sampler)
   return Evaluator(
-    step=compile_step(eval_step, mesh, recipe=recipe, donate=False),
+    step=compile_step(eval_step, mesh, experiment=experiment, donate=False),
     draw=jax.jit(functools.partial(_draw, sampler)),
     stream=stream,
     batch_size=batch_size,

@@ -5,12 +5,12 @@ Everything a user may have mistyped is found here, before anything compiles.
 
 from ml_collections import ConfigDict
 
-from seqsum.models.build import build_given, build_model
-from seqsum.models.known_fold import FoldCore, Given
+from seqsum.models.build import build_known_fold, build_model
+from seqsum.models.known_fold import FoldCore, KnownFold
 from seqsum.runtime.errors import choose, require
-from seqsum.sequences.augment import Moves
+from seqsum.sequences.augment import Augmentation
 from seqsum.sequences.batch import AnySampler
-from seqsum.sequences.recorded import Recorded, RecordedSampler
+from seqsum.sequences.recorded import RecordedSampler, SequenceSpec
 from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import build_task
 from seqsum.sequences.videos import VideoSampler
@@ -22,30 +22,41 @@ from seqsum.training.losses import (
 )
 from seqsum.training.optimizers import build_optimizer
 from seqsum.training.schedule import build_schedule
-from seqsum.training.state import Recipe
+from seqsum.training.state import Experiment
 
 
-def _build_sampler(config: ConfigDict, recorded: Recorded | None) -> AnySampler:
+def _build_sampler(
+  config: ConfigDict, recorded: SequenceSpec | None
+) -> AnySampler:
   sequence = config.sequence
-  moves = Moves(sequence.shift, sequence.turn, sequence.scale, sequence.elastic)
-  grow = sequence.grow
+  augmentation = Augmentation(
+    sequence.shift, sequence.rotate, sequence.scale, sequence.elastic
+  )
+  grow = sequence.curriculum
   require(
     0 <= grow <= 1,
-    "config.sequence.grow",
+    "config.sequence.curriculum",
     grow,
     "must be a share of training, in 0..1",
   )
   if recorded is not None:
-    for field, value in {"grow": grow, "fixed": sequence.fixed}.items():
+    for field, value in {
+      "curriculum": grow,
+      "num_sequences": sequence.num_sequences,
+    }.items():
       require(
         not value,
         f"config.sequence.{field}",
         value,
         f"is for digits; set it to 0 for {config.data.name!r}",
       )
-    return RecordedSampler(recorded, config.batch_size, moves)
+    return RecordedSampler(recorded, config.batch_size, augmentation)
   if "video" in config:
-    still = {"grow": grow, "fixed": sequence.fixed, **vars(moves)}
+    still = {
+      "curriculum": grow,
+      "num_sequences": sequence.num_sequences,
+      **vars(augmentation),
+    }
     for field, value in still.items():
       require(
         not value,
@@ -66,27 +77,27 @@ def _build_sampler(config: ConfigDict, recorded: Recorded | None) -> AnySampler:
     min_len=sequence.min_len,
     max_len=sequence.max_len,
     packed=sequence.packed,
-    moves=moves,
-    growth=round(grow * build_schedule(config).total),
-    fixed=sequence.fixed,
+    augmentation=augmentation,
+    curriculum_steps=round(grow * build_schedule(config).total),
+    num_sequences=sequence.num_sequences,
   )
 
 
 def _build_objective(
   config: ConfigDict,
   sampler: AnySampler,
-  given: Given | None,
+  known_fold: KnownFold | None,
 ) -> Objective | FoldObjective:
   shared = {
     "max_len": sampler.max_len,
     "per_step": config.task.per_step,
   }
-  if isinstance(given, FoldCore):
+  if isinstance(known_fold, FoldCore):
     return build_fold_objective(
-      given, config.loss, config.task.target, **shared
+      known_fold, config.loss, config.task.target, **shared
     )
   require(
-    given is None or config.loss != "cross_entropy",
+    known_fold is None or config.loss != "cross_entropy",
     "config.loss",
     config.loss,
     f"config.model.core={config.model.core!r} says one number, take 'mse' or "
@@ -101,9 +112,9 @@ def _build_objective(
   )
 
 
-def build_recipe(
-  config: ConfigDict, recorded: Recorded | None = None
-) -> Recipe:
+def build_experiment(
+  config: ConfigDict, recorded: SequenceSpec | None = None
+) -> Experiment:
   """What is trained, from a whole config.
 
   Args:
@@ -125,19 +136,19 @@ def build_recipe(
     config.checkpoint.best,
     dict.fromkeys(("mse", "loss", "last")),
   )
-  average = config.optimizer.average
+  average = config.optimizer.ema_decay
   require(
     0 <= average < 1,
-    "config.optimizer.average",
+    "config.optimizer.ema_decay",
     average,
     "must be at least 0 and below 1, such as 0.999",
   )
   sampler = _build_sampler(config, recorded)
-  given = build_given(config, sampler.task)
-  objective = _build_objective(config, sampler, given)
-  _check_recentre(config, given)
-  return Recipe(
-    model=build_model(config, objective.outputs, given),
+  known_fold = build_known_fold(config, sampler.task)
+  objective = _build_objective(config, sampler, known_fold)
+  _check_center_targets(config, known_fold)
+  return Experiment(
+    model=build_model(config, objective.outputs, known_fold),
     objective=objective,
     optimizer=build_optimizer(
       config.optimizer.name,
@@ -151,29 +162,34 @@ def build_recipe(
     sampler=sampler,
     per_step=config.task.per_step,
     accumulate=config.accumulate,
-    norms=config.norms,
+    log_norms=config.log_norms,
     skip_nonfinite=config.on_nonfinite == "skip",
-    average=config.optimizer.average,
-    recentre=config.task.recentre,
+    ema_decay=config.optimizer.ema_decay,
+    center_targets=config.task.center_targets,
   )
 
 
-def _check_recentre(config: ConfigDict, given: Given | None) -> None:
-  share = config.task.recentre
+def _check_center_targets(
+  config: ConfigDict, known_fold: KnownFold | None
+) -> None:
+  share = config.task.center_targets
   require(
-    0 <= share <= 1, "config.task.recentre", share, "must be a share, in 0..1"
+    0 <= share <= 1,
+    "config.task.center_targets",
+    share,
+    "must be a share, in 0..1",
   )
   if not share:
     return
   for field, good, remedy in (
-    ("model.core", given is not None, "take 'fold' or 'additive'"),
+    ("model.core", known_fold is not None, "take 'fold' or 'additive'"),
     ("task.name", config.task.name == "sum", "take 'sum'"),
     ("task.per_step", not config.task.per_step, "set it to False"),
     ("accumulate", config.accumulate == 1, "set it to 1"),
   ):
     require(
       good,
-      "config.task.recentre",
+      "config.task.center_targets",
       share,
       f"does not go together with config.{field}; {remedy}",
     )

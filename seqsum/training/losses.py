@@ -20,7 +20,7 @@ from seqsum.training.metrics import final
 from seqsum.training.targets import RAW, Transform, build_transform
 
 
-class Verdict(NamedTuple):
+class ObjectiveOutput(NamedTuple):
   """What an objective says of whole sequences, at every step.
 
   Attributes:
@@ -59,7 +59,7 @@ class Objective:
 
   def read(
     self, outputs: Outputs, targets: Values, lengths: Lengths
-  ) -> Verdict:
+  ) -> ObjectiveOutput:
     """Reads whole sequences.
 
     Args:
@@ -70,7 +70,9 @@ class Objective:
     means = None
     if self.probabilities:
       means = self.probabilities(outputs) @ jnp.asarray(self.values)
-    return Verdict(self.loss(outputs, targets), self.predict(outputs), means)
+    return ObjectiveOutput(
+      self.loss(outputs, targets), self.predict(outputs), means
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +98,7 @@ class FoldObjective:
 
   def read(
     self, outputs: Outputs, targets: Values, lengths: Lengths
-  ) -> Verdict:
+  ) -> ObjectiveOutput:
     time = targets.shape[1]
     if not self.core.is_whole(time):
       support = build_support(self.core.task, time)
@@ -106,7 +108,7 @@ class FoldObjective:
     digits = jax.lax.stop_gradient(digits)
     is_last = jnp.arange(time)[None, :] == lengths[:, None] - 1
     last = lambda values, others: jnp.where(is_last, values[:, None], others)
-    return Verdict(
+    return ObjectiveOutput(
       last(loss, 0.0),
       last(long_sum.modes(digits), jnp.nan),
       last(long_sum.means(digits), jnp.nan),

@@ -6,7 +6,7 @@ import jax
 from jax.sharding import Mesh
 
 from seqsum.runtime import devices as meshes
-from seqsum.training.state import Recipe, init_state
+from seqsum.training.state import Experiment, init_state
 
 
 @functools.cache
@@ -29,10 +29,12 @@ def compiler_options() -> dict[str, str | bool]:
   return options
 
 
-def compile_init(recipe: Recipe, mesh: Mesh, image_shape: tuple[int, int, int]):
+def compile_init(
+  experiment: Experiment, mesh: Mesh, image_shape: tuple[int, int, int]
+):
   """`seed -> TrainState`, jitted for the devices of a mesh."""
   return jax.jit(
-    functools.partial(init_state, recipe, image_shape=image_shape),
+    functools.partial(init_state, experiment, image_shape=image_shape),
     out_shardings=meshes.replicated(mesh),
     # It runs once: at full optimization LLVM takes 7 s over the random number
     # generator, at this level 1 s.
@@ -40,7 +42,7 @@ def compile_init(recipe: Recipe, mesh: Mesh, image_shape: tuple[int, int, int]):
   )
 
 
-def compile_step(function, mesh: Mesh, *, recipe: Recipe, donate: bool):
+def compile_step(function, mesh: Mesh, *, experiment: Experiment, donate: bool):
   """`train_steps` or `eval_step`, jitted for the devices of a mesh.
 
   Everything that goes in and comes out is replicated: a batch is made where it
@@ -49,14 +51,16 @@ def compile_step(function, mesh: Mesh, *, recipe: Recipe, donate: bool):
   Args:
     function: One of the two.
     mesh: Of one axis.
-    recipe: What it shall work on.
+    experiment: What it shall work on.
     donate: Whether the first argument's buffers may be reused for the result.
   """
   if mesh.size == 1:
-    function = functools.partial(function, recipe=recipe)
+    function = functools.partial(function, experiment=experiment)
   else:
     function = jax.shard_map(
-      functools.partial(function, recipe=recipe, axis_name=mesh.axis_names[0]),
+      functools.partial(
+        function, experiment=experiment, axis_name=mesh.axis_names[0]
+      ),
       mesh=mesh,
       in_specs=meshes.REPLICATED,
       out_specs=meshes.REPLICATED,

@@ -5,7 +5,7 @@ import optax
 from flax import struct
 
 from seqsum.sequences.shapes import Lengths, Values
-from seqsum.training.state import Recipe
+from seqsum.training.state import Experiment
 from seqsum.training.step import shard_of
 
 
@@ -18,7 +18,7 @@ class Readings(struct.PyTreeNode):
     targets: [B, T] or [B, T, D] float32.
     predictions: As `targets`, in their units.
     losses: [B, T] float32, the loss of the value at each step.
-    means: [B, T] float32, see `losses.Verdict`; or None.
+    means: [B, T] float32, see `losses.ObjectiveOutput`; or None.
     digits: [B, T] int32, the digit that a given fold took each frame for; None
       if the fold is not given.
   """
@@ -36,7 +36,7 @@ def eval_step(
   params: optax.Params,
   key_data: jax.Array,
   *data: jax.Array,
-  recipe: Recipe,
+  experiment: Experiment,
   axis_name: str | None = None,
 ) -> Readings:
   """Draws a batch and reads it.
@@ -44,8 +44,8 @@ def eval_step(
   Args:
     params: The model's variables.
     key_data: `jax.random.key_data` of the batch's key.
-    *data: What the recipe's sampler draws the batch from.
-    recipe: Its sampler draws the batch; static.
+    *data: What the experiment's sampler draws the batch from.
+    experiment: Its sampler draws the batch; static.
     axis_name: As for `train_step`.
 
   Returns:
@@ -54,12 +54,14 @@ def eval_step(
   """
   shard = shard_of(axis_name)
   key = jax.random.wrap_key_data(key_data)
-  batch = recipe.sampler(key, *data, **shard)
-  rows = recipe.sampler.rows(shard.get("shards", 1))
-  given = recipe.model.given
-  tells_digits = given is not None and batch.labels is not None
-  outputs, aside = recipe.model.read(params, batch.frames, rows, tells_digits)
-  verdict = recipe.objective.read(outputs, batch.targets, batch.lengths)
+  batch = experiment.sampler(key, *data, **shard)
+  rows = experiment.sampler.rows(shard.get("shards", 1))
+  known_fold = experiment.model.known_fold
+  tells_digits = known_fold is not None and batch.labels is not None
+  outputs, aside = experiment.model.read(
+    params, batch.frames, rows, tells_digits
+  )
+  verdict = experiment.objective.read(outputs, batch.targets, batch.lengths)
   readings = Readings(
     lengths=batch.lengths,
     labels=batch.labels,
@@ -67,7 +69,7 @@ def eval_step(
     predictions=verdict.predictions,
     losses=verdict.losses,
     means=verdict.means,
-    digits=given.digits(aside["inputs"]) if tells_digits else None,
+    digits=known_fold.digits(aside["inputs"]) if tells_digits else None,
   )
   if axis_name is None:
     return readings

@@ -1,4 +1,4 @@
-"""What is trained: a recipe, the state that it works on, and its randomness.
+"""What is trained: an experiment, its state, and its randomness.
 
 Batch n of a stream of random numbers is a function of (seed, stream, n), so
 nothing of it need be saved.
@@ -28,22 +28,22 @@ class TrainState(struct.PyTreeNode):
     step: [] int32, steps taken so far, which is also the next batch's number.
     params: The model's variables.
     opt_state: The optimizer's.
-    average: The moving average of `params`; (), if none is kept.
+    ema_params: The moving average of `params`; (), if none is kept.
   """
 
   step: Scalar
   params: optax.Params
   opt_state: optax.OptState
-  average: optax.Params | tuple[()] = ()
+  ema_params: optax.Params | tuple[()] = ()
 
   @property
   def evaluated(self) -> optax.Params:
     """What validation and test read with: the average, if there is one."""
-    return self.params if self.average == () else self.average
+    return self.params if self.ema_params == () else self.ema_params
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
+class Experiment:
   """What is trained, on what, towards what.
 
   Attributes:
@@ -55,12 +55,13 @@ class Recipe:
     accumulate: In how many parts, one after the other, a device works through
       its rows of a training batch. The gradient is that of the whole batch; it
       takes the memory of a part.
-    norms: Whether to measure activations and gradients, see `metrics.Norms`.
+    log_norms: Whether to log activation RMS and gradient norm, see
+      `metrics.Norms`.
     skip_nonfinite: Whether an update is dropped if the loss, the gradient or
       what the update makes of the state is inf or nan.
-    average: Decay of the parameters' moving average; 0 for none.
-    recentre: Of sums, the share of a batch's common error that its targets are
-      freed of, 0..1; 0 for none.
+    ema_decay: Decay of the parameters' moving average; 0 for none.
+    center_targets: Fraction of the batch-mean error that is subtracted from
+      the targets of sums, 0..1; 0 for none.
   """
 
   model: SequenceModel
@@ -69,10 +70,10 @@ class Recipe:
   sampler: AnySampler
   per_step: bool = False
   accumulate: int = 1
-  norms: bool = False
+  log_norms: bool = False
   skip_nonfinite: bool = False
-  average: float = 0.0
-  recentre: float = 0.0
+  ema_decay: float = 0.0
+  center_targets: float = 0.0
 
 
 def batch_key(seed: Scalar | int, stream: int, n: Scalar | int) -> Key:
@@ -81,21 +82,21 @@ def batch_key(seed: Scalar | int, stream: int, n: Scalar | int) -> Key:
 
 
 def init_state(
-  recipe: Recipe, seed: Scalar | int, image_shape: tuple[int, int, int]
+  experiment: Experiment, seed: Scalar | int, image_shape: tuple[int, int, int]
 ) -> TrainState:
   """Parameters as drawn from `seed`, for frames of [H, W, C]."""
   frames = jax.ShapeDtypeStruct((1, 1, *image_shape), jnp.uint8)
-  params = recipe.model.lazy_init(batch_key(seed, INIT, 0), frames)
+  params = experiment.model.lazy_init(batch_key(seed, INIT, 0), frames)
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=params,
-    opt_state=recipe.optimizer.init(params),
+    opt_state=experiment.optimizer.init(params),
     # Arrays of its own: those of the state may be donated, each once.
-    average=jax.tree.map(jnp.copy, params) if recipe.average else (),
+    ema_params=jax.tree.map(jnp.copy, params) if experiment.ema_decay else (),
   )
 
 
-def update_average(
+def update_ema(
   average: optax.Params, params: optax.Params, decay: float, step: Scalar
 ) -> optax.Params:
   """The moving average with the parameters after step number `step`.

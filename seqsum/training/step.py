@@ -22,10 +22,10 @@ from seqsum.training.metrics import (
 from seqsum.training.state import (
   FIXED,
   TRAIN,
-  Recipe,
+  Experiment,
   TrainState,
   batch_key,
-  update_average,
+  update_ema,
 )
 
 
@@ -47,7 +47,7 @@ def _gradients(
   params: optax.Params,
   batch: SequenceBatch,
   values: Scalar | int,
-  recipe: Recipe,
+  experiment: Experiment,
   shards: int,
   axis_name: str | None,
 ) -> tuple[optax.Params, Totals, Scalar]:
@@ -57,26 +57,28 @@ def _gradients(
     params: The model's variables.
     batch: The share.
     values: How many values the loss is a mean of, in the whole batch.
-    recipe: What is trained.
+    experiment: What is trained.
     shards: How many shares there are.
     axis_name: As for `train_step`.
 
   Returns:
     The gradients of its share of the loss; its totals, without norms; [] the
     mean squares of what the encoder gave for its real frames, summed, if
-    `recipe.norms`, else 0.
+    `experiment.log_norms`, else 0.
   """
-  rows = recipe.sampler.rows(shards)
-  step = jnp.arange(recipe.sampler.max_len)[None, :]
+  rows = experiment.sampler.rows(shards)
+  step = jnp.arange(experiment.sampler.max_len)[None, :]
   last = batch.lengths[:, None] - 1
-  asked = step <= last if recipe.per_step else step == last  # [B, T]
+  asked = step <= last if experiment.per_step else step == last  # [B, T]
 
   def share_of_loss(params):
-    outputs, aside = recipe.model.read(params, batch.frames, rows, recipe.norms)
+    outputs, aside = experiment.model.read(
+      params, batch.frames, rows, experiment.log_norms
+    )
     targets = batch.targets
-    if recipe.recentre:
-      targets = _recentred(outputs, batch, recipe, axis_name)
-    verdict = recipe.objective.read(outputs, targets, batch.lengths)
+    if experiment.center_targets:
+      targets = _recentred(outputs, batch, experiment, axis_name)
+    verdict = experiment.objective.read(outputs, targets, batch.lengths)
     loss = jnp.where(asked, verdict.losses, 0).sum() / values
     return loss, (verdict.predictions, aside)
 
@@ -91,14 +93,14 @@ def _gradients(
     loss=loss * values,
     squared=of_sequence(jnp.square(error)).sum(),
     absolute=of_sequence(jnp.abs(error)).sum(),
-    exact=is_exact(prediction, target, recipe.sampler.task.tolerance).sum(
+    exact=is_exact(prediction, target, experiment.sampler.task.tolerance).sum(
       dtype=jnp.float32
     ),
     nonfinite=jnp.int32(0),
     skipped=jnp.int32(0),
     in_a_row=jnp.int32(0),
   )
-  if not recipe.norms:
+  if not experiment.log_norms:
     return grads, totals, jnp.float32(0)
   return grads, totals, jnp.where(step <= last, aside["squares"], 0).sum()
 
@@ -106,7 +108,7 @@ def _gradients(
 def _recentred(
   outputs: Outputs,
   batch: SequenceBatch,
-  recipe: Recipe,
+  experiment: Experiment,
   axis_name: str | None,
 ) -> Values:
   """A batch's targets, freed of a share of the error that all of it has.
@@ -115,13 +117,13 @@ def _recentred(
   in the mean: a gradient that every frame has alike, and that drowns what tells
   frames apart, the more so the longer the sums are (docs/beyond.md). The error
   of the mean of what the model says, per digit and over the whole batch, times
-  `recipe.recentre`, is taken off the targets; in whole numbers, where the model
-  says a distribution. What is left of it is learned as before.
+  `experiment.center_targets`, is subtracted from the targets; in whole numbers,
+  where the model predicts a distribution. The rest is learned as before.
 
   Returns:
     [B, T] float32; only the last value of each sequence has a meaning.
   """
-  verdict = recipe.objective.read(outputs, batch.targets, batch.lengths)
+  verdict = experiment.objective.read(outputs, batch.targets, batch.lengths)
   is_number = verdict.means is None
   said = verdict.predictions if is_number else verdict.means
   target = final(batch.targets, batch.lengths)
@@ -130,11 +132,11 @@ def _recentred(
     axis_name, (error.sum(), batch.lengths.sum(dtype=jnp.float32))
   )
   common = jax.lax.stop_gradient(error / digits)
-  shift = recipe.recentre * common * batch.lengths
+  shift = experiment.center_targets * common * batch.lengths
   if is_number:
     target = target - shift
   else:  # it must stay a value that the sum can have
-    worth = recipe.sampler.task.digits
+    worth = experiment.sampler.task.digits
     target = jnp.clip(
       target - jnp.round(shift),
       min(worth) * batch.lengths,
@@ -147,7 +149,7 @@ def train_step(
   state: TrainState,
   seed: Scalar | int,
   *data: jax.Array,
-  recipe: Recipe,
+  experiment: Experiment,
   axis_name: str | None = None,
 ) -> tuple[TrainState, Totals]:
   """Draws batch number `state.step` and takes one optimizer step on it.
@@ -155,30 +157,30 @@ def train_step(
   Args:
     state: The state to go on from.
     seed: [] int, the run's seed.
-    *data: What the recipe's sampler draws the batch from.
-    recipe: What is trained; static.
+    *data: What the experiment's sampler draws the batch from.
+    experiment: What is trained; static.
     axis_name: The mapped axis over whose devices the batch is divided, or None
       on one device. Each device draws its own rows; gradients and totals are
       summed over the axis, so all devices return the same.
 
   Returns:
     The next state, and the batch's totals (of the state before the step). If
-    the recipe says to skip what is not finite, such a step changes the state's
-    step alone, and its totals count nothing but itself.
+    the experiment skips updates that are not finite, a skipped step only
+    increments `state.step`; its totals count one skip and no sequences.
   """
   key = batch_key(seed, TRAIN, state.step)
-  lengths = recipe.sampler.lengths(key, state.step, *data)
+  lengths = experiment.sampler.lengths(key, state.step, *data)
   # Every part's loss is divided by what the whole batch asks for, so that
   # gradients only add up: dividing them is another pass over all parameters.
-  values = lengths.sum() if recipe.per_step else len(lengths)
+  values = lengths.sum() if experiment.per_step else len(lengths)
   device = shard_of(axis_name)
-  parts = recipe.accumulate
+  parts = experiment.accumulate
   shards = parts * device.get("shards", 1)
 
   def part(n):
     """Gradients, totals and sizes of one part of this device's rows."""
     shard = device.get("shard", 0) * parts + n
-    batch = recipe.sampler(
+    batch = experiment.sampler(
       key,
       *data,
       step=state.step,
@@ -186,7 +188,9 @@ def train_step(
       shard=shard,
       shards=shards,
     )
-    return _gradients(state.params, batch, values, recipe, shards, axis_name)
+    return _gradients(
+      state.params, batch, values, experiment, shards, axis_name
+    )
 
   if parts == 1:
     grads, totals, sizes = part(0)
@@ -201,19 +205,19 @@ def train_step(
   totals = totals.replace(
     nonfinite=jnp.where(jnp.isfinite(totals.loss), NEVER, state.step + 1)
   )
-  if recipe.norms:
+  if experiment.log_norms:
     square = _sum_over(axis_name, sizes) / lengths.sum()
     norms = Norms.of_step(square, optax.tree.norm(grads))
     totals = totals.replace(norms=norms)
-  updates, opt_state = recipe.optimizer.update(
+  updates, opt_state = experiment.optimizer.update(
     grads, state.opt_state, state.params
   )
   params = optax.apply_updates(state.params, updates)
-  average = state.average
-  if recipe.average:
-    average = update_average(average, params, recipe.average, state.step + 1)
+  average = state.ema_params
+  if experiment.ema_decay:
+    average = update_ema(average, params, experiment.ema_decay, state.step + 1)
   after = TrainState(state.step + 1, params, opt_state, average)
-  if not recipe.skip_nonfinite:
+  if not experiment.skip_nonfinite:
     return after, totals
   is_good = is_finite((totals.loss, grads, after))
   skipped = state.replace(step=after.step), totals.of_skipped()

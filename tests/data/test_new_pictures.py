@@ -12,8 +12,8 @@ from seqsum.data import recordings
 from seqsum.inference import formats
 from seqsum.inference.trained import Trained
 from seqsum.runtime.errors import InputError
-from seqsum.sequences.recorded import Recorded
-from seqsum.training.experiment import build_recipe
+from seqsum.sequences.recorded import SequenceSpec
+from seqsum.training.experiment import build_experiment
 
 SIZE = 8, 12
 
@@ -50,12 +50,12 @@ def trained_on(folder, *sequences):
 
 
 def model_of(data):
-  facts = Recorded.of_json(json.loads(json.dumps(data.facts.as_json())))
+  facts = SequenceSpec.of_json(json.loads(json.dumps(data.facts.as_json())))
   assert facts == data.facts
   config = own.get_config()
   config.data.name = data.name
-  recipe = build_recipe(ConfigDict(config), facts)
-  return Trained("run", 1, recipe, {}, recipe.sampler.shape)
+  experiment = build_experiment(ConfigDict(config), facts)
+  return Trained("run", 1, experiment, {}, experiment.sampler.shape)
 
 
 def read(model, *paths):

@@ -32,7 +32,7 @@ SIDES = (
 SMALL = (
   "--config.model.conv.features=(4,)",
   "--config.model.conv.pool=(1,)",
-  "--config.model.gru=(8,)",
+  "--config.model.hidden_sizes=(8,)",
   "--config.sequence.shift=0",
 )
 VECTORS = (

@@ -42,14 +42,14 @@ FIELDS = {
   "steps_per_call": INTEGERS + HUGE,
   "eval_sequences": INTEGERS + HUGE,
   "eval_batch_size": INTEGERS + HUGE,
-  "norms": TRUTHS,
+  "log_norms": TRUTHS,
   "loss": ["mse", "mae", "huber", "cross_entropy", "l2", "", "3"],
   "on_nonfinite": ["stop", "skip", "continue", "go", ""],
   "sequence.min_len": INTEGERS + HUGE,
   "sequence.max_len": INTEGERS + HUGE,
   "sequence.packed": TRUTHS,
   "sequence.shift": INTEGERS + HUGE,
-  "sequence.grow": NUMBERS,
+  "sequence.curriculum": NUMBERS,
   "task.name": ["sum", "product", "mean", "", "sum product"],
   "task.per_step": TRUTHS,
   "task.target": ["raw", "standard", "log", "odd", ""],
@@ -63,7 +63,7 @@ FIELDS = {
   "model.conv.kernels": TUPLES,
   "model.conv.strides": TUPLES,
   "model.conv.pool": TUPLES,
-  "model.gru": TUPLES,
+  "model.hidden_sizes": TUPLES,
   "model.dtype": ["float32", "bfloat16", "float64", "int8"],
   "optimizer.name": ["rmsprop", "adam", "sgd", "lion", ""],
   "optimizer.learning_rate": NUMBERS,
@@ -76,9 +76,9 @@ FIELDS = {
   "": ["3"],
   "model": ["3", "None"],
   "model.conv.": ["3"],
-  "model.gru[0]": ["4", "0", "x"],
-  "model.gru[7]": ["4"],
-  "model.gru.0": ["4"],
+  "model.hidden_sizes[0]": ["4", "0", "x"],
+  "model.hidden_sizes[7]": ["4"],
+  "model.hidden_sizes.0": ["4"],
   "optimizer..name": ["sgd"],
   "sequence.max_lne": ["4"],
   "__class__": ["3"],
@@ -86,7 +86,7 @@ FIELDS = {
 }
 SMALL = {
   "batch_size": "8",
-  "model.gru": "(4,)",
+  "model.hidden_sizes": "(4,)",
   "model.conv.features": "(4, 4)",
   "model.conv.strides": "(4, 2)",
 }
@@ -114,14 +114,14 @@ def parse(overrides):
 
 
 def build(overrides):
-  """(config, recipe), or the one clear line."""
+  """(config, experiment), or the one clear line."""
   try:
     config = parse(SMALL | dict(overrides))
-    recipe, _, _ = check(config)
-    recipe.model.encoder().check((28, 28, 1))
+    experiment, _, _ = check(config)
+    experiment.model.encoder().check((28, 28, 1))
   except InputError as error:
     return str(error)
-  return config, recipe
+  return config, experiment
 
 
 def check_words(words):
@@ -135,17 +135,17 @@ def is_affordable(config):
     config.batch_size,
     config.sequence.max_len,
     config.accumulate,
-    *config.model.gru,
+    *config.model.hidden_sizes,
     *config.model.conv.features,
   )
   return max(sizes) <= 4096 and config.sequence.shift < 100
 
 
-def traced(recipe, bundled):
+def traced(experiment, bundled):
   """Two steps, traced to the last shape and dtype, but not compiled."""
-  init = functools.partial(init_state, recipe, image_shape=(28, 28, 1))
+  init = functools.partial(init_state, experiment, image_shape=(28, 28, 1))
   state = jax.eval_shape(init, 0)
-  step = functools.partial(train_steps, recipe=recipe)
+  step = functools.partial(train_steps, experiment=experiment)
   for _ in range(2):
     state, totals = jax.eval_shape(
       step, state, Totals.zero(), None, 0, *bundled
@@ -169,7 +169,7 @@ def test_a_config_can_be_trained_or_is_one_clear_line(bundled):
   @example(overrides=[("seed", HUGE[1])])
   @example(overrides=[("epochs", HUGE[0])])
   @example(overrides=[("sequence.max_len", HUGE[0])])
-  @example(overrides=[("model.gru[0]", "x")])
+  @example(overrides=[("model.hidden_sizes[0]", "x")])
   @example(overrides=[("model", "3")])
   @example(overrides=[("", "3")])
   def check_one(overrides):
@@ -235,7 +235,7 @@ def test_what_can_be_trained_trains_two_steps(tmp_path_factory):
   [
     ["--config.seed=9999999999999999999999"],
     ["--config.model=3"],
-    ["--config.model.gru[0]=3"],
+    ["--config.model.hidden_sizes[0]=3"],
     ["--config.=3"],
     ["--config.model.conv.features=(4"],
   ],

@@ -22,7 +22,7 @@ from seqsum.training.losses import regression
 from seqsum.training.metrics import MOST_SKIPPED, NEVER, Totals
 from seqsum.training.optimizers import build_optimizer
 from seqsum.training.parallel import compile_init, compile_step
-from seqsum.training.state import Recipe
+from seqsum.training.state import Experiment
 from seqsum.training.step import is_finite, train_steps
 
 BATCH, HIGH = 8, 12
@@ -45,7 +45,7 @@ def make(bad=None, skip=True, **fields):
   if bad:
     loss = lambda p, y: jnp.where(y > HIGH, BAD[bad](p, y), jnp.square(p - y))
   fields = {"objective": regression(loss)} | fields
-  return Recipe(
+  return Experiment(
     model=SequenceModel(encoder=encoder, widths=(4,)),
     optimizer=build_optimizer("rmsprop", 1e-3),
     sampler=Sampler(SUM, BATCH, max_len=2),
@@ -54,11 +54,11 @@ def make(bad=None, skip=True, **fields):
   )
 
 
-def steps(recipe, data, count, devices=1):
+def steps(experiment, data, count, devices=1):
   """[(state, totals of that step alone), ...], the first as initialised."""
   mesh = make_mesh(jax.devices()[:devices])
-  step = compile_step(train_steps, mesh, recipe=recipe, donate=False)
-  taken = [(compile_init(recipe, mesh, (28, 28, 1))(0), Totals.zero())]
+  step = compile_step(train_steps, mesh, experiment=experiment, donate=False)
+  taken = [(compile_init(experiment, mesh, (28, 28, 1))(0), Totals.zero())]
   for _ in range(count):
     taken.append(step(taken[-1][0], Totals.zero(), None, 0, *data))
   return jax.device_get(taken)
@@ -108,12 +108,12 @@ def test_without_skipping_it_is_seen(bundled, bad):
 @pytest.mark.slow
 def test_an_overflow_in_bfloat16_is_dropped_too(bundled):
   """The largest of its numbers is that of float32; 1e38 * 25 is not one."""
-  recipe = make()
-  model = dataclasses.replace(recipe.model, dtype=jnp.bfloat16)
-  recipe = dataclasses.replace(recipe, model=model)
-  step = jax.jit(functools.partial(train_steps, recipe=recipe))
+  experiment = make()
+  model = dataclasses.replace(experiment.model, dtype=jnp.bfloat16)
+  experiment = dataclasses.replace(experiment, model=model)
+  step = jax.jit(functools.partial(train_steps, experiment=experiment))
   one = make_mesh(jax.devices()[:1])
-  state = compile_init(recipe, one, (28, 28, 1))(0)
+  state = compile_init(experiment, one, (28, 28, 1))(0)
   large = jax.tree.map(lambda x: jnp.full_like(x, 1e38), state.params)
   after, totals = step(
     state.replace(params=large), Totals.zero(), None, 0, *bundled.train

@@ -37,7 +37,11 @@ each_core = pytest.mark.parametrize(
 
 def make(core, fused=True):
   return SequenceModel(
-    encoder=ENCODER, widths=(), outputs=core.inputs, given=core, fused=fused
+    encoder=ENCODER,
+    widths=(),
+    outputs=core.inputs,
+    known_fold=core,
+    fused=fused,
   )
 
 

@@ -237,8 +237,8 @@ def test_every_real_frame_and_no_later_one_matters(frames, fused):
   params = init(model, frames)
   read = lambda frames: model.apply(params, frames)[0, :, 0]
   jacobian = jax.jit(jax.jacrev(read))(frames)[:, 0]
-  moves = abs(jacobian).max(axis=(2, 3, 4)) > 0  # [output step, frame]
-  np.testing.assert_array_equal(moves, np.tri(4, dtype=bool))
+  augmentation = abs(jacobian).max(axis=(2, 3, 4)) > 0  # [output step, frame]
+  np.testing.assert_array_equal(augmentation, np.tri(4, dtype=bool))
 
 
 def test_uint8_frames_are_scaled_to_0_1(images):

@@ -29,15 +29,15 @@ def test_what_is_restored_is_what_was_saved_on_any_devices(tmp_path):
   one, eight = make_mesh(jax.devices()[:1]), make_mesh()
   with Checkpoints(tmp_path) as checkpoints:
     checkpoints.save(3, tree(7, one))
-  like = jax.eval_shape(lambda: tree(0, eight))
-  like = jax.tree.map(
+  abstract_state = jax.eval_shape(lambda: tree(0, eight))
+  abstract_state = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(
       x.shape, x.dtype, sharding=replicated(eight)
     ),
-    like,
+    abstract_state,
   )
   with Checkpoints(tmp_path) as checkpoints:
-    restored = checkpoints.restore(checkpoints.latest_step, like)
+    restored = checkpoints.restore(checkpoints.latest_step, abstract_state)
   jax.tree.map(np.testing.assert_array_equal, restored, tree(7, one))
   assert len(restored["a"].sharding.device_set) == 8
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from configs import importance, own, sum_tiny
-from seqsum.runs.results import last_words, mean_target
+from seqsum.runs.results import final_message, mean_target
 from seqsum.runs.session import open_session
 
 
@@ -18,7 +18,7 @@ def words(mse, sequences, references=None):
     "guess_the_mean_mse": 46.2,
     "references": {"the post, 2016": 0.61} if references is None else {},
   }
-  return last_words(summary, "/nowhere").splitlines()
+  return final_message(summary, "/nowhere").splitlines()
 
 
 @pytest.mark.parametrize(

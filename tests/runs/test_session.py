@@ -111,7 +111,7 @@ def test_what_an_older_version_did_not_write_is_no_difference():
   assert differences({"devices": None, "versions": []}, now) == []
 
 
-@pytest.mark.parametrize("field", ["conv.features", "gru", "dense"])
+@pytest.mark.parametrize("field", ["conv.features", "hidden_sizes", "dense"])
 def test_three_thousand_layers_are_refused(tmp_path, field):
   words = refused(tiny(**{f"model.{field}": (8,) * 3_000}), tmp_path / "run")
   assert words.startswith(f"config.model.{field} has 3,000 layers")
@@ -127,7 +127,9 @@ def test_long_sums_that_need_no_classes_open_at_once(tmp_path):
 
 
 def test_parameters_without_end_are_refused(tmp_path):
-  words = refused(tiny(**{"model.gru": (1_000_000,)}), tmp_path / "run")
+  words = refused(
+    tiny(**{"model.hidden_sizes": (1_000_000,)}), tmp_path / "run"
+  )
   # 800 features and the state into three gates; the head.
   count = 3 * (800 + 1_000_000) * 1_000_000
   assert re.match(

@@ -125,7 +125,7 @@ def test_two_processes_read_the_same_recordings(start, run, tmp_path):
     f"--config.data.name=npz:{data}",
     "--config.sequence.shift=0",
     "--config.model.conv.strides=(1,1)",
-    "--config.model.gru=(8,)",
+    "--config.model.hidden_sizes=(8,)",
   )
   (code, _, err), (other_code, *_) = ends(
     start(*flags, f"--workdir={tmp_path / 'two'}")

@@ -68,7 +68,7 @@ def test_they_are_a_function_of_the_seed():
 @pytest.mark.parametrize("batch", [7, 32, 128])
 @pytest.mark.parametrize(("low", "high"), [(1, 4), (2, 5), (3, 3)])
 def test_their_lengths_fit_into_the_rows(batch, low, high):
-  sampler = Sampler(SUM, batch, low, high, fixed=1000)
+  sampler = Sampler(SUM, batch, low, high, num_sequences=1000)
   lengths = sampler.fixed_sequences.lengths
   assert set(lengths) == set(range(low, high + 1))
   alive = [(lengths > t).sum() for t in range(high)]
@@ -76,7 +76,7 @@ def test_their_lengths_fit_into_the_rows(batch, low, high):
 
 
 def test_a_batch_has_the_images_that_its_index_says(images):
-  sampler = Sampler(SUM, 8, 1, 4, fixed=40)
+  sampler = Sampler(SUM, 8, 1, 4, num_sequences=40)
   key, run_key = jax.random.key(0), jax.random.key(1)
   draw = jax.jit(lambda key: sampler(key, *images, step=3, run_key=run_key))
   one, again = draw(key), draw(jax.random.key(9))

@@ -10,10 +10,10 @@ from ml_collections import ConfigDict
 
 from configs import sum_tiny
 from seqsum.runtime.errors import InputError
-from seqsum.sequences.augment import Moves
-from seqsum.sequences.recorded import Recorded, RecordedSampler, describe
+from seqsum.sequences.augment import Augmentation
+from seqsum.sequences.recorded import RecordedSampler, SequenceSpec, describe
 from seqsum.sequences.tasks import ROUNDING
-from seqsum.training.experiment import build_recipe
+from seqsum.training.experiment import build_experiment
 from seqsum.training.losses import build_objective
 
 SHAPE = (2, 3, 1)
@@ -74,14 +74,14 @@ def test_it_comes_back_from_json():
   for targets in ([[1, 3, 0], [8, 0, 0], [0, 9, 5]], [[[0.1, 2]] * 3] * 3):
     facts = known(targets)
     said = json.loads(json.dumps(facts.as_json()))
-    assert Recorded.of_json(said) == facts
-    assert Recorded.of_json(said | {"more": 1}) == facts
+    assert SequenceSpec.of_json(said) == facts
+    assert SequenceSpec.of_json(said | {"more": 1}) == facts
     del said["mean"]
     with pytest.raises(KeyError):
-      Recorded.of_json(said)
+      SequenceSpec.of_json(said)
 
 
-def recipe(facts, **flags):
+def experiment(facts, **flags):
   config = sum_tiny.get_config()
   config.data.name = "npz:mine.npz"
   config.sequence.shift = 0
@@ -92,7 +92,7 @@ def recipe(facts, **flags):
     for key in path[:-1]:
       node = node[key]
     node[path[-1]] = value
-  return build_recipe(ConfigDict(config), facts)
+  return build_experiment(ConfigDict(config), facts)
 
 
 NUMBERS = known([[1, 3, 0], [8, 0, 0], [0, 9, 5]])
@@ -109,14 +109,18 @@ VECTORS = known([[[0.5, -2]] * 3, [[1.5, 4]] * 3, [[0, 0]] * 3])
       "targets go down to -2, take 'standard'",
     ),
     (NUMBERS, {"model__core": "fold"}, "core='fold'"),
-    (NUMBERS, {"sequence__grow": 0.5}, "grow=0.5: is for digits; set it to 0"),
-    (NUMBERS, {"sequence__fixed": 8}, "fixed=8: is for digits"),
+    (
+      NUMBERS,
+      {"sequence__curriculum": 0.5},
+      "curriculum=0.5: is for digits; set it to 0",
+    ),
+    (NUMBERS, {"sequence__num_sequences": 8}, "num_sequences=8: is for digits"),
     (NUMBERS, {"sequence__shift": 2}, "shift=2: must be below the frame's 2"),
   ],
 )
 def test_what_does_not_go_together_is_one_line(facts, flags, words):
   with pytest.raises(InputError, match=words) as caught:
-    recipe(facts, **flags)
+    experiment(facts, **flags)
   assert "\n" not in str(caught.value)
 
 
@@ -126,9 +130,9 @@ def test_a_thousand_classes_are_the_most():
   targets = np.arange(count, dtype=np.float32)[:, None]
   facts = describe(SHAPE, False, lengths, targets, np.arange(count))
   with pytest.raises(InputError, match="at most 1,000 different values"):
-    recipe(facts, loss="cross_entropy")
+    experiment(facts, loss="cross_entropy")
   facts = describe(SHAPE, False, lengths, targets, np.arange(1000))
-  assert recipe(facts, loss="cross_entropy").objective.outputs == 1000
+  assert experiment(facts, loss="cross_entropy").objective.outputs == 1000
 
 
 def test_a_vectors_loss_is_the_mean_of_its_parts():
@@ -154,9 +158,11 @@ def test_a_vectors_loss_is_the_mean_of_its_parts():
   )
 
 
-@pytest.mark.parametrize("moves", [Moves(), Moves(shift=1)])
+@pytest.mark.parametrize(
+  "augmentation", [Augmentation(), Augmentation(shift=1)]
+)
 @pytest.mark.parametrize("floats", [False, True])
-def test_the_shares_of_four_devices_are_the_whole(moves, floats):
+def test_the_shares_of_four_devices_are_the_whole(augmentation, floats):
   rng = np.random.default_rng(0)
   frames = rng.integers(0, 256, (8, 3, 4, 6, 3))
   frames = np.float32(frames / 7 - 9) if floats else frames.astype(np.uint8)
@@ -166,14 +172,14 @@ def test_the_shares_of_four_devices_are_the_whole(moves, floats):
     rng.normal(size=(8, 3, 2)).astype(np.float32),
   )
   facts = describe((4, 6, 3), floats, *data[1:], np.arange(8))
-  sampler = RecordedSampler(facts, 8, moves)
+  sampler = RecordedSampler(facts, 8, augmentation)
   assert sampler.rows(4) == (2, 2, 2)
   key = jax.random.key(3)
   whole = sampler(key, *data)
   assert whole.frames.dtype == data[0].dtype
   assert whole.labels is None
   same = np.array_equal(whole.frames, frames)
-  assert same == (moves.shift == 0)
+  assert same == (augmentation.shift == 0)
   for shard in range(4):
     part = sampler(key, *data, shard=shard, shards=4)
     for name in ("frames", "lengths", "targets"):

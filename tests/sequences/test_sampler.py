@@ -6,7 +6,7 @@ import pytest
 from short_runs import first
 
 from seqsum.runtime.errors import InputError
-from seqsum.sequences.augment import Moves
+from seqsum.sequences.augment import Augmentation
 from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import PRODUCT, SUM
 
@@ -89,7 +89,9 @@ def test_long_sequences_have_no_blank_frames_either():
 def test_shifted_frames_are_those_of_the_same_batch_moved(bundled):
   """Every move of -1..1 by -1..1 is drawn, each frame for itself."""
   still = draw(Sampler(SUM, 64), 4, bundled.train)
-  moved = draw(Sampler(SUM, 64, moves=Moves(shift=1)), 4, bundled.train)
+  moved = draw(
+    Sampler(SUM, 64, augmentation=Augmentation(shift=1)), 4, bundled.train
+  )
   for name in ("lengths", "labels", "targets"):
     np.testing.assert_array_equal(getattr(still, name), getattr(moved, name))
   frames = np.pad(still.frames, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)))
@@ -114,16 +116,18 @@ def test_shifted_frames_are_those_of_the_same_batch_moved(bundled):
   first(
     [
       {},
-      {"moves": Moves(shift=2)},
-      {"moves": Moves(shift=2, turn=15.0, scale=0.1)},
-      {"moves": Moves(elastic=2.0)},
-      {"fixed": 50, "run_key": jax.random.key(1), "step": 7},
+      {"augmentation": Augmentation(shift=2)},
+      {"augmentation": Augmentation(shift=2, rotate=15.0, scale=0.1)},
+      {"augmentation": Augmentation(elastic=2.0)},
+      {"num_sequences": 50, "run_key": jax.random.key(1), "step": 7},
     ],
     fast=3,
   ),
 )
 def test_shares_of_a_batch_are_its_rows(images, packed, changes):
-  fields = {k: v for k, v in changes.items() if k in ("moves", "fixed")}
+  fields = {
+    k: v for k, v in changes.items() if k in ("augmentation", "num_sequences")
+  }
   sampler = Sampler(SUM, 16, packed=packed, **fields)
   given = {k: v for k, v in changes.items() if k not in fields}
   whole = draw(sampler, 3, images, **given)
@@ -141,12 +145,12 @@ def test_shares_of_a_batch_are_its_rows(images, packed, changes):
 
 
 def test_sequences_grow_from_one_frame_in_equal_shares_of_steps():
-  sampler = Sampler(SUM, 8, 1, 4, growth=9)
+  sampler = Sampler(SUM, 8, 1, 4, curriculum_steps=9)
   found = [int(sampler.longest(step)) for step in range(12)]
   assert found == [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]
   assert sampler.longest(None) is None  # evaluation
   assert Sampler(SUM, 8).longest(0) is None
-  assert Sampler(SUM, 8, 1, 1, growth=9).longest(0) == 1
+  assert Sampler(SUM, 8, 1, 1, curriculum_steps=9).longest(0) == 1
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -174,7 +178,7 @@ def test_growing_lengths_are_uniform_and_fit_into_the_rows(
 
 
 def test_a_batch_that_has_not_grown_is_blank_beyond(images):
-  sampler = Sampler(SUM, 8, 2, 4, growth=6)
+  sampler = Sampler(SUM, 8, 2, 4, curriculum_steps=6)
   grow = jax.jit(lambda key, step: sampler(key, *images, step=step))
   for step, longest in ((0, 1), (2, 2), (5, 3), (6, 4), (None, 4)):
     batch = grow(jax.random.key(0), step)
@@ -196,14 +200,20 @@ def test_a_batch_that_has_not_grown_is_blank_beyond(images):
     ({"min_len": 0}, "min_len=0"),
     ({"min_len": 5}, "min_len=5 is above"),
     ({"batch_size": 0}, "batch_size=0"),
-    ({"moves": Moves(shift=-1)}, "shift=-1"),
-    ({"moves": Moves(turn=float("nan"))}, "turn=nan"),
-    ({"moves": Moves(scale=1.0)}, "scale=1.0"),
-    ({"moves": Moves(elastic=-2.0)}, "elastic=-2.0"),
-    ({"fixed": -1}, "fixed=-1"),
-    ({"fixed": 3}, "fixed=3: must be 0, or at least config.batch_size=4"),
-    ({"fixed": 8, "growth": 5}, "fixed=8: sequences that are fixed cannot"),
-    ({"fixed": 2**30}, "fixed=1073741824: must have fewer"),
+    ({"augmentation": Augmentation(shift=-1)}, "shift=-1"),
+    ({"augmentation": Augmentation(rotate=float("nan"))}, "rotate=nan"),
+    ({"augmentation": Augmentation(scale=1.0)}, "scale=1.0"),
+    ({"augmentation": Augmentation(elastic=-2.0)}, "elastic=-2.0"),
+    ({"num_sequences": -1}, "num_sequences=-1"),
+    (
+      {"num_sequences": 3},
+      "num_sequences=3: must be 0, or at least config.batch_size=4",
+    ),
+    (
+      {"num_sequences": 8, "curriculum_steps": 5},
+      "num_sequences=8: a fixed training set has no",
+    ),
+    ({"num_sequences": 2**30}, "num_sequences=1073741824: must have fewer"),
   ],
 )
 def test_impossible_lengths_are_refused(wrong, words):

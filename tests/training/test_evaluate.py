@@ -15,7 +15,7 @@ from seqsum.training.evaluate import Evaluation, make_evaluator
 from seqsum.training.losses import build_objective
 from seqsum.training.optimizers import build_optimizer
 from seqsum.training.parallel import compile_init
-from seqsum.training.state import TEST, VALIDATION, Recipe
+from seqsum.training.state import TEST, VALIDATION, Experiment
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def make_recipe(batch_size=16):
   encoder = functools.partial(
     ConvEncoder, features=(2,), kernels=(5,), strides=(4,), pools=(1,)
   )
-  return Recipe(
+  return Experiment(
     model=SequenceModel(encoder=encoder, widths=(4,)),
     objective=build_objective("mse"),
     optimizer=build_optimizer("sgd", 0.1),
@@ -117,8 +117,8 @@ def make_recipe(batch_size=16):
 
 def test_held_out_sequences_are_fixed_and_can_be_drawn_again(images):
   """Of the last batch half is read, spread over all lengths."""
-  recipe, mesh = make_recipe(), make_mesh(jax.devices()[:1])
-  params = compile_init(recipe, mesh, (28, 28, 1))(0).params
+  experiment, mesh = make_recipe(), make_mesh(jax.devices()[:1])
+  params = compile_init(experiment, mesh, (28, 28, 1))(0).params
   make = functools.partial(
     make_evaluator,
     mesh=mesh,
@@ -126,7 +126,7 @@ def test_held_out_sequences_are_fixed_and_can_be_drawn_again(images):
     sequences=24,
     batch_size=16,
   )
-  test = make(recipe, stream=TEST)
+  test = make(experiment, stream=TEST)
   reading = test(params)
   assert reading.predictions.shape == (24, 4)
   np.testing.assert_array_equal(
@@ -134,7 +134,7 @@ def test_held_out_sequences_are_fixed_and_can_be_drawn_again(images):
   )
   again = make(make_recipe(batch_size=8), stream=TEST)(params)
   np.testing.assert_array_equal(reading.labels, again.labels)
-  other = make(recipe, stream=VALIDATION)(params)
+  other = make(experiment, stream=VALIDATION)(params)
   assert (reading.labels != other.labels).any()
 
   which = [20, 3]

@@ -24,11 +24,11 @@ def test_rmsprop_by_hand():
 def test_the_cosine_ends_at_nothing():
   optimizer = build_optimizer("sgd", 1.0, 0.0, "cosine", steps=2)
   x, state = jnp.array([0.0]), optimizer.init(jnp.array([0.0]))
-  moves = []
+  augmentation = []
   for _ in range(3):
     updates, state = optimizer.update(jnp.array([-1.0]), state, x)
-    moves.append(float(updates[0]))
-  np.testing.assert_allclose(moves, [1.0, 0.5, 0.0], atol=1e-6)
+    augmentation.append(float(updates[0]))
+  np.testing.assert_allclose(augmentation, [1.0, 0.5, 0.0], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -42,11 +42,11 @@ def test_the_rate_rises_in_the_warm_up(schedule, expected):
   """Four of six steps; half a cosine has the two that are left."""
   optimizer = build_optimizer("sgd", 1.0, 0.0, schedule, 6, warmup=4 / 6)
   x, state = jnp.array([0.0]), optimizer.init(jnp.array([0.0]))
-  moves = []
+  augmentation = []
   for _ in range(6):
     updates, state = optimizer.update(jnp.array([-1.0]), state, x)
-    moves.append(float(updates[0]))
-  np.testing.assert_allclose(moves, expected, atol=1e-6)
+    augmentation.append(float(updates[0]))
+  np.testing.assert_allclose(augmentation, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(

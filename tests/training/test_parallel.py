@@ -5,7 +5,7 @@ import pytest
 
 from configs import sum as post
 from seqsum.runtime.devices import make_mesh
-from seqsum.training.experiment import build_recipe
+from seqsum.training.experiment import build_experiment
 from seqsum.training.metrics import Totals
 from seqsum.training.parallel import (
   compile_init,
@@ -21,9 +21,9 @@ BATCH = 128
 def cost(bundled):
   config = post.get_config()
   config.batch_size = BATCH
-  recipe, mesh = build_recipe(config), make_mesh(jax.devices()[:1])
-  state = jax.eval_shape(compile_init(recipe, mesh, (28, 28, 1)), 0)
-  step = compile_step(train_steps, mesh, recipe=recipe, donate=True)
+  experiment, mesh = build_experiment(config), make_mesh(jax.devices()[:1])
+  state = jax.eval_shape(compile_init(experiment, mesh, (28, 28, 1)), 0)
+  step = compile_step(train_steps, mesh, experiment=experiment, donate=True)
   lowered = step.lower(state, Totals.zero(), None, 0, *bundled.train)
   return lowered.compile()
 

@@ -18,7 +18,7 @@ from seqsum.training.metrics import NEVER, Totals
 from seqsum.training.optimizers import build_optimizer
 from seqsum.training.parallel import compile_init, compile_step
 from seqsum.training.reading import eval_step
-from seqsum.training.state import Recipe, batch_key, init_state
+from seqsum.training.state import Experiment, batch_key, init_state
 from seqsum.training.step import is_finite, train_step, train_steps
 
 SHAPE = (28, 28, 1)
@@ -30,42 +30,42 @@ def make(
   loss="mse",
   rate=1e-3,
   per_step=False,
-  norms=False,
+  log_norms=False,
   accumulate=1,
   **sampler,
 ):
   encoder = functools.partial(
     ConvEncoder, features=(4, 4), kernels=(5, 3), strides=(2, 2)
   )
-  return Recipe(
+  return Experiment(
     model=SequenceModel(encoder=encoder, widths=(16,)),
     objective=build_objective(loss),
     optimizer=build_optimizer("rmsprop", rate),
     sampler=Sampler(SUM, batch_size, **sampler),
     per_step=per_step,
     accumulate=accumulate,
-    norms=norms,
+    log_norms=log_norms,
   )
 
 
 @functools.cache
-def compiled(function, recipe, devices=1):
+def compiled(function, experiment, devices=1):
   """`init_state`, `train_steps` or `eval_step`, as training has it."""
   mesh = make_mesh(jax.devices()[:devices])
   if function is init_state:
-    return compile_init(recipe, mesh, SHAPE)
+    return compile_init(experiment, mesh, SHAPE)
   donate = function is train_steps
-  return compile_step(function, mesh, recipe=recipe, donate=donate)
+  return compile_step(function, mesh, experiment=experiment, donate=donate)
 
 
-def begin(recipe, devices=1, seed=0):
+def begin(experiment, devices=1, seed=0):
   """The state that training begins with, on so many devices."""
-  return compiled(init_state, recipe, devices)(seed)
+  return compiled(init_state, experiment, devices)(seed)
 
 
-def train(recipe, data, devices, steps, seed=0, count=None):
-  state = begin(recipe, devices, seed)
-  step = compiled(train_steps, recipe, devices)
+def train(experiment, data, devices, steps, seed=0, count=None):
+  state = begin(experiment, devices, seed)
+  step = compiled(train_steps, experiment, devices)
   losses = []
   for _ in range(steps):
     state, totals = step(state, Totals.zero(), count, seed, *data)
@@ -79,15 +79,15 @@ def data(bundled):
 
 
 def test_the_step_is_the_gradient_of_the_mean_loss(data):
-  recipe = dataclasses.replace(make(), optimizer=optax.sgd(0.1))
-  state = begin(recipe, seed=5)
-  after, totals = jax.jit(functools.partial(train_step, recipe=recipe))(
+  experiment = dataclasses.replace(make(), optimizer=optax.sgd(0.1))
+  state = begin(experiment, seed=5)
+  after, totals = jax.jit(functools.partial(train_step, experiment=experiment))(
     state, 5, *data
   )
-  batch = recipe.sampler(batch_key(5, 1, 0), *data)
+  batch = experiment.sampler(batch_key(5, 1, 0), *data)
 
   def loss(params):
-    outputs = recipe.model.apply(params, batch.frames)
+    outputs = experiment.model.apply(params, batch.frames)
     last = outputs[jnp.arange(16), batch.lengths - 1, 0]
     final = batch.targets[jnp.arange(16), batch.lengths - 1]
     return jnp.mean((last - final) ** 2)
@@ -107,13 +107,13 @@ def test_the_step_is_the_gradient_of_the_mean_loss(data):
 
 
 def test_a_value_at_every_step_asks_for_all_of_them(data):
-  recipe = make(per_step=True)
-  state = begin(recipe)
-  _, totals = jax.jit(functools.partial(train_step, recipe=recipe))(
+  experiment = make(per_step=True)
+  state = begin(experiment)
+  _, totals = jax.jit(functools.partial(train_step, experiment=experiment))(
     state, 0, *data
   )
-  batch = recipe.sampler(batch_key(0, 1, 0), *data)
-  outputs = recipe.model.apply(state.params, batch.frames)[..., 0]
+  batch = experiment.sampler(batch_key(0, 1, 0), *data)
+  outputs = experiment.model.apply(state.params, batch.frames)[..., 0]
   real = np.arange(4) < np.asarray(batch.lengths)[:, None]
   expected = np.square(outputs - batch.targets)[real]
   assert totals.values == real.sum() == 40
@@ -133,7 +133,7 @@ def test_eight_devices_see_what_one_sees_for_50_steps(data):
   first([(4, 2, True), (1, 4, False), (1, 2, True)]),
 )
 def test_a_batch_in_parts_is_the_same_batch(data, devices, parts, per_step):
-  kwargs = {"per_step": per_step, "norms": True, "rate": 1e-4}
+  kwargs = {"per_step": per_step, "log_norms": True, "rate": 1e-4}
   whole, losses = train(make(32, **kwargs), data, 1, 6)
   cut, others = train(make(32, accumulate=parts, **kwargs), data, devices, 6)
   np.testing.assert_allclose(losses, others, rtol=1e-5)
@@ -145,14 +145,14 @@ def test_a_batch_in_parts_is_the_same_batch(data, devices, parts, per_step):
 
 
 def test_pmap_sees_what_jit_sees(data):
-  recipe = make(32)
-  _, one = train(recipe, data, 1, 5)
+  experiment = make(32)
+  _, one = train(experiment, data, 1, 5)
   step = jax.pmap(
-    functools.partial(train_step, recipe=recipe, axis_name="i"),
+    functools.partial(train_step, experiment=experiment, axis_name="i"),
     axis_name="i",
     in_axes=(0, None, None, None),
   )
-  state = jax.device_get(begin(recipe))
+  state = jax.device_get(begin(experiment))
   state = jax.tree.map(lambda x: np.stack([x] * 8), state)
   losses = []
   for _ in range(5):
@@ -175,10 +175,10 @@ def test_several_steps_in_one_call_are_the_same_steps(data):
 
 
 def test_the_number_of_steps_and_the_seed_compile_nothing_new(data):
-  recipe = make()
+  experiment = make()
   mesh = make_mesh(jax.devices()[:1])
-  step = compile_step(train_steps, mesh, recipe=recipe, donate=False)
-  state = begin(recipe)
+  step = compile_step(train_steps, mesh, experiment=experiment, donate=False)
+  state = begin(experiment)
   totals = Totals.zero()
   for seed, count in ((0, 1), (1, 2), (2, 5)):
     state, totals = step(state, totals, count, seed, *data)
@@ -195,10 +195,10 @@ def test_the_seed_decides_parameters_and_sequences(data):
 
 def test_one_batch_can_be_learned_by_heart(data):
   """With one image a digit, sums of one and two become exact."""
-  recipe = make(32, rate=3e-3, max_len=2)
+  experiment = make(32, rate=3e-3, max_len=2)
   first = [np.flatnonzero(data.labels == d)[0] for d in range(10)]
   few = data.images[first], data.labels[first]
-  _, losses = train(recipe, few, 1, 400)
+  _, losses = train(experiment, few, 1, 400)
   assert losses[0] > 20
   assert np.mean(losses[-20:]) < 0.3
 
@@ -214,33 +214,35 @@ FIRST_LOSS = 156.8789
 
 @pytest.mark.slow
 def test_a_step_that_is_not_finite_is_named(data):
-  recipe = make(rate=1e30)
-  _, totals = jax.jit(functools.partial(train_step, recipe=recipe))(
-    begin(recipe), 0, *data
+  experiment = make(rate=1e30)
+  _, totals = jax.jit(functools.partial(train_step, experiment=experiment))(
+    begin(experiment), 0, *data
   )
   assert totals.nonfinite == NEVER
   mesh = make_mesh(jax.devices()[:1])
-  step = compile_step(train_steps, mesh, recipe=recipe, donate=False)
-  state, totals = step(begin(recipe), Totals.zero(), 4, 0, *data)
+  step = compile_step(train_steps, mesh, experiment=experiment, donate=False)
+  state, totals = step(begin(experiment), Totals.zero(), 4, 0, *data)
   assert 2 <= totals.nonfinite <= 4
   assert not is_finite(state.params)
 
 
-def totals_of_a_step(recipe, data, devices=1):
-  step = compiled(train_steps, recipe, devices)
-  state = begin(recipe, devices)
-  return begin(recipe), step(state, Totals.zero(), None, 0, *data)[1].means()
+def totals_of_a_step(experiment, data, devices=1):
+  step = compiled(train_steps, experiment, devices)
+  state = begin(experiment, devices)
+  return begin(experiment), step(state, Totals.zero(), None, 0, *data)[
+    1
+  ].means()
 
 
 @pytest.mark.parametrize("devices", first([1, 4]))
 def test_norms_are_those_of_real_frames_and_of_the_whole_gradient(
   data, devices
 ):
-  recipe = make(norms=True)
-  state, means = totals_of_a_step(recipe, data, devices)
-  batch = recipe.sampler(batch_key(0, 1, 0), *data)
+  experiment = make(log_norms=True)
+  state, means = totals_of_a_step(experiment, data, devices)
+  batch = experiment.sampler(batch_key(0, 1, 0), *data)
   real = np.arange(4) < np.asarray(batch.lengths)[:, None]
-  model, params = recipe.model, state.params
+  model, params = experiment.model, state.params
   frames = np.asarray(batch.frames)[real] / np.float32(255)
   encoder = {"params": params["params"]["encoder"]}
   features = model.encoder().apply(encoder, frames)
@@ -265,7 +267,7 @@ def test_norms_are_those_of_real_frames_and_of_the_whole_gradient(
 @pytest.mark.slow
 def test_norms_change_nothing_and_are_left_out_when_off(data):
   _, off = totals_of_a_step(make(), data)
-  _, on = totals_of_a_step(make(norms=True), data)
+  _, on = totals_of_a_step(make(log_norms=True), data)
   assert set(on) - set(off) == {
     "encoded_rms",
     "encoded_rms_max",
@@ -278,35 +280,37 @@ def test_norms_change_nothing_and_are_left_out_when_off(data):
 
 @pytest.mark.slow
 def test_sequences_grow_with_the_step_in_training_alone(data):
-  recipe = make(growth=3)  # 1, 2, 3 frames, then up to 4
+  experiment = make(curriculum_steps=3)  # 1, 2, 3 frames, then up to 4
   mesh = make_mesh(jax.devices()[:1])
-  step = compile_step(train_steps, mesh, recipe=recipe, donate=False)
-  state = begin(recipe)
+  step = compile_step(train_steps, mesh, experiment=experiment, donate=False)
+  state = begin(experiment)
   for longest in (1, 2, 3, 4, 4):
-    batch = recipe.sampler(batch_key(0, 1, state.step), *data, step=state.step)
+    batch = experiment.sampler(
+      batch_key(0, 1, state.step), *data, step=state.step
+    )
     assert batch.lengths.max() == longest
-    outputs = recipe.model.apply(state.params, batch.frames)[..., 0]
+    outputs = experiment.model.apply(state.params, batch.frames)[..., 0]
     error = (outputs - batch.targets)[jnp.arange(16), batch.lengths - 1]
     state, totals = step(state, Totals.zero(), None, 0, *data)
     np.testing.assert_allclose(totals.squared, (error**2).sum(), rtol=1e-4)
   key = jax.random.key_data(jax.random.key(7))
   read = functools.partial(eval_step, state.params, key, *data)
-  assert read(recipe=recipe).lengths.max() == 4
+  assert read(experiment=experiment).lengths.max() == 4
   np.testing.assert_array_equal(
-    read(recipe=recipe).targets, read(recipe=make()).targets
+    read(experiment=experiment).targets, read(experiment=make()).targets
   )
 
 
 @pytest.mark.parametrize("devices", first([4, 1]))
 def test_evaluation_reads_the_same_on_any_number_of_devices(data, devices):
-  recipe = make()
-  params = begin(recipe).params
+  experiment = make()
+  params = begin(experiment).params
   key = jax.random.key_data(jax.random.key(7))
-  read = jax.jit(functools.partial(eval_step, recipe=recipe))
+  read = jax.jit(functools.partial(eval_step, experiment=experiment))
   expected = read(params, key, *data)
-  step = compiled(eval_step, recipe, devices)
+  step = compiled(eval_step, experiment, devices)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4),
-    step(begin(recipe, devices).params, key, *data),
+    step(begin(experiment, devices).params, key, *data),
     expected,
   )
