@@ -19,6 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.sequences_per_epoch = 2_000  # drawn; one pass is what there are
   config.batch_size = 32
   config.log_every = 50
+  config.data.kind = "files"
   config.eval_sequences = 1_000  # at most; each is read once
   config.sequence.shift = 0  # a frame that moves by itself is no motion
   config.task.target = "standard"  # whatever their unit

@@ -153,7 +153,7 @@ def run_study(
 
   from seqsum import train
   from seqsum.runs import lock
-  from seqsum.runs.session import load_data
+  from seqsum.runs.splits import load_data
   from seqsum.studies import comparison
 
   # Data that cannot be had is found out before a folder is made.

@@ -174,7 +174,9 @@ def _run(
   while True:
     if schedule.is_epoch_end(step) and not is_validated(writer.history, step):
       start = time.perf_counter()
-      if (reading := validation(state.evaluated, stop)) is not None:
+      if (
+        reading := validation(state.evaluated, lambda: bool(stop))
+      ) is not None:
         rate = len(reading.lengths) / (time.perf_counter() - start)
         write(
           "validation", evaluate.measure(reading, experiment.per_step), rate
@@ -199,7 +201,7 @@ def _run(
       rate = seen / (time.perf_counter() - mark[0])
       write("train", jax.device_get(totals).means(), rate)
       progress.training(writer.history[-1])
-      totals = session.put(totals.start_again())
+      totals = session.put(totals.reset())
       malloc.trim()
       mark = time.perf_counter(), step
     if schedule.is_checkpoint(step):

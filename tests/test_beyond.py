@@ -17,12 +17,12 @@ from seqsum.runtime.devices import make_mesh
 from seqsum.sequences.augment import Augmentation
 from seqsum.sequences.batch import SequenceBatch
 from seqsum.studies import probes
-from seqsum.training import step
 from seqsum.training.experiment import build_experiment
 from seqsum.training.metrics import Totals
 from seqsum.training.parallel import compile_init, compile_step
-from seqsum.training.state import update_ema
+from seqsum.training.recentre import center_targets
 from seqsum.training.step import train_steps
+from seqsum.training.updates import update_ema
 
 
 def config(**changes):
@@ -157,7 +157,7 @@ LONG = {
   "task.center_targets": 0.8,
 }
 
-recentred = jax.jit(step._recentred, static_argnums=(2, 3))
+recentred = jax.jit(center_targets, static_argnums=(2, 3))
 
 
 def test_recentred_targets_by_hand():

@@ -8,15 +8,20 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
+import jax
 import numpy as np
 from absl import logging
+from jax.sharding import Sharding
 
 from seqsum.data import array_cache, bundled, idx, mnist, tfds
 from seqsum.data.tfds import Arrays
 from seqsum.runtime.errors import InputError, require
 from seqsum.sequences.digit import CLASSES
+from seqsum.sequences.sampler import Sampler
+from seqsum.sequences.shapes import Feed
+from seqsum.sequences.videos import VideoSampler
 
 VALIDATION = 5_000  # images from the end of a training split
 KEYS = [  # the arrays of a cached data set
@@ -49,6 +54,7 @@ class Digits:
     sha256: The `array_cache.digest` of all images and labels, in that order.
   """
 
+  facts: ClassVar[None] = None
   name: str
   train: Split
   validation: Split
@@ -69,6 +75,37 @@ class Digits:
       for split in (self.train, self.validation, self.test)
     ]
     return Digits(self.name, *splits, origin=self.origin)
+
+  def feed(
+    self, split: str, sharding: Sharding, batch_size: int, **_: int | None
+  ) -> Feed:
+    """Batches are drawn from all images of a split, on the devices once."""
+    arrays = jax.device_put(getattr(self, split), sharding)
+    return lambda n: arrays
+
+  def held_out(
+    self, split: str, sequences: int, batch_size: int, devices: int
+  ) -> tuple[int, int]:
+    return sequences, batch_size
+
+  def mean_target(
+    self, sampler: Sampler | VideoSampler, per_step: bool
+  ) -> np.ndarray | float:
+    return sampler.mean_target(self.train.labels, per_step)
+
+  def describe(self) -> str:
+    counts = ", ".join(
+      f"{len(split.labels):,} {name}"
+      for name, split in (
+        ("training", self.train),
+        ("validation", self.validation),
+        ("test", self.test),
+      )
+    )
+    height, width, _ = self.train.images.shape[1:]
+    return (
+      f"{self.name}: {counts} images of {height}x{width}, from {self.origin}"
+    )
 
 
 def load(

@@ -9,17 +9,25 @@ reads the batches that are next in the background. Batch n is a function of
 import dataclasses
 import functools
 import hashlib
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+import jax
 import numpy as np
+from jax.sharding import Sharding
 
 from seqsum.data import frame_folder, npz, tvsum
 from seqsum.runtime.errors import InputError, choose, require
 from seqsum.sequences.pixel_rule import PixelRule
-from seqsum.sequences.recorded import SequenceSpec, describe
+from seqsum.sequences.recorded import (
+  RecordedSampler,
+  SequenceSpec,
+  describe,
+)
+from seqsum.sequences.shapes import Feed
 
 READERS = {
   "npz": npz.NpzSource,
@@ -79,12 +87,36 @@ class SequenceDataset:
   test: np.ndarray
   sha256: str
 
-  def mean_target(self, per_step: bool) -> np.ndarray:
-    """[] or [D] float64, the mean of the training targets.
+  def feed(
+    self,
+    split: str,
+    sharding: Sharding,
+    batch_size: int,
+    *,
+    seed: int | None = None,
+    batches: int | None = None,
+  ) -> Feed:
+    """Reads batches from the files and copies them to the devices."""
+    read = Batches(self, getattr(self, split), batch_size, seed, batches)
 
-    Args:
-      per_step: Of those at all real steps, not only the final ones.
-    """
+    def feed(n: int) -> tuple[jax.Array, ...]:
+      # Not `device_put`, which requires that all processes call it.
+      return tuple(
+        jax.make_array_from_callback(x.shape, sharding, x.__getitem__)
+        for x in read(n)
+      )
+
+    return feed
+
+  def held_out(
+    self, split: str, sequences: int, batch_size: int, devices: int
+  ) -> tuple[int, int]:
+    """Each sequence at most once, in batches as equal as devices allow."""
+    sequences = min(sequences, len(getattr(self, split)))
+    part = math.ceil(sequences / math.ceil(sequences / batch_size))
+    return sequences, math.ceil(part / devices) * devices
+
+  def mean_target(self, sampler: RecordedSampler, per_step: bool) -> np.ndarray:
     lengths = self.source.lengths[self.train]
     targets = self.source.targets[self.train]
     steps = np.arange(targets.shape[1])
@@ -92,17 +124,23 @@ class SequenceDataset:
     real = steps <= last if per_step else steps == last
     return targets[real].mean(axis=0, dtype=np.float64)
 
-
-def is_recorded(name: str) -> bool:
-  """Whether a data set's name says that it is one's own."""
-  return name.partition(":")[0] in READERS and ":" in name
+  def describe(self) -> str:
+    facts = self.facts
+    lengths = f"{facts.shortest}..{facts.longest}"
+    if facts.shortest == facts.longest:
+      lengths = f"{facts.longest}"
+    size = "x".join(map(str, facts.shape))
+    return (
+      f"{self.name}: {len(self.train):,} training, {len(self.validation):,} "
+      f"validation, {len(self.test):,} test sequences of {lengths} frames of "
+      f"{size}"
+    )
 
 
 def load(
   name: str,
   data_dir: str | os.PathLike | None = None,
   size: tuple[int, ...] = (),
-  **_: Any,
 ) -> SequenceDataset:
   """Opens sequences in files and looks at all but their frames.
 
@@ -117,12 +155,6 @@ def load(
   kind, _, path = name.partition(":")
   open_source = choose("data.name", kind, READERS)
   require(path != "", "data.name", name, "name a file behind the colon")
-  require(
-    len(size) in (0, 2) and all(type(n) is int and n > 0 for n in size),
-    "data.size",
-    size,
-    "must be height and width in pixels, such as (64, 64), or ()",
-  )
   where = Path(data_dir or "").expanduser() / Path(path).expanduser()
   try:
     return _load(name, open_source, where, size, _stamp(where))

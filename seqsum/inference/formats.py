@@ -68,10 +68,8 @@ def _program(model: Trained):
   plain = _Folded(**attributes | {"fused": False, "remat": 0})
 
   def program(frames):
-    said = plain.apply(model.params, frames)
-    if objective.probabilities is None:
-      return (objective.predict(said),)
-    return objective.predict(said), objective.probabilities(said)
+    decoded = objective.decode(plain.apply(model.params, frames))
+    return tuple(x for x in decoded if x is not None)
 
   return program
 

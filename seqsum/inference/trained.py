@@ -13,14 +13,11 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
 from seqsum.data import image_files, video_files
 from seqsum.inference import photos, weights
-from seqsum.models.distribution import build_support
-from seqsum.models.known_fold import FoldCore
 from seqsum.runs import run_files
 from seqsum.runs.session import open_trained, restore_best
 from seqsum.runtime.errors import InputError
@@ -108,7 +105,8 @@ class Trained:
 
     Of a fold that is given they do.
     """
-    return np.array(self.experiment.objective.values, np.float32)
+    objective = self.experiment.objective
+    return objective.support(0) if objective.fold is None else np.zeros(0)
 
   def predict(self, frames: np.ndarray) -> np.ndarray:
     """The running value after each frame; `read` says more.
@@ -138,9 +136,7 @@ class Trained:
     predictions, probabilities = jax.tree.map(
       lambda x: x[:, :time].reshape(*batch, time, *x.shape[2:]), said
     )
-    values = self.values
-    if self._fold:
-      values = build_support(self._fold.task, time + blank).values
+    values = self.experiment.objective.support(time + blank)
     return Reading(predictions, probabilities, values)
 
   def read_files(
@@ -221,32 +217,12 @@ class Trained:
         said.append(f"{line} only: check that it shows one upright digit")
     return said
 
-  @property
-  def _fold(self) -> FoldCore | None:
-    known_fold = self.experiment.model.known_fold
-    return known_fold if isinstance(known_fold, FoldCore) else None
-
   @functools.cached_property
   def _read(self):
     model, objective = self.experiment.model, self.experiment.objective
-
-    @jax.jit
-    def read(params, frames):
-      outputs = model.apply(params, frames)
-      of = objective.probabilities
-      return objective.predict(outputs), of and of(outputs)
-
-    @jax.jit
-    def read_fold(params, frames):
-      batch, time = frames.shape[:2]
-      _, aside = model.read(params, frames, (batch,) * time, True)
-      said = self._fold.running(aside["inputs"])
-      values = jnp.asarray(build_support(self._fold.task, time).values)
-      likeliest = values[said.argmax(axis=-1)]
-      lost = jnp.isnan(said).any(axis=-1)
-      return jnp.where(lost, jnp.nan, likeliest), jnp.exp(said)
-
-    return read_fold if self._fold else read
+    return jax.jit(
+      lambda params, frames: objective.decode(model.apply(params, frames))
+    )
 
   def _check(self, frames: np.ndarray) -> np.ndarray:
     if self.shape[-1] == 1 and frames.shape[-2:] == self.shape[:2]:

@@ -17,7 +17,7 @@ from optax import Params
 from seqsum.models import packing
 from seqsum.models.cores import GRU, Core
 from seqsum.models.encoder import ConvEncoder
-from seqsum.models.known_fold import KnownFoldCell, KnownFold
+from seqsum.models.known_fold import KnownFold, KnownFoldCell
 from seqsum.models.packed_cells import (
   Gates,
   PackedCell,

@@ -9,14 +9,12 @@ import numpy as np
 import optax
 from etils import epath
 
-from seqsum.data.recordings import SequenceDataset
-from seqsum.models.known_fold import FoldCore
 from seqsum.plots import figures, report
 from seqsum.runs import folder, run_files
 from seqsum.runs.session import Session
 from seqsum.runs.writer import History
 from seqsum.training import evaluate
-from seqsum.training.evaluate import Evaluation, Evaluator
+from seqsum.training.evaluate import Evaluator, Predictions
 from seqsum.training.metrics import number
 
 POST_MSE = 0.61  # of the blog post of 2016
@@ -27,7 +25,7 @@ def summarize(
   session: Session,
   best: int,
   params: optax.Params,
-  reading: Evaluation,
+  reading: Predictions,
   history: History,
 ) -> dict[str, Any]:
   """What stands in summary.json."""
@@ -63,10 +61,8 @@ def mean_target(session: Session) -> np.ndarray | float:
   These are the final ones, or with `config.task.per_step` those at all real
   steps.
   """
-  per_step, data = session.experiment.per_step, session.data
-  if isinstance(data, SequenceDataset):
-    return data.mean_target(per_step)
-  return session.experiment.sampler.mean_target(data.train.labels, per_step)
+  experiment = session.experiment
+  return session.data.mean_target(experiment.sampler, experiment.per_step)
 
 
 def _finite(mse: float | None) -> float:
@@ -82,7 +78,7 @@ def references(session: Session) -> dict[str, float]:
     and config.task.name == "sum"
     and (config.sequence.min_len, config.sequence.max_len) == (1, 4)
     and tuple(config.sequence.digits) == tuple(range(10))
-    and "video" not in config
+    and config.data.kind == "digits"
   )
   return {"the post, 2016": POST_MSE} if posts else {}
 
@@ -121,7 +117,7 @@ def draw(
   initial: optax.Params,
   params: optax.Params,
   evaluator: Evaluator,
-  evaluation: Evaluation,
+  evaluation: Predictions,
   summary: dict[str, Any],
 ) -> dict[str, bytes]:
   """Writes the folder `report/` of a run, finished or not.
@@ -142,7 +138,7 @@ def draw(
   data = session.data
   guess = evaluate.guess_the_mean(evaluation, mean_target(session))
   frames, read_frames = {}, functools.partial(evaluator.frames, evaluation)
-  if isinstance(data, SequenceDataset):
+  if data.facts is not None:
     frames["frames"] = data.facts.describe_frames()
     read_ink = read_frames
     read_frames = lambda *args: figures.as_they_are(read_ink(*args))
@@ -183,8 +179,8 @@ def _fold(session: Session, params: optax.Params):
   Returns:
     The task, and `[M, T, H, W, C] frames -> [M, T, D]` probabilities.
   """
-  model = session.experiment.model
-  if not isinstance(model.known_fold, FoldCore):
+  model, fold = session.experiment.model, session.experiment.objective.fold
+  if fold is None:
     return None
   params = jax.device_get(params)  # on one device: others need not take part
 
@@ -197,7 +193,7 @@ def _fold(session: Session, params: optax.Params):
   def read(frames: np.ndarray) -> np.ndarray:
     return np.exp(np.asarray(logarithms(params, frames), np.float64))
 
-  return model.known_fold.task, read
+  return fold.task, read
 
 
 def first_filters(params: optax.Params) -> np.ndarray:

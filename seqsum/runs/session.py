@@ -12,27 +12,22 @@ from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from seqsum.data import recordings
-from seqsum.data.digits import Digits, load
-from seqsum.data.recordings import SequenceDataset
 from seqsum.runs import folder, lock, run_files
 from seqsum.runs.checkpoints import Checkpoints
-from seqsum.runs.splits import make_feed, make_reader
+from seqsum.runs.splits import Dataset, load_data, make_feed, make_reader
 from seqsum.runs.writer import History, ranking, warn_of_missing
 from seqsum.runtime import files, machine, processes
 from seqsum.runtime.devices import make_mesh, replicated, shard_rows
 from seqsum.runtime.errors import InputError, one_line, require
 from seqsum.sequences.recorded import SequenceSpec
 from seqsum.sequences.shapes import Feed
+from seqsum.training.checks import check_config
 from seqsum.training.evaluate import Evaluator
-from seqsum.training.experiment import build_experiment
+from seqsum.training.experiment import build_experiment, build_schedule
 from seqsum.training.metrics import Totals
 from seqsum.training.parallel import compile_init
-from seqsum.training.schedule import Schedule, build_schedule
+from seqsum.training.schedule import Schedule
 from seqsum.training.state import Experiment, TrainState
-
-# A study opens many sessions with the same data.
-load_once = functools.lru_cache(maxsize=1)(load)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +50,7 @@ class Session:
   experiment: Experiment
   schedule: Schedule
   mesh: Mesh
-  data: Digits | SequenceDataset | None
+  data: Dataset | None
   lock: contextlib.ExitStack
   run: str
 
@@ -123,7 +118,7 @@ class Session:
     """What config.json says beside the config."""
     devices = self.mesh.devices.flat
     dataset = {"name": self.data.name, "sha256": self.data.sha256}
-    if isinstance(self.data, SequenceDataset):
+    if self.data.facts is not None:
       dataset["recorded"] = self.data.facts.as_json()
     return {
       "dataset": dataset,
@@ -160,14 +155,12 @@ def check(config: ConfigDict) -> tuple[Experiment, Schedule, Mesh]:
   Raises:
     InputError: A value in the config cannot be used.
   """
-  recorded = None
-  if recordings.is_recorded(config.data.name):
-    recorded = load_data(config).facts
-  experiment = build_experiment(config, recorded)
-  experiment.model.encoder().check(experiment.sampler.shape)
+  facts = None
+  if config.data.kind == "files":
+    check_config(config)
+    facts = load_data(config).facts
+  experiment = build_experiment(config, facts)
   schedule = build_schedule(config)
-  if recorded:  # a batch has to come from outside for every step
-    schedule = dataclasses.replace(schedule, steps_per_call=1)
   mesh = make_mesh()
   rows = shard_rows(mesh, config.batch_size, "config.batch_size")
   require(
@@ -178,18 +171,6 @@ def check(config: ConfigDict) -> tuple[Experiment, Schedule, Mesh]:
   )
   shard_rows(mesh, config.eval_batch_size, "config.eval_batch_size")
   return experiment, schedule, mesh
-
-
-def load_data(config: ConfigDict) -> Digits | SequenceDataset:
-  """What `config.data` names.
-
-  Raises:
-    InputError: It cannot be had.
-  """
-  named = dict(config.data) | {"size": tuple(config.data.size)}
-  if recordings.is_recorded(config.data.name):
-    return recordings.load(**named)
-  return load_once(**named).only(tuple(config.sequence.digits))
 
 
 def open_session(

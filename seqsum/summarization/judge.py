@@ -16,9 +16,9 @@ import numpy as np
 from tqdm import tqdm
 
 from seqsum.data import tvsum
-from seqsum.data.recordings import SequenceDataset
 from seqsum.inference import trained
-from seqsum.runs.session import Session, load_data
+from seqsum.runs.session import Session
+from seqsum.runs.splits import load_data
 from seqsum.runtime.errors import InputError
 from seqsum.sequences.videos import VideoSampler
 from seqsum.summarization import benchmark
@@ -54,7 +54,7 @@ def examples(session: Session, most: int) -> Iterator[Example]:
     InputError: The run's sequences have no value for every frame.
   """
   sampler, data = session.experiment.sampler, load_data(session.config)
-  if isinstance(sampler, VideoSampler):
+  if session.config.data.kind == "videos":
     draw = jax.jit(
       dataclasses.replace(sampler.held_out(DRAWN), with_importance=True)
     )
@@ -63,7 +63,7 @@ def examples(session: Session, most: int) -> Iterator[Example]:
       truth = np.asarray(batch.targets[..., -1])
       yield from map(Example, np.asarray(batch.frames), truth)
     return
-  if not isinstance(data, SequenceDataset):
+  if session.config.data.kind == "digits":
     raise InputError(
       f"--workdir={session.workdir}: every frame of a sequence of digits "
       "matters as much as its digit; train configs/importance.py"

@@ -56,7 +56,12 @@ def data(tmp_path_factory):
 def done(run, data, tmp_path_factory):
   """A run that nobody stopped: (its folder, what it said)."""
   workdir = tmp_path_factory.mktemp("vectors") / "run"
-  flags = *QUICK, *VECTORS, f"--config.data.name=npz:{data}"
+  flags = (
+    *QUICK,
+    *VECTORS,
+    "--config.data.kind=files",
+    f"--config.data.name=npz:{data}",
+  )
   done = run(*flags, f"--workdir={workdir}")
   assert done.returncode == 0, done.stderr
   return workdir, done
@@ -84,7 +89,12 @@ def test_a_run_on_vectors_at_every_frame(done, data):
 
 
 def test_a_finished_run_is_tested_again(done, data, run):
-  flags = *QUICK, *VECTORS, f"--config.data.name=npz:{data}"
+  flags = (
+    *QUICK,
+    *VECTORS,
+    "--config.data.kind=files",
+    f"--config.data.name=npz:{data}",
+  )
   again = run(*flags, f"--workdir={done[0]}", "--eval_only")
   assert again.returncode == 0, again.stderr
   assert json.loads(again.stdout)["mse"] == summary(done[0])["test"]["mse"]
@@ -94,7 +104,12 @@ def test_another_file_of_that_name_is_refused(done, data, run):
   whole = data.read_bytes()
   frames, lengths, speeds = dots(60, seed=1)
   np.savez(data, frames=frames, lengths=lengths, targets=travelled(speeds))
-  flags = *QUICK, *VECTORS, f"--config.data.name=npz:{data}"
+  flags = (
+    *QUICK,
+    *VECTORS,
+    "--config.data.kind=files",
+    f"--config.data.name=npz:{data}",
+  )
   again = run(*flags, f"--workdir={done[0]}", "--eval_only")
   data.write_bytes(whole)
   assert again.returncode == 1
@@ -107,7 +122,7 @@ def test_another_file_of_that_name_is_refused(done, data, run):
 def test_stopped_and_gone_on_it_ends_as_if_never_stopped(
   done, data, environment, run, tmp_path
 ):
-  flags = *VECTORS, f"--config.data.name=npz:{data}"
+  flags = *VECTORS, "--config.data.kind=files", f"--config.data.name=npz:{data}"
   process = start(environment, tmp_path, *flags)
   path = tmp_path / "metrics.jsonl"
   while process.poll() is None and not (
@@ -127,7 +142,12 @@ def test_stopped_and_gone_on_it_ends_as_if_never_stopped(
 
 @pytest.mark.slow
 def test_eight_devices_see_what_one_does(done, data, run, tmp_path):
-  flags = *QUICK, *VECTORS, f"--config.data.name=npz:{data}"
+  flags = (
+    *QUICK,
+    *VECTORS,
+    "--config.data.kind=files",
+    f"--config.data.name=npz:{data}",
+  )
   eight = "--xla_force_host_platform_device_count=8"
   said = run(*flags, f"--workdir={tmp_path}", XLA_FLAGS=eight)
   assert said.returncode == 0, said.stderr
@@ -154,6 +174,7 @@ def classifier(run, tmp_path_factory):
     "--config.model.conv.kernels=(1,)",
     "--config.model.conv.strides=(1,)",
     "--config.loss=cross_entropy",
+    "--config.data.kind=files",
     f"--config.data.name=npz:{folder / 'x.npz'}",
     f"--workdir={folder / 'run'}",
   )
@@ -351,7 +372,12 @@ def videos(tmp_path):
 def test_a_video_that_vanishes_ends_the_run_until_it_is_back(
   videos, run, tmp_path, environment
 ):
-  flags = *SMALL, *SIDES, f"--config.data.name=frames:{videos}"
+  flags = (
+    *SMALL,
+    *SIDES,
+    "--config.data.kind=files",
+    f"--config.data.name=frames:{videos}",
+  )
   flags = *flags, "--config.data.size=(8,14)", "--config.epochs=8"
   one = run(*QUICK, *flags, f"--workdir={tmp_path / 'one'}")
   assert one.returncode == 0, one.stderr

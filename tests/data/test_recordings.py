@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from seqsum.data.recordings import Batches, is_recorded, load
+from seqsum.data.recordings import Batches, load
 from seqsum.runtime.errors import InputError
 
 COUNT, LONGEST = 11, 4
@@ -34,14 +34,6 @@ def refuse(name, words, **kwargs):
     load(name, **kwargs)
   assert str(caught.value).startswith("data."), caught.value
   assert "\n" not in str(caught.value)
-
-
-def test_names():
-  assert is_recorded("npz:x")
-  assert is_recorded("frames:")
-  assert not is_recorded("npz")
-  assert not is_recorded("mnist")
-  assert not is_recorded("gs:x")
 
 
 def test_splits_are_drawn_and_stay(tmp_path, recorded):
@@ -94,8 +86,6 @@ def test_what_cannot_be_opened_is_one_line(tmp_path):
   refuse(f"npz:{tmp_path}", "a folder, not a file")
   refuse(f"frames:{tmp_path}", "targets.csv is missing")
   refuse(f"frames:{path}", "Not a directory")
-  refuse(save(path), r"data.size=\(4,\): must be height and width", size=(4,))
-  refuse(save(path), "data.size", size=(0, 4))
   refuse(save(path), "frames of an .npz file stay as large", size=(4, 4))
 
 

@@ -23,7 +23,8 @@ from seqsum.training.metrics import MOST_SKIPPED, NEVER, Totals
 from seqsum.training.optimizers import build_optimizer
 from seqsum.training.parallel import compile_init, compile_step
 from seqsum.training.state import Experiment
-from seqsum.training.step import is_finite, train_steps
+from seqsum.training.step import train_steps
+from seqsum.training.updates import is_finite
 
 BATCH, HIGH = 8, 12
 # A loss that is bad where the target is high, in one way each.
@@ -130,7 +131,7 @@ def test_dropped_in_a_row_are_counted_across_lines():
     totals = totals.merge(bad)
   assert totals.in_a_row == totals.skipped == MOST_SKIPPED - 1
   assert totals.merge(good).in_a_row == 0
-  totals = totals.start_again()
+  totals = totals.reset()
   assert totals.skipped == 0
   totals = totals.merge(bad)
   assert totals.skipped == 1

@@ -15,7 +15,8 @@ from seqsum.models.known_fold import LONG, AdditiveCore, FoldCore
 from seqsum.models.model import SequenceModel
 from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import PRODUCT, SUM
-from seqsum.training.losses import build_fold_objective, build_objective
+from seqsum.training.fold_loss import FoldObjective
+from seqsum.training.losses import build_objective
 
 ENCODER = functools.partial(
   ConvEncoder, features=(3,), kernels=(4,), strides=(4,), pools=(1,)
@@ -113,7 +114,7 @@ def test_digits_are_the_likeliest():
 def objective(core, time):
   if isinstance(core, AdditiveCore):
     return build_objective("mse")
-  return build_fold_objective(core, "cross_entropy", "raw", max_len=time)
+  return FoldObjective(core)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_noise_in_the_padding_changes_nothing(name, time, fused, images):
 
   def loss(params, frames):
     outputs = model.apply(params, frames, sampler.rows())
-    verdict = goal.read(outputs, batch.targets, batch.lengths)
+    verdict = goal(outputs, batch.targets, batch.lengths)
     return jnp.where(last, verdict.losses, 0).sum(), verdict.predictions[last]
 
   grad = jax.jit(jax.value_and_grad(loss, has_aux=True))
@@ -188,7 +189,7 @@ def test_the_loss_is_the_likelihood_of_the_label_alone():
   goal = objective(core, 2)
   support = build_support(SUM, 2)
   outputs = jnp.log(jnp.full((1, 2, 19), 0.5 / 18).at[0, :, 7].set(0.5))
-  losses, predictions, means = goal.read(
+  losses, predictions, means = goal(
     outputs, jnp.array([[7.0, 3.0]]), jnp.array([2])
   )
   np.testing.assert_allclose(losses, -np.log([[0.5, 0.5 / 18]]), rtol=1e-5)

@@ -31,7 +31,11 @@ def refused(config, workdir, call=open_session):
   [
     ({"data.name": "mnits"}, "did you mean 'mnist'"),
     ({"data.name": "mnist", "data.manual_dir": "/nowhere"}, "/nowhere"),
-    ({"data.name": "npz:/nowhere.npz"}, "/nowhere.npz"),
+    (
+      {"data.name": "npz:/nowhere.npz", "data.kind": "files"},
+      "/nowhere.npz",
+    ),
+    ({"data.name": "npz:/nowhere.npz"}, "set config.data.kind='files'"),
     ({"batch_size": 7}, "batch_size=7"),
     ({"model.conv.kernels": (30, 3)}, "too large for frames"),
   ],

@@ -83,7 +83,7 @@ def test_it_comes_back_from_json():
 
 def experiment(facts, **flags):
   config = sum_tiny.get_config()
-  config.data.name = "npz:mine.npz"
+  config.data.kind, config.data.name = "files", "npz:mine.npz"
   config.sequence.shift = 0
   config.model.conv.kernels, config.model.conv.strides = (1, 1), (1, 1)
   for name, value in flags.items():

@@ -11,7 +11,7 @@ from seqsum.runtime.devices import make_mesh
 from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import SUM
 from seqsum.training import evaluate
-from seqsum.training.evaluate import Evaluation, make_evaluator
+from seqsum.training.evaluate import Predictions, make_evaluator
 from seqsum.training.losses import build_objective
 from seqsum.training.optimizers import build_optimizer
 from seqsum.training.parallel import compile_init
@@ -23,7 +23,7 @@ def reading():
   """Three sequences whose final errors are 0, 1 and 2."""
   targets = np.array([[2, 5, 5], [3, 3, 3], [1, 2, 5]], np.float32)
   predictions = np.array([[2, 5, 9], [4, 9, 9], [1, 4, 7]], np.float32)
-  return Evaluation(
+  return Predictions(
     lengths=np.array([2, 1, 3], np.int32),
     labels=np.array([[2, 3, 0], [3, 0, 0], [1, 1, 3]], np.int32),
     targets=targets,
@@ -53,7 +53,7 @@ def test_a_distribution_has_a_mean_and_frames_have_digits(reading):
     "mae",
     "exact_accuracy",
   }
-  more = reading._replace(
+  more = reading.replace(
     means=reading.targets + 0.5,
     digits=np.array([[2, 0, 9], [3, 9, 9], [1, 1, 0]], np.int32),
   )
@@ -67,9 +67,9 @@ def test_steps_of_which_nothing_was_said_are_left_out(reading):
   predictions = np.full_like(reading.predictions, np.nan)
   last = np.arange(3), reading.lengths - 1
   predictions[last] = reading.predictions[last]
-  parts = evaluate.break_down(reading._replace(predictions=predictions))
+  parts = evaluate.break_down(reading.replace(predictions=predictions))
   assert [x["count"] for x in parts["by_step"].values()] == [1, 1, 1]
-  lost = reading._replace(predictions=np.full_like(predictions, np.nan))
+  lost = reading.replace(predictions=np.full_like(predictions, np.nan))
   by_step = evaluate.break_down(lost)["by_step"]
   assert [x["count"] for x in by_step.values()] == [3, 2, 1]
 
@@ -91,13 +91,13 @@ def test_break_down_by_hand(reading):
     "count": 2,
   }
   # Targets that are no whole numbers all differ.
-  assert not evaluate.break_down(reading._replace(tolerance=0.3))["by_target"]
+  assert not evaluate.break_down(reading.replace(tolerance=0.3))["by_target"]
 
 
 def test_guess_the_mean_is_judged_by_the_final_targets(reading):
   assert evaluate.guess_the_mean(reading, 4) == 1  # of 5, 3 and 5
   assert evaluate.guess_the_mean(reading, 5) == pytest.approx(4 / 3)
-  pairs = reading._replace(targets=np.stack([reading.targets] * 2, axis=-1))
+  pairs = reading.replace(targets=np.stack([reading.targets] * 2, axis=-1))
   assert evaluate.guess_the_mean(pairs, np.array([4, 6])) == pytest.approx(
     7 / 3
   )
@@ -156,4 +156,4 @@ def test_evaluation_can_be_asked_to_leave_off(images):
     sequences=16,
     batch_size=16,
   )
-  assert evaluator(None, stop=True) is None
+  assert evaluator(None, lambda: True) is None

@@ -2,7 +2,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqsum.training.metrics import NEVER, Norms, Totals, final, is_exact
+from seqsum.training.metrics import NEVER, Totals, final, is_exact
+from seqsum.training.norms import Norms
 
 
 def totals(**values):
@@ -10,8 +11,12 @@ def totals(**values):
 
 
 def test_sums_are_divided_once():
-  small = totals(sequences=1, values=2, loss=10, squared=9, absolute=3, exact=0)
-  large = totals(sequences=3, values=6, loss=14, squared=3, absolute=3, exact=3)
+  small = totals(
+    sequences=1, loss_count=2, loss=10, squared=9, absolute=3, exact=0
+  )
+  large = totals(
+    sequences=3, loss_count=6, loss=14, squared=3, absolute=3, exact=3
+  )
   means = small.merge(large).means()
   assert means == {"loss": 3, "mse": 3, "mae": 1.5, "exact_accuracy": 0.75}
 
@@ -25,7 +30,7 @@ def test_merging_keeps_the_first_step_that_was_not_finite():
 def test_norms_are_means_and_maxima_over_steps():
   steps = [Norms.of_step(4.0, 3.0), Norms.of_step(12.0, 1.0)]
   first, second = (Totals.zero().replace(sequences=1, norms=n) for n in steps)
-  means = first.replace(values=1).merge(second).means()
+  means = first.replace(loss_count=1).merge(second).means()
   assert "encoded_rms" in means
   assert steps[0].merge(steps[1]).means() == pytest.approx(
     {

@@ -13,13 +13,14 @@ from seqsum.models.model import SequenceModel
 from seqsum.runtime.devices import make_mesh
 from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import SUM
+from seqsum.training.evaluate import eval_step
 from seqsum.training.losses import build_objective
 from seqsum.training.metrics import NEVER, Totals
 from seqsum.training.optimizers import build_optimizer
 from seqsum.training.parallel import compile_init, compile_step
-from seqsum.training.reading import eval_step
 from seqsum.training.state import Experiment, batch_key, init_state
-from seqsum.training.step import is_finite, train_step, train_steps
+from seqsum.training.step import train_step, train_steps
+from seqsum.training.updates import is_finite
 
 SHAPE = (28, 28, 1)
 
@@ -116,7 +117,7 @@ def test_a_value_at_every_step_asks_for_all_of_them(data):
   outputs = experiment.model.apply(state.params, batch.frames)[..., 0]
   real = np.arange(4) < np.asarray(batch.lengths)[:, None]
   expected = np.square(outputs - batch.targets)[real]
-  assert totals.values == real.sum() == 40
+  assert totals.loss_count == real.sum() == 40
   np.testing.assert_allclose(totals.loss, expected.sum(), rtol=1e-5)
   assert totals.means()["mse"] != totals.means()["loss"]
 
