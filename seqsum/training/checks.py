@@ -15,7 +15,7 @@ from seqsum.models.cores import CORES
 from seqsum.models.encoder import ACTIVATIONS
 from seqsum.models.known_fold import KNOWN_FOLDS, LONG
 from seqsum.models.model import DTYPES, RECURRENCES
-from seqsum.runtime.errors import choose, require
+from seqsum.runtime.errors import InputError, choose, require
 from seqsum.sequences.batch import AnySampler
 from seqsum.sequences.digit import SHAPE
 from seqsum.sequences.sampler import LONGEST
@@ -226,7 +226,9 @@ def check_config(config: ConfigDict) -> None:
     for field in fields.split():
       value = _get(config, field)
       if not is_valid(value, config):
-        require(False, f"config.{field}", value, remedy.format(c=config))
+        shown = repr(value)
+        shown = shown if len(shown) <= 80 else f"{shown[:80]} ..."
+        raise InputError(f"config.{field}={shown}: {remedy.format(c=config)}")
   for field, value, other, needed in NEEDS:
     found = _get(config, field)
     applies = found == value if value else bool(found)

@@ -118,7 +118,8 @@ def test_what_an_older_version_did_not_write_is_no_difference():
 @pytest.mark.parametrize("field", ["conv.features", "hidden_sizes", "dense"])
 def test_three_thousand_layers_are_refused(tmp_path, field):
   words = refused(tiny(**{f"model.{field}": (8,) * 3_000}), tmp_path / "run")
-  assert words.startswith(f"config.model.{field} has 3,000 layers")
+  assert words.startswith(f"config.model.{field}=(8, 8, 8, ")
+  assert len(words) < 200
   assert words.endswith("must be at most 64")
 
 

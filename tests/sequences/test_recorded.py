@@ -106,15 +106,15 @@ VECTORS = known([[[0.5, -2]] * 3, [[1.5, 4]] * 3, [[0, 0]] * 3])
     (
       VECTORS,
       {"task__target": "log"},
-      "targets go down to -2, take 'standard'",
+      "the smallest is -2; use 'standard'",
     ),
     (NUMBERS, {"model__core": "fold"}, "core='fold'"),
     (
       NUMBERS,
       {"sequence__curriculum": 0.5},
-      "curriculum=0.5: is for digits; set it to 0",
+      "curriculum=0.5: needs config.data.kind='digits'",
     ),
-    (NUMBERS, {"sequence__num_sequences": 8}, "num_sequences=8: is for digits"),
+    (NUMBERS, {"sequence__num_sequences": 8}, "num_sequences=8: needs config.data.kind"),
     (NUMBERS, {"sequence__shift": 2}, "shift=2: must be below the frame's 2"),
   ],
 )
