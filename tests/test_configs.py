@@ -5,13 +5,15 @@ import importlib
 import pathlib
 
 import jax
+import numpy as np
 import pytest
 from short_runs import first
 
-from configs import fold
+from configs import fold, importance, own
 from configs import sum as post
 from seqsum.runtime.devices import make_mesh
 from seqsum.runtime.errors import InputError
+from seqsum.sequences.recorded import describe
 from seqsum.training.experiment import build_experiment, build_schedule
 from seqsum.training.metrics import Totals
 from seqsum.training.parallel import compile_init, compile_step
@@ -119,6 +121,12 @@ def test_a_config_is_a_document(name):
       1.4,
       "config.model.digit_prior_std=1.4: needs config.model.core",
     ),
+    ("sequence.num_sequences", -1, "num_sequences=-1: must be 0, or at"),
+    ("sequence.num_sequences", 1 << 30, "must have fewer than"),
+    ("sequence.rotate", float("nan"), "config.sequence.rotate=nan"),
+    ("sequence.shift", -1, "config.sequence.shift=-1: must be a number of"),
+    ("sequence.max_len", 0, "config.sequence.max_len=0|min_len=1"),
+    ("batch_size", 0, "config.batch_size=0: must be at least 1"),
     ("sequence.digits", (3, 2), "config.sequence.digits=.*ascending"),
     ("sequence.digits", (10,), "config.sequence.digits=.*some of 0..9"),
     ("sequence.rotate", -1.0, "sequence.rotate=-1.0"),
@@ -137,6 +145,59 @@ def test_a_value_that_cannot_be_used_is_named(field, value, words):
   config.update_from_flattened_dict({field: value})
   with pytest.raises(InputError, match=words):
     build_experiment(config)
+
+
+@pytest.mark.parametrize(
+  ("field", "value", "words"),
+  [
+    ("sequence.max_len", 25, "max_len=25: must be config.video.windows=4"),
+    ("sequence.max_len", 4, "config.sequence.max_len=4"),
+    ("video.side", 27, "config.video.side=27: must be in 28..1024"),
+    ("video.windows", 0, "config.video.windows=0: must be at least 1"),
+    ("loss", "cross_entropy", "data.kind='videos': needs config.loss='mse'"),
+    ("sequence.shift", 1, "sequence.shift=1: needs config.data.kind='digits'"),
+    ("sequence.curriculum", 0.5, "curriculum=0.5: needs config.data.kind"),
+  ],
+)
+def test_an_invalid_value_of_videos_is_refused(field, value, words):
+  config = importance.get_config()
+  config.task.target = "raw"
+  config.update_from_flattened_dict({field: value})
+  with pytest.raises(InputError, match=words):
+    build_experiment(config)
+
+
+@pytest.mark.parametrize(
+  ("kernels", "pool", "words"),
+  [
+    ((13, 3), (1, 1), r"conv.kernels=\(13, 3\): too large"),
+    ((4, 5), (2, 1), r"conv.kernels=\(4, 5\): too large"),
+    ((4, 3), (2, 1), None),  # 12, 9, 4, 2
+    ((4, 3), (2, 4), r"conv.pool=\(2, 4\): too large for frames of \(12"),
+    ((4, 3), (10, 1), r"conv.pool=\(10, 1\): too large"),
+  ],
+)
+def test_an_encoder_too_large_for_its_frames_is_refused(kernels, pool, words):
+  config = own.get_config()
+  config.data.name = "npz:x.npz"
+  config.model.conv = {
+    "features": (4, 4),
+    "kernels": kernels,
+    "strides": (1, 1),
+    "pool": pool,
+  }
+  targets = np.ones((3, 1), np.float32)
+  lengths, train = np.ones(3, np.int32), np.arange(3)
+  facts = describe((12, 12, 1), False, lengths, targets, train)
+  if words:
+    with pytest.raises(InputError, match=words):
+      build_experiment(config, facts)
+  else:
+    experiment = build_experiment(config, facts)
+    state = jax.eval_shape(
+      functools.partial(init_state, experiment, image_shape=(12, 12, 1)), 0
+    )
+    assert state.params
 
 
 @pytest.mark.parametrize(

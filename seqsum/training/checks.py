@@ -8,13 +8,15 @@ import math
 from collections.abc import Callable, Collection
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
 from seqsum.models.cores import CORES
 from seqsum.models.encoder import ACTIVATIONS
 from seqsum.models.known_fold import KNOWN_FOLDS, LONG
-from seqsum.models.model import DTYPES, RECURRENCES
+from seqsum.models.model import SequenceModel
+from seqsum.models.packed_model import PackedModel
 from seqsum.runtime.errors import InputError, choose, require
 from seqsum.sequences.batch import AnySampler
 from seqsum.sequences.digit import SHAPE
@@ -27,6 +29,8 @@ from seqsum.training.targets import TRANSFORMS
 
 MOST = np.iinfo(np.int32).max  # The largest step number on a device.
 MAX_LAYERS = 64  # Of one kind; each makes compilation longer.
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+RECURRENCES = {"flax": SequenceModel, "fused": PackedModel}
 
 # Field -> the names that it can have.
 CHOICES: dict[str, Collection[str]] = {

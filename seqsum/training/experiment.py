@@ -3,18 +3,27 @@
 Of this package, only this file and `checks.py` see a `ConfigDict`.
 """
 
+import functools
+
 import jax
 from ml_collections import ConfigDict
 
-from seqsum.models.build import build_known_fold, build_model
-from seqsum.models.known_fold import FoldCore
+from seqsum.models.cores import CORES, GRU
+from seqsum.models.encoder import ACTIVATIONS, ConvEncoder
+from seqsum.models.known_fold import KNOWN_FOLDS, KnownFold
+from seqsum.models.model import SequenceModel
 from seqsum.sequences.augment import Augmentation
 from seqsum.sequences.batch import AnySampler
 from seqsum.sequences.recorded import RecordedSampler, SequenceSpec
 from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import build_task
 from seqsum.sequences.videos import VideoSampler
-from seqsum.training.checks import check_config, check_frames
+from seqsum.training.checks import (
+  DTYPES,
+  RECURRENCES,
+  check_config,
+  check_frames,
+)
 from seqsum.training.fold_loss import FoldObjective
 from seqsum.training.losses import build_objective
 from seqsum.training.optimizers import build_optimizer
@@ -55,10 +64,13 @@ def build_experiment(
   check_config(config)
   sampler = _build_sampler(config, spec)
   check_frames(config, sampler)
-  known_fold = build_known_fold(config, sampler.task)
-  if isinstance(known_fold, FoldCore):
+  core, known_fold = config.model.core, None
+  if core in KNOWN_FOLDS:
+    known_fold = KNOWN_FOLDS[core](sampler.task, config.model.digit_prior_std)
+  if core == "fold":
     objective = FoldObjective(known_fold)
-    objective.support(sampler.max_len)
+    if not known_fold.is_folded_by_loss(sampler.max_len):
+      objective.support(sampler.max_len)  # Raises if it has too many values.
   else:
     objective = build_objective(
       config.loss,
@@ -71,7 +83,7 @@ def build_experiment(
   optimizer = dict(config.optimizer)
   ema_decay = optimizer.pop("ema_decay")
   return Experiment(
-    model=build_model(config, objective.outputs, known_fold),
+    model=_build_model(config.model, objective.outputs, known_fold),
     objective=objective,
     optimizer=build_optimizer(steps=build_schedule(config).total, **optimizer),
     sampler=sampler,
@@ -108,4 +120,29 @@ def _build_sampler(config: ConfigDict, spec: SequenceSpec | None) -> AnySampler:
     augmentation=augmentation,
     curriculum_steps=round(sequence.curriculum * build_schedule(config).total),
     num_sequences=sequence.num_sequences,
+  )
+
+
+def _build_model(
+  config: ConfigDict, outputs: int, known_fold: KnownFold | None
+) -> SequenceModel:
+  model = RECURRENCES[config.recurrence]
+  return model(
+    encoder=functools.partial(
+      ConvEncoder,
+      features=tuple(config.conv.features),
+      kernels=tuple(config.conv.kernels),
+      strides=tuple(config.conv.strides),
+      pools=tuple(config.conv.pool),
+      dense=tuple(config.dense),
+      activation=ACTIVATIONS[config.activation],
+    ),
+    core=CORES.get(config.core, GRU),
+    cell_activation=ACTIVATIONS[config.cell_activation],
+    widths=() if known_fold else tuple(config.hidden_sizes),
+    outputs=outputs,
+    known_fold=known_fold,
+    input_max=config.input_max,
+    dtype=DTYPES[config.dtype],
+    **({"remat": config.remat} if config.remat else {}),
   )

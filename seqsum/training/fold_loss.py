@@ -19,7 +19,7 @@ class FoldObjective:
   """An `Objective` of the distribution that a `FoldCore` computes.
 
   The loss is the negative log-likelihood of the target, in nats. Of long sums
-  (`FoldCore.is_whole`) the model's outputs are log-probabilities of each
+  (`FoldCore.is_folded_by_loss`) the model's outputs are log-probabilities of each
   frame's digit; they are reduced here, and only the last step has a loss and a
   prediction (`models/long_sum.py`).
 
@@ -37,7 +37,7 @@ class FoldObjective:
     self, outputs: Outputs, targets: Values, lengths: Lengths
   ) -> ObjectiveOutput:
     time = targets.shape[1]
-    if not self.fold.is_whole(time):
+    if not self.fold.is_folded_by_loss(time):
       return classification(self.support(time))(outputs, targets, lengths)
     digits = long_sum.read(outputs, self.fold.task.digits, lengths)
     loss = -long_sum.log_likelihood(digits, final(targets, lengths))
@@ -52,7 +52,7 @@ class FoldObjective:
 
   def decode(self, outputs: Outputs) -> tuple[Values, jax.Array]:
     time = outputs.shape[1]
-    if self.fold.is_whole(time):  # Predict every step here.
+    if self.fold.is_folded_by_loss(time):  # Predict every step here.
       outputs = self.fold.running(outputs)
     predictions = classification(self.support(time)).predict(outputs)
     return predictions, jnp.exp(outputs)

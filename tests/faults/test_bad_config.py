@@ -118,7 +118,6 @@ def build(overrides):
   try:
     config = parse(SMALL | dict(overrides))
     experiment, _, _ = check(config)
-    experiment.model.encoder().check((28, 28, 1))
   except InputError as error:
     return str(error)
   return config, experiment
