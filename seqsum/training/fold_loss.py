@@ -18,10 +18,10 @@ from seqsum.training.metrics import final
 class FoldObjective:
   """An `Objective` of the distribution that a `FoldCore` computes.
 
-  The loss is the negative log-likelihood of the target, in nats. Of long sums
-  (`FoldCore.is_folded_by_loss`) the model's outputs are log-probabilities of each
-  frame's digit; they are reduced here, and only the last step has a loss and a
-  prediction (`models/long_sum.py`).
+  The loss is the negative log-likelihood of the target, in nats. The model's
+  outputs for long sums (`FoldCore.is_folded_by_loss`) are log-probabilities of
+  each frame's digit; they are reduced here, and only the last step has a loss
+  and a prediction (`models/long_sum.py`).
 
   Attributes:
     fold: The core.

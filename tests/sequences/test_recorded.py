@@ -118,7 +118,7 @@ VECTORS = make_spec([[[0.5, -2]] * 3, [[1.5, 4]] * 3, [[0, 0]] * 3])
     (
       NUMBERS,
       {"sequence__num_sequences": 8},
-      "num_sequences=8: needs config.data.kind",
+      "num_sequences=8: needs",
     ),
     (NUMBERS, {"sequence__shift": 2}, "shift=2: must be below the frame's 2"),
   ],
