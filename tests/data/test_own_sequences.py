@@ -120,7 +120,7 @@ def test_stopped_and_gone_on_it_ends_as_if_never_stopped(
   step, _ = state(tmp_path)
   assert step < 40  # in the middle
   again = run(*QUICK, *flags, f"--workdir={tmp_path}")
-  assert f"goes on from step {step}" in again.stdout
+  assert f"resuming from step {step}" in again.stdout
   assert_same_run(tmp_path, done[0])
   assert_same_summary(tmp_path, done[0])
 
@@ -373,7 +373,7 @@ def test_a_video_that_vanishes_ends_the_run_until_it_is_back(
   shutil.move(tmp_path / "5.mp4", videos / "5.mp4")
   again = run(*QUICK, *flags, f"--workdir={tmp_path / 'other'}")
   assert again.returncode == 0, again.stderr
-  assert "goes on from step" in again.stdout
+  assert "resuming from step" in again.stdout
   assert_same_run(tmp_path / "one", tmp_path / "other")
 
   flags = f"--workdir={tmp_path / 'one'}", str(videos / "5.mp4")
