@@ -16,7 +16,7 @@ import time
 from seqsum.runtime import malloc
 
 if __name__ == "__main__":
-  malloc.keep_memory()
+  malloc.restart_with_tunables()
 
 import jax
 

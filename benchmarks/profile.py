@@ -18,7 +18,7 @@ from typing import Any
 from seqsum.runtime import malloc
 
 if __name__ == "__main__":
-  malloc.keep_memory()
+  malloc.restart_with_tunables()
 
 import jax
 import jax.numpy as jnp

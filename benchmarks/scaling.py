@@ -24,7 +24,7 @@ from collections.abc import Callable
 from seqsum.runtime import malloc
 
 if __name__ == "__main__":
-  malloc.keep_memory()
+  malloc.restart_with_tunables()
 
 import jax
 

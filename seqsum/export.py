@@ -58,7 +58,7 @@ def main(*arguments: str) -> int:
     raise InputError("--workdir is missing: name the folder of a run")
   if not arguments:
     raise InputError("where to? name a folder, such as out/")
-  out = files.locate(*arguments, "the folder")
+  out = files.parse_path(*arguments, "the folder")
   from seqsum.inference import draw_app, formats, trained  # seconds
   from seqsum.training.losses import FoldObjective
 
@@ -112,7 +112,7 @@ def _write(out: epath.Path, outputs: Mapping[str, bytes]) -> None:
   try:
     out.mkdir(parents=True, exist_ok=True)
     for name, content in outputs.items():
-      files.write_whole(out / name, content)
+      files.write_atomically(out / name, content)
   except OSError as error:
     raise InputError(f"{out}: cannot be written ({error.strerror})") from error
 

@@ -20,7 +20,7 @@ from seqsum.runtime import files, malloc, signals, streams
 if __name__ == "__main__":  # before what takes long
   signals.end_on_interrupt()
   streams.reopen()
-  malloc.keep_memory()  # starts anew
+  malloc.restart_with_tunables()  # starts anew
 
 import contextlib
 import io
@@ -91,16 +91,17 @@ def main() -> int:
   from seqsum.runtime import processes
 
   name = pathlib.Path(flags.FLAGS["config"].config_filename).stem
-  workdir = files.locate(WORKDIR.value or os.path.join("runs", name))
+  workdir = files.parse_path(WORKDIR.value or os.path.join("runs", name))
   trackers.check(TRACKER.value)
-  cli.keep_programs()
+  cli.enable_compilation_cache()
   join_processes()
   if EVAL_ONLY.value:
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for JSON alone
       found = train.test_again(CONFIG.value, workdir)
     print(json.dumps(found, indent=2))
     return 0
-  with StopRequest(processes.highest) as stop, processes.together():
+  stop = StopRequest(processes.max_over_processes)
+  with stop, processes.detect_lost():
     summary = train.train_and_evaluate(
       CONFIG.value,
       workdir,

@@ -19,7 +19,7 @@ from seqsum.runtime import files, malloc, signals, streams
 if __name__ == "__main__":  # before what takes long
   signals.end_on_interrupt()
   streams.reopen()
-  malloc.keep_memory()  # starts anew
+  malloc.restart_with_tunables()  # starts anew
 
 import os
 import pathlib
@@ -237,7 +237,7 @@ def main() -> int:
   from seqsum.studies import plan  # seconds
 
   name = pathlib.Path(STUDY.value).stem
-  workdir = files.locate(WORKDIR.value or os.path.join("studies", name))
+  workdir = files.parse_path(WORKDIR.value or os.path.join("studies", name))
   study = plan.load(STUDY.value)
   runs = plan.lay_out(
     study, workdir, SEEDS.value, SEQUENCES.value, MANUAL_DIR.value
@@ -245,7 +245,7 @@ def main() -> int:
   if PRINT_COMMANDS.value:
     print("\n".join(plan.commands(runs, STUDY.value)))
     return 0
-  cli.keep_programs()
+  cli.enable_compilation_cache()
   with StopRequest() as stop:
     table = run_study(study, runs, workdir, stop)
   if table is None:

@@ -146,7 +146,7 @@ def _run(
   def draw(params, evaluator, reading, summary) -> None:
     if not report:
       return
-    malloc.give_back()
+    malloc.trim()
     initial = session.init(config.seed).params
     if processes.is_lead():
       try:
@@ -167,7 +167,7 @@ def _run(
   advance.lower(
     state, totals, 1 if several else None, config.seed, *feed(step)
   ).compile()
-  malloc.give_back()
+  malloc.trim()
   progress.say(f"compiled in {time.perf_counter() - mark:.1f} s; training ...")
 
   mark = time.perf_counter(), step  # where the rate is measured from
@@ -180,7 +180,7 @@ def _run(
           "validation", evaluate.measure(reading, experiment.per_step), rate
         )
         progress.validation(writer.history[-1])
-        malloc.give_back()
+        malloc.trim()
       mark = time.perf_counter(), step
     if stop or step == schedule.total:
       break
@@ -200,7 +200,7 @@ def _run(
       write("train", jax.device_get(totals).means(), rate)
       progress.training(writer.history[-1])
       totals = session.put(totals.start_again())
-      malloc.give_back()
+      malloc.trim()
       mark = time.perf_counter(), step
     if schedule.is_checkpoint(step):
       save()

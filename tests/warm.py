@@ -31,7 +31,7 @@ class Warm:
   """
 
   def __init__(self, environment: dict[str, str]):
-    # Else `malloc.keep_memory` would start the program anew.
+    # Else `malloc.restart_with_tunables` would start the program anew.
     environment = {malloc.VARIABLE: malloc.SETTING} | environment
     self._process = subprocess.Popen(
       [sys.executable, "-m", "tests.warm"],

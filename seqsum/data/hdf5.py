@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from seqsum.runtime.errors import InputError, brief
+from seqsum.runtime.errors import InputError, one_line
 
 MOST_BYTES = 1 << 30  # of one data set, or of one chunk of it
 MOST_TEXT = 200  # letters of a name
@@ -32,7 +32,7 @@ def named(where: str) -> Iterator[None]:
     elif "signature not found" in said:
       what = "not an HDF5 file"
     else:
-      what = f"damaged, or cannot be read ({brief(error)})"
+      what = f"damaged, or cannot be read ({one_line(error)})"
     raise InputError(f"{where}: {what}") from error
 
 

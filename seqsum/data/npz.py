@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from seqsum.runtime.errors import InputError, brief, require, require_file
+from seqsum.runtime.errors import InputError, one_line, require, require_file
 
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # of a member: signature, two lengths
 FIELDS = {"frames", "lengths", "targets", "split"}
@@ -43,7 +43,7 @@ class NpzSource:
         raise
       # What zipfile comes upon in a damaged file; it may lead it anywhere.
       except Exception as error:
-        words = brief(error)
+        words = one_line(error)
         raise InputError(f"{path}: not a sound .npz file ({words})") from error
     for name in ("frames", "targets"):
       found = ", ".join(members) or "nothing"

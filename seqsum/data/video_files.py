@@ -15,7 +15,7 @@ from PIL import Image
 
 from seqsum.data import image_files
 from seqsum.data.pixels import PictureFacts, PixelSurvey
-from seqsum.runtime.errors import InputError, brief
+from seqsum.runtime.errors import InputError, one_line
 from seqsum.sequences.pixel_rule import PixelRule
 
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,ogg,flv,gif"
@@ -177,7 +177,7 @@ def require_av(path: str | os.PathLike) -> Any:
 
 def reason(error: Exception) -> str:
   """What the system or FFmpeg says, in few words."""
-  return getattr(error, "strerror", None) or brief(error)
+  return getattr(error, "strerror", None) or one_line(error)
 
 
 def _collect(

@@ -65,7 +65,7 @@ def _program(model: Trained):
     for field in dataclasses.fields(SequenceModel)
     if field.name not in ("parent", "name")
   }
-  plain = _Folded(**attributes | {"fused": False, "remat": 0})
+  plain = _Folded(**attributes)
 
   def program(frames):
     said = plain.apply(model.params, frames)
@@ -156,7 +156,7 @@ def pack_weights(workdir: epath.PathLike) -> dict[str, bytes]:
     InputError: The run is not finished: it has no summary.json.
   """
   model = load(workdir)
-  workdir = files.locate(workdir)
+  workdir = files.parse_path(workdir)
   said = run_files.read_json(workdir / "config.json", run_files.CONFIG)
   summary = run_files.read_json(workdir / "summary.json", run_files.SUMMARY)
   if summary is None:

@@ -16,7 +16,7 @@ import numpy as np
 from etils import epath
 
 from seqsum.runs import manifest, run_files
-from seqsum.runtime.errors import InputError, brief
+from seqsum.runtime.errors import InputError, one_line
 
 FILE, MANIFEST = "weights.npz", "weights.json"
 SHAPE: run_files.Shape = {
@@ -75,7 +75,7 @@ def read(folder: epath.Path, abstract_state: Any) -> tuple[int, Any]:
     zipfile.BadZipFile,
   ) as error:
     raise InputError(
-      f"{path}: cannot be read with {MANIFEST} ({brief(error)}); copy the "
+      f"{path}: cannot be read with {MANIFEST} ({one_line(error)}); copy the "
       "folder again"
     ) from error
   if damaged:

@@ -13,7 +13,7 @@ from etils import epath
 
 from seqsum.plots import errors, figures, fold_flow, learning
 from seqsum.plots.page import Picture, page
-from seqsum.runtime.files import write_whole
+from seqsum.runtime.files import write_atomically
 from seqsum.sequences.tasks import ROUNDING, Task
 from seqsum.training.metrics import is_exact, number, of_sequence
 
@@ -208,8 +208,8 @@ def write_report(
   folder = epath.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
   for picture in pictures:
-    write_whole(folder / f"{picture.name}.png", picture.png)
-  write_whole(folder / "index.html", html)
+    write_atomically(folder / f"{picture.name}.png", picture.png)
+  write_atomically(folder / "index.html", html)
   return {picture.name: picture.png for picture in pictures}
 
 

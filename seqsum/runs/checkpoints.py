@@ -13,7 +13,7 @@ from absl import logging
 from seqsum.runs import manifest
 from seqsum.runs.saving import Saver
 from seqsum.runtime import object_storage, processes
-from seqsum.runtime.errors import InputError, Unreachable, brief
+from seqsum.runtime.errors import InputError, Unreachable, one_line
 from seqsum.runtime.object_storage import is_remote
 
 ASIDE = ".unusable"  # after the number of a step: no step to Orbax, or to us
@@ -45,8 +45,8 @@ class Checkpoints(Saver):
     except InputError as error:
       problem, reason = 1, str(error)
     except Exception as error:  # whatever damage does to Orbax
-      problem, reason = 1 + self._is_outage(error), brief(error)
-    problem = processes.highest(problem)
+      problem, reason = 1 + self._is_outage(error), one_line(error)
+    problem = processes.max_over_processes(problem)
     if problem == 2:
       raise Unreachable(f"{self._folder} cannot be reached: {reason}")
     if problem == 1:
@@ -97,12 +97,12 @@ class Checkpoints(Saver):
     found = self.restore_first(steps, abstract_state)
     if found is None:
       return None
-    with object_storage.reached(self._folder):
+    with object_storage.translate_outage(self._folder):
       aside = [step for step in steps if step > found[0]]
       if processes.is_lead():
         older = [step for step in steps if step < found[0]]
         aside += [step for step in older if not self._is_ours(step)]
-      if processes.highest(bool(aside)):
+      if processes.max_over_processes(bool(aside)):
         if processes.is_lead():
           for step in aside:
             self._move_aside(step)

@@ -20,7 +20,7 @@ from etils import epath
 
 from seqsum.runs import run_files
 from seqsum.runtime import files
-from seqsum.runtime.errors import InputError, brief
+from seqsum.runtime.errors import InputError, one_line
 
 PACKAGES = (
   "seqsum",
@@ -58,7 +58,7 @@ def make_folder(workdir: epath.PathLike) -> epath.Path:
   Raises:
     InputError: It cannot be written to, or has links for the files of a run.
   """
-  folder = files.locate(workdir)
+  folder = files.parse_path(workdir)
   try:
     folder.mkdir(parents=True, exist_ok=True)
     probe = folder / f".writable-{uuid.uuid4().hex}"  # each process its own
@@ -69,7 +69,7 @@ def make_folder(workdir: epath.PathLike) -> epath.Path:
       f"--workdir={folder}: {error}: pip install -e '.[gcs]'"
     ) from error
   except Exception as error:  # the system's, or a bucket's client's
-    reason = getattr(error, "strerror", None) or brief(error)
+    reason = getattr(error, "strerror", None) or one_line(error)
     raise InputError(
       f"--workdir={folder}: cannot be written ({reason}); "
       "name a folder that can"
@@ -148,7 +148,7 @@ def _decisive(parts: dict[str, Any]) -> dict[str, Any]:
   """Dotted name -> value, without what may differ between machines."""
   return {
     key: value
-    for key, value in files.flatten(files.plain(parts))
+    for key, value in files.flatten(files.to_json(parts))
     if key.removeprefix("config.") not in MACHINE
   }
 

@@ -45,7 +45,7 @@ def take(folder: epath.Path) -> contextlib.ExitStack:
       holder = _lock(os.fspath(folder / NAME), held)
     except InputError as error:
       problem = error
-  if processes.highest(bool(holder or problem)):
+  if processes.max_over_processes(bool(holder or problem)):
     held.close()
     if problem:
       raise problem

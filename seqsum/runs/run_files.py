@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from etils import epath
 
 from seqsum.runtime.errors import InputError
-from seqsum.runtime.object_storage import is_remote, reached
+from seqsum.runtime.object_storage import is_remote, translate_outage
 
 DEEPEST = 32  # levels of nesting; the files of a run have six
 REMEDIES = {
@@ -156,7 +156,7 @@ def read_lines(path: epath.Path) -> list[dict[str, Any]]:
 def read_bytes(path: epath.Path) -> bytes | None:
   """Content of a file, or None if it is not there; raises as `read_text`."""
   if is_remote(path):
-    with reached(path):
+    with translate_outage(path):
       return path.read_bytes() if path.exists() else None
   # Without O_NONBLOCK, opening a FIFO waits until somebody writes to it.
   flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)

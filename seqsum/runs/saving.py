@@ -17,8 +17,8 @@ from orbax.checkpoint import checkpoint_managers
 
 from seqsum.runs import manifest
 from seqsum.runtime import object_storage, processes
-from seqsum.runtime.errors import AGAIN, InputError, NotSaved, brief
-from seqsum.runtime.files import resolve, sync_folder, sync_tree
+from seqsum.runtime.errors import RETRY_HINT, InputError, NotSaved, one_line
+from seqsum.runtime.files import absolute_path, sync_folder, sync_tree
 from seqsum.runtime.object_storage import is_remote
 
 COMMITTED = "commit_success.txt"
@@ -83,7 +83,7 @@ class Saver:
     best: Callable[[], int | None] = lambda: None,
     run: str = "",
   ):
-    self._folder, self._run = resolve(folder), run
+    self._folder, self._run = absolute_path(folder), run
     self._policy = checkpoint_managers.AnyPreservationPolicy(
       [checkpoint_managers.LatestN(keep), _Best(best)]
     )
@@ -93,7 +93,7 @@ class Saver:
     self._latest: int | None = None  # known, while there is no manager
     _refuse_special_files(self._folder)
     object_storage.limit_retries()
-    with object_storage.reached(self._folder):
+    with object_storage.translate_outage(self._folder):
       self._manager: ocp.CheckpointManager | None = self._open()
 
   def _open(self, cleanup: bool = False) -> ocp.CheckpointManager:
@@ -103,7 +103,7 @@ class Saver:
       cleanup_tmp_directories=cleanup,
       temporary_path_class=None if is_remote(self._folder) else _Durable,
       async_options=ocp.options.AsyncOptions(
-        timeout_secs=object_storage.TOGETHER
+        timeout_secs=object_storage.BARRIER_TIMEOUT
       )
       if together
       else None,
@@ -114,7 +114,7 @@ class Saver:
   def steps(self) -> list[int]:
     """All that the folder has, damaged or not, the newest first."""
     self.wait()
-    with object_storage.reached(self._folder):
+    with object_storage.translate_outage(self._folder):
       if not self._folder.exists():  # object storage has no empty folders
         return []
       paths = [p for p in self._folder.iterdir() if _is_step(p.name)]
@@ -175,7 +175,7 @@ class Saver:
     """
     self.wait()
     if self._problem is not None:
-      raise NotSaved(f"{self._problem}; {AGAIN}")
+      raise NotSaved(f"{self._problem}; {RETRY_HINT}")
     if is_remote(self._folder) and processes.is_lead():
       # TensorStore goes on trying for a save that was given up.
       with contextlib.suppress(Exception):  # no checkpoint, and so no harm
@@ -190,8 +190,8 @@ class Saver:
       call()
       failed = False
     except Exception as error:  # Orbax's, TensorStore's, the system's
-      failed, reason = True, brief(error)
-    failed = processes.highest(failed)
+      failed, reason = True, one_line(error)
+    failed = processes.max_over_processes(failed)
     if failed or is_end:
       step, self._pending = self._pending, None
       self._problem = None

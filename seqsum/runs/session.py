@@ -21,7 +21,7 @@ from seqsum.runs.splits import make_feed, make_reader
 from seqsum.runs.writer import History, ranking, warn_of_missing
 from seqsum.runtime import files, machine, processes
 from seqsum.runtime.devices import make_mesh, replicated, shard_rows
-from seqsum.runtime.errors import InputError, brief, require
+from seqsum.runtime.errors import InputError, one_line, require
 from seqsum.sequences.recorded import SequenceSpec
 from seqsum.sequences.shapes import Feed
 from seqsum.training.evaluate import Evaluator
@@ -221,7 +221,7 @@ def open_session(
   with processes.lead_first("data"):
     data = load_data(config)
   unlocked = contextlib.ExitStack()
-  path = files.locate(workdir)
+  path = files.parse_path(workdir)
   session = Session(
     config, path, experiment, schedule, mesh, data, unlocked, ""
   )
@@ -247,7 +247,7 @@ def read_config(workdir: epath.PathLike) -> dict[str, Any]:
   Raises:
     InputError: There is no run, or its file cannot be read.
   """
-  path = files.locate(workdir) / "config.json"
+  path = files.parse_path(workdir) / "config.json"
   said = run_files.read_json(path, run_files.CONFIG)
   if said is None:
     raise InputError(
@@ -263,7 +263,7 @@ def open_trained(workdir: epath.PathLike) -> Session:
   Raises:
     InputError: There is no run, or one that this seqsum does not understand.
   """
-  workdir = files.locate(workdir)
+  workdir = files.parse_path(workdir)
   path, said = workdir / "config.json", read_config(workdir)
   try:
     config = ConfigDict(said["config"])
@@ -272,7 +272,7 @@ def open_trained(workdir: epath.PathLike) -> Session:
     experiment = build_experiment(config, recorded)
     schedule = build_schedule(config)
   except Exception as error:  # whatever a damaged config does to what reads it
-    reason = str(error) if isinstance(error, InputError) else brief(error)
+    reason = str(error) if isinstance(error, InputError) else one_line(error)
     raise InputError(
       f"{path}: not as this version of seqsum writes it: {reason}; "
       f"{run_files.REMEDIES['config.json']}"

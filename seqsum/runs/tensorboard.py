@@ -19,7 +19,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import Summary, image, scalar
 
 from seqsum.runtime import object_storage
-from seqsum.runtime.files import write_whole
+from seqsum.runtime.files import write_atomically
 from seqsum.runtime.object_storage import is_remote
 
 EVERY = 10  # seconds from one flush to the next
@@ -39,7 +39,7 @@ class _Object:
     self._bytes += data
 
   def flush(self) -> None:
-    write_whole(self._path, bytes(self._bytes))
+    write_atomically(self._path, bytes(self._bytes))
 
   def close(self) -> None:
     pass  # EventsWriter has flushed
@@ -111,7 +111,7 @@ class Board:
 
   def _fail(self, error: Exception) -> None:
     if is_remote(self._folder):
-      self._next_flush = time.time() + object_storage.PAUSE
+      self._next_flush = time.time() + object_storage.RETRY_PAUSE
     else:
       self._events, self._next_flush = None, 0.0
     if not self._is_said:

@@ -59,7 +59,7 @@ class MLflow:
       self._client.log_image(self.id, image, artifact_file=f"{name}.png")
 
   def model(self, checkpoint: epath.Path, summary: Mapping) -> None:
-    with files.local(checkpoint) as path:
+    with files.local_copy(checkpoint) as path:
       self._client.log_artifacts(self.id, path, "model")
     self._client.log_dict(self.id, dict(summary), "summary.json")
 
@@ -100,7 +100,7 @@ class WandB:
 
   def model(self, checkpoint: epath.Path, summary: Mapping) -> None:
     artifact = self._artifact(f"model-{self.id}", "model")
-    with files.local(checkpoint) as path:
+    with files.local_copy(checkpoint) as path:
       artifact.add_dir(path)  # copies it
     self._run.log_artifact(artifact)
     self._run.summary.update(dict(summary))

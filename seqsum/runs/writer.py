@@ -11,8 +11,8 @@ from etils import epath
 
 from seqsum.runs.run_files import read_lines
 from seqsum.runtime import object_storage, processes
-from seqsum.runtime.errors import AGAIN, NotSaved
-from seqsum.runtime.files import plain, write_whole
+from seqsum.runtime.errors import RETRY_HINT, NotSaved
+from seqsum.runtime.files import to_json, write_atomically
 from seqsum.runtime.object_storage import is_remote
 
 History = Sequence[dict[str, Any]]  # lines of a metrics.jsonl
@@ -142,13 +142,13 @@ class MetricsWriter:
     from seqsum.runs.tensorboard import Board  # 0.2 s that only a run needs
 
     content = "".join(map(_line, self.history))
-    write_whole(self._path, content)
+    write_atomically(self._path, content)
     self._size = len(content.encode())  # bytes of whole lines in the file
     self._board = Board(folder / "tensorboard", step)
 
   def write(self, metrics: dict[str, Any]) -> None:
     """Adds a line; it must have `step` and `split`."""
-    metrics = plain(metrics)
+    metrics = to_json(metrics)
     self.history.append(metrics)
     if not self._writes:
       return
@@ -169,7 +169,7 @@ class MetricsWriter:
 
     All processes must ask.
     """
-    return not processes.highest(not (self._try() and self._sync()))
+    return not processes.max_over_processes(not (self._try() and self._sync()))
 
   def _sync(self) -> bool:
     """Whether the disk has what the file has, should the power fail."""
@@ -192,7 +192,7 @@ class MetricsWriter:
   def _try(self) -> bool:
     try:
       if self._unwritten and is_remote(self._path):
-        write_whole(self._path, "".join(map(_line, self.history)))
+        write_atomically(self._path, "".join(map(_line, self.history)))
       elif self._unwritten:
         self._append(self._unwritten)
     except OSError as error:
@@ -203,7 +203,7 @@ class MetricsWriter:
         error,
       )
       if is_remote(self._path):
-        self._rests_until = time.monotonic() + object_storage.PAUSE
+        self._rests_until = time.monotonic() + object_storage.RETRY_PAUSE
       return False
     self._unwritten, self._rests_until = b"", 0.0
     return True
@@ -233,7 +233,9 @@ class MetricsWriter:
       NotSaved: It cannot be written.
     """
     if not self.flush():
-      raise NotSaved(f"{self._path} lacks the last lines of this run; {AGAIN}")
+      raise NotSaved(
+        f"{self._path} lacks the last lines of this run; {RETRY_HINT}"
+      )
 
   def pictures(self, pngs: Mapping[str, bytes], step: int) -> None:
     """Adds pictures, PNG files by name."""

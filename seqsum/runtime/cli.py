@@ -18,7 +18,7 @@ from importlib import metadata
 from absl import app, flags, logging
 
 from seqsum.runtime import config_files, signals, streams
-from seqsum.runtime.errors import Diverged, InputError, Lost, brief
+from seqsum.runtime.errors import Diverged, InputError, ProcessLost, one_line
 from seqsum.runtime.object_storage import is_outage
 
 CACHE = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
@@ -43,7 +43,7 @@ LIST_CONFIGS = flags.DEFINE_bool(
 )
 
 
-def keep_programs() -> None:
+def enable_compilation_cache() -> None:
   """Makes JAX keep what it compiles where --compilation_cache says."""
   if COMPILATION_CACHE.value:
     import jax
@@ -187,7 +187,7 @@ def run(
 
   try:
     app.run(start, flags_parser=parse)
-  except (InputError, Diverged, Lost) as error:
+  except (InputError, Diverged, ProcessLost) as error:
     sys.exit(f"seqsum: {error}")
   except OSError as error:
     sys.exit(f"seqsum: {describe(error)}")
@@ -195,10 +195,10 @@ def run(
     if _is_out_of_memory(error):
       sys.exit(
         "seqsum: out of memory: lower config.batch_size, raise "
-        f"config.accumulate, or take a smaller model ({brief(error)})"
+        f"config.accumulate, or take a smaller model ({one_line(error)})"
       )
     if not is_outage(error):
       raise
-    sys.exit(f"seqsum: object storage cannot be reached: {brief(error)}")
+    sys.exit(f"seqsum: object storage cannot be reached: {one_line(error)}")
   except KeyboardInterrupt:  # a second Ctrl-C: at once
     sys.exit(128 + signal.SIGINT)

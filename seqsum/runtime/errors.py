@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
-AGAIN = "mend that (room, rights) and give the same command again: it goes on"
+RETRY_HINT = (
+  "mend that (room, rights) and give the same command again: it goes on"
+)
 
 
 class InputError(ValueError):
@@ -19,7 +21,7 @@ class InputError(ValueError):
   """
 
 
-class Lost(RuntimeError):
+class ProcessLost(RuntimeError):
   """Another process of this run is gone, so no step can be taken any more."""
 
 
@@ -79,7 +81,7 @@ def require_file(path: str | os.PathLike) -> None:
     raise InputError(f"{path}: {KINDS.get(kind, 'something else')}, not a file")
 
 
-def brief(error: Exception) -> str:
+def one_line(error: Exception) -> str:
   """An error in one line, however much it says."""
   words = " ".join(f"{type(error).__name__}: {error}".split())
   # TensorStore adds all that it knows, in brackets.

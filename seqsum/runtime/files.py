@@ -10,22 +10,22 @@ from typing import Any
 
 from etils import epath
 
-from seqsum.runtime.errors import InputError, Unreachable, brief
+from seqsum.runtime.errors import InputError, Unreachable, one_line
 from seqsum.runtime.object_storage import is_remote
 
 
-def plain(value: Any) -> Any:
+def to_json(value: Any) -> Any:
   """As JSON has it: no inf and no nan there, keys are strings."""
   if isinstance(value, dict):
-    return {str(k): plain(v) for k, v in value.items()}
+    return {str(k): to_json(v) for k, v in value.items()}
   if isinstance(value, list | tuple):
-    return [plain(v) for v in value]
+    return [to_json(v) for v in value]
   if isinstance(value, float) and not math.isfinite(value):
     return None
   return value
 
 
-def locate(path: epath.PathLike, flag: str = "--workdir") -> epath.Path:
+def parse_path(path: epath.PathLike, flag: str = "--workdir") -> epath.Path:
   """A path as a user writes it: a leading `~` is expanded.
 
   Raises:
@@ -43,23 +43,23 @@ def locate(path: epath.PathLike, flag: str = "--workdir") -> epath.Path:
       remedy = "mount that bucket as a folder"
     raise InputError(f"{flag}={path}: {scheme}:// is not supported; {remedy}")
   if is_remote(path):
-    list_afresh()
+    disable_listings_cache()
     return epath.Path(path)
   return epath.Path(os.path.expanduser(path))
 
 
-def resolve(path: epath.PathLike) -> epath.Path:
+def absolute_path(path: epath.PathLike) -> epath.Path:
   """A path that stays where it is when the process moves to another folder.
 
   Raises:
-    InputError: As `locate` does.
+    InputError: As `parse_path` does.
   """
-  path = locate(path)
+  path = parse_path(path)
   # absolute() would make a folder named gs: on this machine
   return path if is_remote(path) else path.absolute()
 
 
-def list_afresh() -> None:
+def disable_listings_cache() -> None:
   """Has gcsfs ask each time what a bucket holds.
 
   It would say what it saw there before other processes wrote. To be called
@@ -72,10 +72,10 @@ def list_afresh() -> None:
 
 def write_json(path: epath.Path, value: Any) -> None:
   """Writes a file that is either not there or whole; inf and nan as null."""
-  write_whole(path, json.dumps(plain(value), indent=2) + "\n")
+  write_atomically(path, json.dumps(to_json(value), indent=2) + "\n")
 
 
-def write_whole(path: epath.Path, content: str | bytes) -> None:
+def write_atomically(path: epath.Path, content: str | bytes) -> None:
   """Replaces a file so that a reader never sees half of it.
 
   The content is on the disk before the file has its name, so that a power cut
@@ -92,7 +92,7 @@ def write_whole(path: epath.Path, content: str | bytes) -> None:
       path.write_bytes(content)  # an object is there once it is whole
     except Exception as error:  # clients of object storage have their own
       raise Unreachable(
-        f"{os.fspath(path)} cannot be written: {brief(error)}"
+        f"{os.fspath(path)} cannot be written: {one_line(error)}"
       ) from error
     return
   path = os.fspath(path)
@@ -164,7 +164,7 @@ def refuse_links(folder: epath.Path, *names: str) -> None:
 
 
 @contextlib.contextmanager
-def local(folder: epath.Path) -> Iterator[str]:
+def local_copy(folder: epath.Path) -> Iterator[str]:
   """A folder, or a copy if it is remote, for programs that know local ones."""
   if not is_remote(folder):
     yield os.fspath(folder)

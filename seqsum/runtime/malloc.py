@@ -30,7 +30,7 @@ def is_glibc() -> bool:
   return platform.libc_ver()[0] == "glibc"
 
 
-def give_back() -> None:
+def trim() -> None:
   """Returns to the kernel what compilers and pictures have left unused.
 
   Kept memory is not returned by itself: after XLA has compiled a step there are
@@ -40,7 +40,7 @@ def give_back() -> None:
     ctypes.CDLL(None).malloc_trim(0)
 
 
-def keep_memory() -> None:
+def restart_with_tunables() -> None:
   """Starts this process anew with the variable set, unless it is already.
 
   Does nothing where the C library is another. Must come before anything that

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 
 from etils import epath
 
-from seqsum.runtime.errors import Unreachable, brief
+from seqsum.runtime.errors import Unreachable, one_line
 
-PAUSE = 300.0  # seconds after a failed write without another, but at a save
+RETRY_PAUSE = 300.0  # seconds between write attempts during an outage
 RETRIES = {"max_retries": 8}  # of TensorStore; its pauses double: two minutes
 # How long several processes wait for each other in a save, all of it, which may
 # have failed for one of them alone. Orbax would wait for 20 minutes.
-TOGETHER = 600  # seconds
+BARRIER_TIMEOUT = 600  # seconds
 CLIENTS = (
   "aiohttp",
   "gcsfs",
@@ -48,7 +48,7 @@ def is_remote(path: epath.PathLike) -> bool:
 
 
 @contextlib.contextmanager
-def reached(path: epath.PathLike) -> Iterator[None]:
+def translate_outage(path: epath.PathLike) -> Iterator[None]:
   """Within, what a bucket's client raises becomes `Unreachable`."""
   try:
     yield
@@ -58,7 +58,7 @@ def reached(path: epath.PathLike) -> Iterator[None]:
     if not is_outage(error):
       raise
     raise Unreachable(
-      f"{os.fspath(path)} cannot be reached: {brief(error)}"
+      f"{os.fspath(path)} cannot be reached: {one_line(error)}"
     ) from error
 
 

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from seqsum.runtime.errors import InputError, Lost
+from seqsum.runtime.errors import InputError, ProcessLost
 
 HEARTBEAT = 60  # seconds without a sign of life before a process counts as lost
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -72,11 +72,11 @@ def is_lead() -> bool:
 
 
 @contextlib.contextmanager
-def together() -> Iterator[None]:
+def detect_lost() -> Iterator[None]:
   """Within, a process that is lost is told from what else may fail.
 
   Raises:
-    Lost: A device could not reach those of another process.
+    ProcessLost: A device could not reach those of another process.
   """
   try:
     yield
@@ -84,7 +84,7 @@ def together() -> Iterator[None]:
     if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in str(error):
       raise
     first = str(error).strip().partition("\n")[0]
-    raise Lost(
+    raise ProcessLost(
       "another process of this run is lost; start all of them again, and they "
       f"go on from the last checkpoint ({first})"
     ) from error
@@ -111,7 +111,7 @@ def lead_first(name: str) -> Iterator[None]:
       barrier(name)
 
 
-def highest(number: int) -> int:
+def max_over_processes(number: int) -> int:
   """The highest of what all processes say; they must ask in the same order."""
   if jax.process_count() == 1:
     return number

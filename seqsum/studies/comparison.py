@@ -128,18 +128,18 @@ def write(
     else line
     for line in lines
   ]
-  text = "".join(json.dumps(files.plain(line)) + "\n" for line in lines)
-  files.write_whole(workdir / "results.jsonl", text)
+  text = "".join(json.dumps(files.to_json(line)) + "\n" for line in lines)
+  files.write_atomically(workdir / "results.jsonl", text)
   table = write_table(study.question, lines, len(runs))
   if study.conclude and lines:
     table += "\n" + study.conclude(lines)
-  files.write_whole(workdir / "table.md", table)
+  files.write_atomically(workdir / "table.md", table)
   labelled = [
     line | {"variant": study.labels.get(line["variant"], line["variant"])}
     for line in lines
   ]
   for name in study.figures if lines else ():
-    files.write_whole(workdir / f"{name}.png", FIGURES[name](labelled))
+    files.write_atomically(workdir / f"{name}.png", FIGURES[name](labelled))
   return table
 
 

@@ -68,7 +68,7 @@ def test_metrics_that_become_a_link_are_not_written(victim, run, caplog):
 def test_a_page_that_is_a_link_is_replaced(victim, run):
   """The link, and not what it points to."""
   (run / "index.html").symlink_to(victim)
-  files.write_whole(epath.Path(run / "index.html"), "page")
+  files.write_atomically(epath.Path(run / "index.html"), "page")
   assert (run / "index.html").read_text() == "page"
   assert not (run / "index.html").is_symlink()
 

@@ -32,7 +32,7 @@ from seqsum.runtime import object_storage
 hasty = types.SimpleNamespace(sleep=lambda s: asyncio.sleep(s / 100))
 gcsfs.retry.asyncio = hasty
 object_storage.RETRIES |= {"initial_delay": "10ms", "max_delay": "320ms"}
-object_storage.TOGETHER = 5
+object_storage.BARRIER_TIMEOUT = 5
 runpy.run_module("seqsum.main", run_name="__main__", alter_sys=True)
 """
 FAULTS = {"503": Refused(503), "closed": ConnectionResetError()}
@@ -152,7 +152,7 @@ def test_a_bucket_that_failed_is_left_alone_until_a_save(
   path = epath.Path(tmp_path)
   with MetricsWriter(path) as writer:
     with monkeypatch.context() as patch:
-      patch.setattr("seqsum.runs.writer.write_whole", fails)
+      patch.setattr("seqsum.runs.writer.write_atomically", fails)
       for step in (1, 2, 3):
         writer.write(line(step))
       assert len(tries) == 1

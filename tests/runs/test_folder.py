@@ -82,8 +82,8 @@ def test_the_best_step_is_that_of_the_lowest_validation_mse_or_the_last():
 
 def test_object_storage_stays_where_it_is(monkeypatch, tmp_path):
   monkeypatch.chdir(tmp_path)
-  assert os.fspath(files.resolve("gs://bucket/run")) == "gs://bucket/run"
-  assert os.fspath(files.resolve("run")) == str(tmp_path / "run")
+  assert os.fspath(files.absolute_path("gs://bucket/run")) == "gs://bucket/run"
+  assert os.fspath(files.absolute_path("run")) == str(tmp_path / "run")
   with pytest.raises(InputError, match="s3://bucket/run: s3:// is not supp"):
     folder.make_folder("s3://bucket/run")
   assert not list(tmp_path.iterdir())
@@ -98,7 +98,7 @@ def test_a_bucket_that_fails_is_a_disk_that_fails(monkeypatch):
       raise RuntimeError("of the bucket's client")
 
   with pytest.raises(OSError, match="RuntimeError: of the bucket's client"):
-    files.write_whole(Broken(), "")
+    files.write_atomically(Broken(), "")
   monkeypatch.setitem(sys.modules, "gcsfs", None)
   with pytest.raises(InputError, match=r"install gcsfs.*\.\[gcs\]"):
     folder.make_folder("gs://bucket/run")

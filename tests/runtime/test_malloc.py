@@ -9,7 +9,7 @@ SCRIPT = """
 import os
 from seqsum.runtime import malloc
 before = os.getpid()
-malloc.keep_memory()
+malloc.restart_with_tunables()
 print(before, os.environ.get(malloc.VARIABLE), *__import__('sys').argv[1:])
 """
 
@@ -45,11 +45,11 @@ from seqsum.runtime import malloc
 def resident():
   with open("/proc/self/status") as f:
     return int(re.search(r"VmRSS:\\s+(\\d+)", f.read())[1]) >> 10
-malloc.keep_memory()
+malloc.restart_with_tunables()
 blocks = [bytearray(1 << 16) for _ in range(3200)]  # 200 MB
 del blocks
 kept = resident()
-malloc.give_back()
+malloc.trim()
 print(kept - resident())
 """
   done = subprocess.run(

@@ -161,7 +161,7 @@ with Checkpoints(there) as checkpoints:
   assert checkpoints.steps == [5]
   checkpoints.save(10, tree(10))
   assert checkpoints.restore(10, tree(0))["kernel"][0] == 10
-with files.local(there / "10") as copy:
+with files.local_copy(there / "10") as copy:
   assert os.path.isfile(f"{copy}/contents/metadata")
 """
 

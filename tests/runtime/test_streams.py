@@ -129,7 +129,7 @@ def test_predict_prints_any_file_name(
 
 def test_a_file_can_name_any_file(tmp_path):
   """As a report names its data."""
-  files.write_whole(epath.Path(tmp_path) / "page", NAMES[0])
+  files.write_atomically(epath.Path(tmp_path) / "page", NAMES[0])
   assert (tmp_path / "page").read_bytes() == rb"\udcff.png"
 
 
