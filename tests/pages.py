@@ -1,7 +1,7 @@
 """Parses and runs the code blocks of the pages.
 
-A block is a fence of bash, python or text. A bash block runs in bash with a PATH
-that contains only `SHIMS`, which record their arguments, and `READ`. With
+A block is a fence of bash, python or text. A bash block runs in bash with a
+PATH that contains only `SHIMS`, which record their arguments, and `READ`. With
 `run=True` the shim of Python also starts seqsum's programs (`start`); all other
 commands are only recorded.
 """

@@ -20,8 +20,8 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol")
 SYSTEM_PATH = os.pathsep.join((os.environ["PATH"], "/usr/sbin", "/sbin"))
 
 # Two partitions share the node: a job in `urgent` preempts one in `spot`, which
-# has a minute to exit. A requeued job waits `cred_expire` seconds; Slurm replaces
-# values below five by two minutes.
+# has a minute to exit. A requeued job waits `cred_expire` seconds; Slurm
+# replaces values below five by two minutes.
 CONF = """
 ClusterName=loopback
 SlurmctldHost=localhost(127.0.0.1)

@@ -232,4 +232,4 @@ def test_soak_samples_a_run(start, tmp_path):
 def test_too_short_soak_is_refused(start, tmp_path):
   done = start("soak", "--steps=10", "--out", tmp_path)
   assert done.returncode == 1
-  assert done.stderr.splitlines()[-1].startswith("--steps=10: too short")
+  assert done.stderr.splitlines()[-1].startswith("--steps=10 is too short")

@@ -181,4 +181,4 @@ def test_tpu_vm_refuses_wrong_arguments():
   assert "set TPU_NAME" in done.stderr
   done = tpu_vm("explode", TPU_NAME="t", ZONE="z")
   assert done.returncode == 2
-  assert "unknown subcommand 'explode': choose from create, install" in done.stderr
+  assert "unknown subcommand 'explode': choose from create" in done.stderr

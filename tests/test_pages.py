@@ -113,9 +113,7 @@ def seqsum_flags(command):
         yield ["seqsum.main", *shlex.split(variable[5:])]
 
 
-def test_flags_and_configs_of_all_commands_are_valid(
-  commands, tmp_path
-):
+def test_flags_and_configs_of_all_commands_are_valid(commands, tmp_path):
   requests = {}
   for where, *command in commands:
     for request in seqsum_flags(command):

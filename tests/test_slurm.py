@@ -28,7 +28,8 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def cluster():
-  folder = tempfile.mkdtemp(prefix="slurm-")  # munge cannot read pytest's folders
+  # Not a folder of pytest's, which munge refuses.
+  folder = tempfile.mkdtemp(prefix="slurm-")
   try:
     with running(pathlib.Path(folder)) as cluster:
       yield cluster

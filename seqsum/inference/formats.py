@@ -65,7 +65,7 @@ def _program(model: Trained):
     for field in dataclasses.fields(SequenceModel)
     if field.name not in ("parent", "name")
   }
-  plain = _Folded(**attributes | {"fused": False, "remat": 0})
+  plain = _Folded(**attributes)
 
   def program(frames):
     said = plain.apply(model.params, frames)

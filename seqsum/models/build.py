@@ -1,26 +1,30 @@
-"""`config.model` becomes a model, checked before anything compiles."""
+"""Builds the model that `config.model` describes."""
 
 import functools
 import math
 
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from seqsum.models.cores import CORES, GRU
 from seqsum.models.encoder import ACTIVATIONS, ConvEncoder
 from seqsum.models.known_fold import KNOWN_FOLDS, KnownFold
-from seqsum.models.model import DTYPES, RECURRENCES, SequenceModel
+from seqsum.models.model import SequenceModel
+from seqsum.models.packed_model import PackedModel
 from seqsum.runtime.errors import InputError, choose, require
 from seqsum.sequences.recorded import SequenceSpec
 from seqsum.sequences.tasks import Task
 from seqsum.sequences.videos import DistinctSum
 
-MOST_LAYERS = 64  # of one kind; each makes compiling longer
+MAX_LAYERS = 64  # of one kind; each makes compiling longer
+RECURRENCES = {"flax": SequenceModel, "fused": PackedModel}
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
 def build_known_fold(
   config: ConfigDict, task: Task | SequenceSpec | DistinctSum
 ) -> KnownFold | None:
-  """The given fold that `config.model.core` names, if it is one."""
+  """The known fold that `config.model.core` names; None for other cores."""
   core, spread = config.model.core, config.model.digit_prior_std
   make = choose("config.model.core", core, CORES | KNOWN_FOLDS)
   require(
@@ -35,6 +39,12 @@ def build_known_fold(
     spread,
     "is for config.model.core='fold' alone; set it to 0.0",
   )
+  require(
+    core != "fold" or isinstance(task, Task),
+    "config.model.core",
+    core,
+    "folds digits, one a frame; take 'additive' or 'gru'",
+  )
   return make(task, spread) if core in KNOWN_FOLDS else None
 
 
@@ -44,9 +54,12 @@ def build_model(
   """The model that `config.model` describes.
 
   Args:
-    config: A whole one.
-    outputs: Of the head.
-    given: The fold, if it is given.
+    config: The experiment's config.
+    outputs: Features of the head.
+    known_fold: From `build_known_fold`.
+
+  Raises:
+    InputError: A value cannot be used.
   """
   conv = config.model.conv
   layers = {
@@ -58,10 +71,10 @@ def build_model(
     "dense": config.model.dense,
   }
   for field, numbers in layers.items():
-    if len(numbers) > MOST_LAYERS:
+    if len(numbers) > MAX_LAYERS:
       raise InputError(
         f"config.model.{field} has {len(numbers):,} layers; each makes "
-        f"compiling longer: must be at most {MOST_LAYERS}"
+        f"compiling longer: must be at most {MAX_LAYERS}"
       )
     require(
       (len(numbers) > 0 or field in ("hidden_sizes", "dense"))
@@ -84,18 +97,16 @@ def build_model(
     input_max,
     "must be a positive number, such as 1.0 or 255.0",
   )
-  fused = choose(
-    "config.model.recurrence", config.model.recurrence, RECURRENCES
-  )
+  make = choose("config.model.recurrence", config.model.recurrence, RECURRENCES)
   remat = config.model.remat
   require(remat >= 0, "config.model.remat", remat, "must be at least 0")
   require(
-    fused or not remat,
+    make is PackedModel or not remat,
     "config.model.remat",
     remat,
     "needs config.model.recurrence='fused'",
   )
-  return SequenceModel(
+  return make(
     encoder=functools.partial(
       ConvEncoder,
       features=tuple(conv.features),
@@ -115,7 +126,6 @@ def build_model(
     outputs=outputs,
     known_fold=known_fold,
     input_max=input_max,
-    fused=fused,
-    remat=remat,
     dtype=choose("config.model.dtype", config.model.dtype, DTYPES),
+    **({"remat": remat} if remat else {}),
   )

@@ -100,7 +100,7 @@ class FoldObjective:
     self, outputs: Outputs, targets: Values, lengths: Lengths
   ) -> ObjectiveOutput:
     time = targets.shape[1]
-    if not self.core.is_whole(time):
+    if not self.core.is_folded_by_loss(time):
       support = build_support(self.core.task, time)
       return classification(support.values).read(outputs, targets, lengths)
     digits = long_sum.read(outputs, self.core.task.digits, lengths)
@@ -241,11 +241,11 @@ def build_fold_objective(
   )
   require(target == "raw", "config.task.target", target, f"{needs} 'raw'")
   require(
-    not (per_step and core.is_whole(max_len)),
+    not (per_step and core.is_folded_by_loss(max_len)),
     "config.task.per_step",
     per_step,
     f"of sums of {max_len} frames the core 'fold' says the last alone",
   )
-  if not core.is_whole(max_len):
+  if not core.is_folded_by_loss(max_len):
     build_support(core.task, max_len)
   return FoldObjective(core)

@@ -14,7 +14,7 @@ import pytest
 from short_runs import QUICK, first, lines, state
 
 from seqsum.models.encoder import ConvEncoder
-from seqsum.models.model import SequenceModel
+from seqsum.models.packed_model import PackedModel
 from seqsum.runtime.devices import make_mesh
 from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import SUM
@@ -46,7 +46,7 @@ def make(bad=None, skip=True, **fields):
     loss = lambda p, y: jnp.where(y > HIGH, BAD[bad](p, y), jnp.square(p - y))
   fields = {"objective": regression(loss)} | fields
   return Experiment(
-    model=SequenceModel(encoder=encoder, widths=(4,)),
+    model=PackedModel(encoder=encoder, widths=(4,)),
     optimizer=build_optimizer("rmsprop", 1e-3),
     sampler=Sampler(SUM, BATCH, max_len=2),
     skip_nonfinite=skip,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seqsum.models.encoder import ConvEncoder
-from seqsum.models.model import SequenceModel
+from seqsum.models.packed_model import PackedModel
 from seqsum.runtime.devices import make_mesh
 from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import SUM
@@ -108,7 +108,7 @@ def make_recipe(batch_size=16):
     ConvEncoder, features=(2,), kernels=(5,), strides=(4,), pools=(1,)
   )
   return Experiment(
-    model=SequenceModel(encoder=encoder, widths=(4,)),
+    model=PackedModel(encoder=encoder, widths=(4,)),
     objective=build_objective("mse"),
     optimizer=build_optimizer("sgd", 0.1),
     sampler=Sampler(SUM, batch_size),

@@ -9,7 +9,7 @@ import pytest
 from short_runs import first
 
 from seqsum.models.encoder import ConvEncoder
-from seqsum.models.model import SequenceModel
+from seqsum.models.packed_model import PackedModel
 from seqsum.runtime.devices import make_mesh
 from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import SUM
@@ -38,7 +38,7 @@ def make(
     ConvEncoder, features=(4, 4), kernels=(5, 3), strides=(2, 2)
   )
   return Experiment(
-    model=SequenceModel(encoder=encoder, widths=(16,)),
+    model=PackedModel(encoder=encoder, widths=(16,)),
     objective=build_objective(loss),
     optimizer=build_optimizer("rmsprop", rate),
     sampler=Sampler(SUM, batch_size, **sampler),
