@@ -12,7 +12,8 @@ from short_runs import assert_same_run, lines, summary
 
 from configs import fold as base
 from seqsum import train
-from seqsum.runs.session import open_session, restore_best
+from seqsum.runs.restore import restore_best
+from seqsum.runs.session import open_session
 from seqsum.runtime.devices import make_mesh
 from seqsum.sequences.augment import Augmentation
 from seqsum.sequences.batch import SequenceBatch
@@ -73,7 +74,7 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_stopped_run_goes_on_bit_for_bit(whole, tmp_path):
+def test_a_stopped_run_resumes_bit_for_bit(whole, tmp_path):
   """With fixed sequences, warped frames, warm-up and averaged parameters."""
   workdir = tmp_path / "stopped"
   once = train.train_and_evaluate(config(), workdir, Soon(), report=False)
@@ -83,7 +84,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_test_line_has_digits_and_the_report_their_flow(whole):
+def test_a_known_fold_adds_digit_accuracy_and_a_flow_figure(whole):
   test = summary(whole)["test"]
   assert 0 < test["digit_accuracy"] < 1
   assert test["mse_of_mean"] < test["mse"]
@@ -96,7 +97,7 @@ def test_the_test_line_has_digits_and_the_report_their_flow(whole):
 
 
 @pytest.mark.slow
-def test_a_run_reads_sequences_longer_than_it_knew(whole):
+def test_a_run_predicts_longer_sequences_than_in_training(whole):
   session = open_session(config(), whole)
   with session.checkpoints() as checkpoints:
     _, state = restore_best(session, checkpoints)
@@ -111,7 +112,7 @@ def test_a_run_reads_sequences_longer_than_it_knew(whole):
   assert json.loads((whole / "summary.json").read_text())
 
 
-def test_the_average_by_hand():
+def test_the_moving_average_by_hand():
   """At step 1 the decay is 2/11, at step 89 it is 90/99; then 0.95."""
   average = {"w": np.float32(1.0)}
   params = {"w": np.float32(12.0)}
@@ -123,7 +124,7 @@ def test_the_average_by_hand():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 8])
-def test_the_step_keeps_the_average(bundled, devices):
+def test_a_step_updates_the_moving_average(bundled, devices):
   experiment = build_experiment(config(**{"optimizer.ema_decay": 0.5}))
   mesh = make_mesh(jax.devices()[:devices])
   state = compile_init(experiment, mesh, (28, 28, 1))(0)
@@ -144,7 +145,7 @@ def test_the_step_keeps_the_average(bundled, devices):
   )
 
 
-def test_evaluation_sees_frames_as_they_are():
+def test_augmentation_and_fixed_sequences_are_those_of_the_config():
   experiment = build_experiment(config())
   assert experiment.sampler.augmentation == Augmentation(2, 12.0, 0.12, 1.5)
   assert experiment.sampler.num_sequences == 100
@@ -160,7 +161,7 @@ LONG = {
 recentred = jax.jit(center_targets, static_argnums=(2, 3))
 
 
-def test_recentred_targets_by_hand():
+def test_centered_targets_of_a_distribution_by_hand():
   """Uniform digits say 180 in the mean; these targets are 30 above in theirs.
 
   That is 0.75 a digit; four fifths of it are 24 a sequence of 40.
@@ -184,7 +185,7 @@ def test_recentred_targets_by_hand():
   np.testing.assert_array_equal(found[:, -1], [144, 360])
 
 
-def test_recentred_numbers_by_hand():
+def test_centered_targets_of_a_number_by_hand():
   """A number may be any; lengths have their share of the common error."""
   experiment = build_experiment(
     config(**LONG, **{"model.core": "additive", "loss": "mse"})
@@ -202,7 +203,7 @@ def test_recentred_numbers_by_hand():
 
 
 @pytest.mark.slow
-def test_recentring_sees_the_batch_of_all_devices(bundled):
+def test_the_mean_error_is_that_of_all_devices(bundled):
   experiment = build_experiment(config(**LONG))
   params = []
   for devices in (1, 8):
@@ -221,7 +222,7 @@ def test_recentring_sees_the_batch_of_all_devices(bundled):
 
 
 @pytest.mark.slow
-def test_long_sums_teach_digits_if_they_are_recentred(bundled):
+def test_long_sums_teach_digits_if_targets_are_centered(bundled):
   """After the same 300 steps; a tenth is what guessing gets."""
   said = {}
   for share in (0.0, 0.9):

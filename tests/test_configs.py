@@ -45,7 +45,7 @@ def test_a_config_runs_one_step(name, bundled):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_config_is_a_document(name):
+def test_the_docstring_of_a_config_has_its_command(name):
   module = importlib.import_module(f"configs.{name}")
   assert f"--config=configs/{name}.py" in module.__doc__
 
@@ -140,7 +140,7 @@ def test_a_config_is_a_document(name):
     ),
   ],
 )
-def test_a_value_that_cannot_be_used_is_named(field, value, words):
+def test_an_invalid_value_is_refused(field, value, words):
   config = post.get_config()
   config.update_from_flattened_dict({field: value})
   with pytest.raises(InputError, match=words):
@@ -208,7 +208,7 @@ def test_an_encoder_too_large_for_its_frames_is_refused(kernels, pool, words):
     ({"core": "fold", "per_step": True, "max_len": 99}, "per_step=True: .*99"),
   ],
 )
-def test_what_a_given_fold_cannot_do_is_said(changes, words):
+def test_invalid_combinations_with_known_folds_are_refused(changes, words):
   config = post.get_config()
   config.loss = "cross_entropy"
   config.model.core = changes["core"]
@@ -245,7 +245,7 @@ def test_what_a_given_fold_cannot_do_is_said(changes, words):
     ("accumulate", 2, "center_targets=0.9: needs config.accumulate=1"),
   ],
 )
-def test_targets_that_cannot_be_recentred(field, value, words):
+def test_center_targets_needs_values_of_other_fields(field, value, words):
   config = fold.get_config()
   config.task.center_targets = 0.9
   config.update_from_flattened_dict({field: value})
@@ -253,7 +253,7 @@ def test_targets_that_cannot_be_recentred(field, value, words):
     build_experiment(config)
 
 
-def test_classes_have_no_units_to_change():
+def test_cross_entropy_needs_raw_targets():
   config = post.get_config()
   config.loss, config.task.target = "cross_entropy", "standard"
   with pytest.raises(InputError, match=r"needs config.task.target='raw'"):
@@ -311,7 +311,7 @@ def test_an_option_changes_the_step(field, value, program):
   assert program(field, value) != program()
 
 
-def test_growth_is_a_share_of_the_whole_training():
+def test_the_curriculum_is_a_fraction_of_training():
   config = post.get_config()
   config.sequence.curriculum = 0.25
   assert (
@@ -325,7 +325,7 @@ def test_products_of_two_digits_have_37_classes():
   assert build_experiment(product.get_config()).model.outputs == 37
 
 
-def test_the_posts_run_is_twenty_epochs_of_sixty_thousand():
+def test_the_schedule_of_the_original_post():
   schedule = build_schedule(post.get_config())
   assert schedule.total * schedule.batch_size == 1_200_000
   assert schedule.epoch_end(1) == 1_875

@@ -19,13 +19,11 @@ from etils import epath
 from seqsum.data import image_files, video_files
 from seqsum.inference import photos, weights
 from seqsum.runs import run_files
-from seqsum.runs.session import open_trained, restore_best
+from seqsum.runs.restore import restore_best
+from seqsum.runs.session import open_trained
 from seqsum.runtime.errors import InputError
 from seqsum.sequences.pixel_rule import PixelRule
-from seqsum.sequences.recorded import SequenceSpec
-from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import ROUNDING
-from seqsum.sequences.videos import DistinctSum
 from seqsum.training.state import Experiment
 
 # The network that is used where no run is named; README.md in it has its data.
@@ -83,19 +81,19 @@ class Trained:
   @property
   def reads_digits(self) -> bool:
     """Whether each frame is one digit, drawn as MNIST has them."""
-    return isinstance(self.experiment.sampler, Sampler)
+    return self.experiment.sampler.kind == "digits"
 
   @property
   def floats(self) -> bool:
     """Whether it was trained on floats of any range, and not on uint8."""
-    task = self.experiment.sampler.task
-    return isinstance(task, SequenceSpec) and task.floats
+    sampler = self.experiment.sampler
+    return sampler.kind == "files" and sampler.task.floats
 
   @property
   def says_whole(self) -> bool:
     """Whether the targets that it was trained on are whole numbers."""
-    task = self.experiment.sampler.task
-    if isinstance(task, DistinctSum) and task.with_importance:
+    sampler, task = self.experiment.sampler, self.experiment.sampler.task
+    if sampler.kind == "videos" and task.with_importance:
       return False  # of two parts the second is none
     return task.tolerance == ROUNDING
 

@@ -172,6 +172,7 @@ class RecordedSampler:
     augmentation: Of each frame.
   """
 
+  kind: ClassVar[str] = "files"
   packed: ClassVar[bool] = False
   task: SequenceSpec
   batch_size: int

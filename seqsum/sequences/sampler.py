@@ -7,6 +7,7 @@ images of one split, so there is no iterator whose state must be saved.
 import dataclasses
 import functools
 import math
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -49,6 +50,7 @@ class Sampler:
       infinitely many sequences.
   """
 
+  kind: ClassVar[str] = "digits"
   task: Task
   batch_size: int
   min_len: int = 1

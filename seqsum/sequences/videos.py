@@ -101,6 +101,7 @@ class VideoSampler:
     with_importance: Whether targets include the importance of each frame.
   """
 
+  kind: ClassVar[str] = "videos"
   packed: ClassVar[bool] = False
   batch_size: int
   time: int = 24

@@ -221,7 +221,7 @@ def _run(config, variant, changes, seed, sequences, workdir) -> Run:
   )
   _, schedule, _ = check(config)
   home = epath.Path(workdir) / "runs" / variant / str(seed)
-  folder.is_claimed(home, {"config": config.to_dict()})
+  folder.check_config(home, {"config": config.to_dict()})
   return Run(
     variant=variant,
     seed=seed,

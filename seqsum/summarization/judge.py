@@ -20,7 +20,6 @@ from seqsum.inference import trained
 from seqsum.runs.session import Session
 from seqsum.runs.splits import load_data
 from seqsum.runtime.errors import InputError
-from seqsum.sequences.videos import VideoSampler
 from seqsum.summarization import benchmark
 from seqsum.summarization import rank_correlation as rank
 from seqsum.summarization.attribution import integrated_gradients, shapley
@@ -81,7 +80,7 @@ def ways(model: trained.Trained) -> dict[str, Score]:
   """How to score the frames of a video, by name."""
   sampler = model.experiment.sampler
   told = lambda frames, n: _last_part(model.predict(frames))
-  if not isinstance(sampler, VideoSampler):
+  if sampler.kind != "videos":
     return {"said at each frame": told}
   attribute = jax.jit(_attributions(model))
 

@@ -116,21 +116,14 @@ def regression(
     size: D of targets that are vectors [..., D], which take D outputs and the
       mean of their parts' losses; 0 for numbers.
   """
-  if size:
-    return StepObjective(
-      outputs=size,
-      loss=lambda outputs, targets: loss(
-        outputs, transform.forward(targets)
-      ).mean(axis=-1),
-      predict=transform.inverse,
-    )
-  return StepObjective(
-    outputs=1,
-    loss=lambda outputs, targets: loss(
-      outputs[..., 0], transform.forward(targets)
-    ),
-    predict=lambda outputs: transform.inverse(outputs[..., 0]),
-  )
+  select = lambda outputs: outputs if size else outputs[..., 0]
+
+  def losses(outputs, targets):
+    parts = loss(select(outputs), transform.forward(targets))
+    return parts.mean(axis=-1) if size else parts
+
+  predict = lambda outputs: transform.inverse(select(outputs))
+  return StepObjective(max(1, size), losses, predict)
 
 
 def classification(values: np.ndarray) -> StepObjective:

@@ -160,7 +160,7 @@ LEAN = settings(
 )
 
 
-def test_a_config_can_be_trained_or_is_one_clear_line(bundled):
+def test_a_config_traces_or_is_refused_in_one_line(bundled):
   seen = collections.Counter()
 
   @settings(LEAN, max_examples=150)
@@ -190,7 +190,7 @@ def test_a_config_can_be_trained_or_is_one_clear_line(bundled):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_what_can_be_trained_trains_two_steps(tmp_path_factory):
+def test_valid_configs_train_two_steps(tmp_path_factory):
   """From the config to the end of a run, all that a run does but its report."""
   ends = {"epochs": "1", "sequences_per_epoch": "16", "batch_size": "8"}
   few = {"eval_sequences": "8", "eval_batch_size": "8", "accumulate": "1"}

@@ -68,7 +68,7 @@ def steps(experiment, data, count, devices=1):
 @pytest.mark.parametrize(
   ("devices", "bad"), first(itertools.product((1, 4), BAD))
 )
-def test_an_update_that_is_not_finite_is_dropped(bundled, bad, devices):
+def test_a_nonfinite_update_is_skipped(bundled, bad, devices):
   taken = steps(make(bad), bundled.train, 6, devices)
   dropped = [int(totals.skipped) for _, totals in taken]
   assert 0 < sum(dropped) < 6  # some batches have high targets, some have not
@@ -87,7 +87,7 @@ def test_an_update_that_is_not_finite_is_dropped(bundled, bad, devices):
 
 
 @pytest.mark.slow
-def test_skipping_changes_nothing_where_all_is_finite(bundled):
+def test_skip_nonfinite_does_not_change_finite_steps(bundled):
   with_it = steps(make(skip=True), bundled.train, 3)[-1][0]
   without = steps(make(skip=False), bundled.train, 3)[-1][0]
   jax.tree.map(
@@ -96,7 +96,7 @@ def test_skipping_changes_nothing_where_all_is_finite(bundled):
 
 
 @pytest.mark.parametrize("bad", first(BAD))
-def test_without_skipping_it_is_seen(bundled, bad):
+def test_a_nonfinite_step_is_detected_without_skipping(bundled, bad):
   """What `divergence.Watch` looks at: the loss's step, or the state."""
   state, totals = steps(make(bad, skip=False), bundled.train, 6)[-1]
   seen = totals.nonfinite != NEVER or not is_finite(state)
@@ -107,7 +107,7 @@ def test_without_skipping_it_is_seen(bundled, bad):
 
 
 @pytest.mark.slow
-def test_an_overflow_in_bfloat16_is_dropped_too(bundled):
+def test_an_overflow_in_bfloat16_is_skipped(bundled):
   """The largest of its numbers is that of float32; 1e38 * 25 is not one."""
   experiment = make()
   model = dataclasses.replace(experiment.model, dtype=jnp.bfloat16)
@@ -123,7 +123,7 @@ def test_an_overflow_in_bfloat16_is_dropped_too(bundled):
   jax.tree.map(np.testing.assert_array_equal, after.params, large)
 
 
-def test_dropped_in_a_row_are_counted_across_lines():
+def test_consecutive_skips_are_counted_across_lines():
   good = Totals.zero().replace(sequences=np.float32(8))
   bad = Totals.zero().of_skipped()
   totals = Totals.zero()
@@ -139,7 +139,7 @@ def test_dropped_in_a_row_are_counted_across_lines():
   assert totals.merge(good).in_a_row == MOST_SKIPPED  # it has been too many
 
 
-def test_a_line_says_how_many_were_dropped():
+def test_a_line_has_the_number_of_skipped_updates():
   bad = Totals.zero().of_skipped()
   means = bad.merge(bad).means()
   assert means["skipped"] == 2
@@ -150,7 +150,7 @@ def test_a_line_says_how_many_were_dropped():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_run_stops_within_a_line_or_after_twenty(run, tmp_path, dtype):
+def test_a_run_stops_at_the_next_line_or_after_20_skips(run, tmp_path, dtype):
   flags = (
     *QUICK,
     "--config.optimizer.learning_rate=3e38",  # the first update overflows

@@ -45,7 +45,7 @@ def test_transforms_by_hand(target, outputs, predictions):
   )
 
 
-def test_a_standard_target_is_that_of_the_configs_lengths():
+def test_the_z_score_depends_on_lengths_and_per_step():
   final = build_objective("mse", "standard", task=SUM, max_len=4)
   every = build_objective("mse", "standard", task=SUM, max_len=4, per_step=True)
   zero = jnp.zeros((1, 1))
@@ -72,7 +72,7 @@ def test_cross_entropy_by_hand():
 
 
 @pytest.mark.parametrize("values", [SUM.reachable(4), PRODUCT.reachable(9)])
-def test_every_value_is_a_class_and_back(values):
+def test_every_value_has_a_class(values):
   """Also the products of nine digits, which float32 cannot all tell apart."""
   objective = classification(values)
   some = np.unique(np.linspace(0, objective.outputs - 1, 200).astype(int))
@@ -82,7 +82,7 @@ def test_every_value_is_a_class_and_back(values):
   np.testing.assert_allclose(objective.loss(outputs, read), 0, atol=1e-6)
 
 
-def test_a_class_of_nan_predicts_nan():
+def test_a_nan_logit_predicts_nan():
   objective = build_objective("cross_entropy")
   outputs = jnp.zeros((2, 37)).at[1, 5].set(jnp.nan)
   np.testing.assert_array_equal(objective.predict(outputs), [0, np.nan])

@@ -21,7 +21,7 @@ def test_sums_are_divided_once():
   assert means == {"loss": 3, "mse": 3, "mae": 1.5, "exact_accuracy": 0.75}
 
 
-def test_merging_keeps_the_first_step_that_was_not_finite():
+def test_merging_keeps_the_first_nonfinite_step():
   late, soon = (Totals.zero().replace(nonfinite=jnp.int32(n)) for n in (9, 7))
   assert late.merge(soon).merge(Totals.zero()).nonfinite == 7
   assert Totals.zero().merge(Totals.zero()).nonfinite == NEVER
@@ -44,7 +44,7 @@ def test_norms_are_means_and_maxima_over_steps():
 
 
 @pytest.mark.parametrize("lost", [np.inf, np.nan])
-def test_a_norm_that_is_not_finite_stays_so(lost):
+def test_a_nonfinite_norm_stays_nonfinite(lost):
   """Whatever was before it and whatever comes after."""
   fine, bad = Norms.of_step(4.0, 3.0), Norms.of_step(lost, lost)
   for norms in (fine.merge(bad).merge(fine), bad.merge(fine), fine.merge(bad)):
@@ -58,7 +58,7 @@ def test_exact_means_that_rounding_gives_the_target():
   )
 
 
-def test_final_reads_the_last_real_step():
+def test_final_is_the_value_at_the_last_real_step():
   values = jnp.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
   np.testing.assert_array_equal(final(values, jnp.array([3, 1])), [3, 4])
 

@@ -20,7 +20,7 @@ def test_rmsprop_by_hand():
   np.testing.assert_allclose(x, [expected], rtol=1e-6)
 
 
-def test_the_cosine_ends_at_nothing():
+def test_the_cosine_schedule_ends_at_0():
   optimizer = build_optimizer(
     "sgd", 1.0, schedule="cosine", steps=2, momentum=0.0
   )
@@ -39,7 +39,7 @@ def test_the_cosine_ends_at_nothing():
     ("cosine", [0.25, 0.5, 0.75, 1, 1, 0.5]),
   ],
 )
-def test_the_rate_rises_in_the_warm_up(schedule, expected):
+def test_the_rate_rises_linearly_during_warmup(schedule, expected):
   """Four of six steps; half a cosine has the two that are left."""
   optimizer = build_optimizer(
     "sgd", 1.0, schedule=schedule, steps=6, warmup=4 / 6, momentum=0.0

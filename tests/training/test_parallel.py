@@ -46,5 +46,5 @@ def test_the_state_is_updated_in_place(cost):
   assert memory.temp_size_in_bytes < 90e6
 
 
-def test_this_release_of_xla_knows_the_options():
+def test_xla_accepts_the_options():
   assert compiler_options()
