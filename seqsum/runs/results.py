@@ -185,7 +185,7 @@ def _fold(session: Session, params: optax.Params):
   model = session.experiment.model
   if not isinstance(model.known_fold, FoldCore):
     return None
-  params = jax.device_get(params)  # one process computes alone
+  params = jax.device_get(params)  # the lead computes alone
 
   @jax.jit
   def log_probabilities(params, frames):
