@@ -49,7 +49,7 @@ def test_an_npz_runs_no_code(tmp_path, caplog):
   marker.rmdir()
   assert array_cache.load(path, ["images"]) is None
   assert not marker.exists()
-  assert "making it again" in caplog.text
+  assert "preparing it again" in caplog.text
 
 
 def test_a_checkpoint_runs_no_code(tmp_path):
