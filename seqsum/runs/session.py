@@ -19,8 +19,14 @@ from seqsum.runs import folder, lock, run_files
 from seqsum.runs.checkpoints import Checkpoints
 from seqsum.runs.splits import make_feed, make_reader
 from seqsum.runs.writer import History, ranking, warn_of_missing
-from seqsum.runtime import files, machine, processes
-from seqsum.runtime.devices import make_mesh, replicated, shard_rows
+from seqsum.runtime import files, processes
+from seqsum.runtime.devices import (
+  make_mesh,
+  memory,
+  processors,
+  replicated,
+  shard_rows,
+)
 from seqsum.runtime.errors import InputError, one_line, require
 from seqsum.sequences.recorded import SequenceSpec
 from seqsum.sequences.shapes import Feed
@@ -97,7 +103,7 @@ class Session:
     size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
     parameters = sum(x.size for x in jax.tree.leaves(state.params))
     needed = size + 4 * parameters
-    there = machine.memory(jax.local_devices()[0])
+    there = memory(jax.local_devices()[0])
     if there is not None and needed > there:
       raise InputError(
         f"config.model has {parameters:,} parameters: with gradients and the "
@@ -132,7 +138,7 @@ class Session:
         "platform": devices[0].platform,
         "count": self.mesh.size,
         "processes": jax.process_count(),
-        **machine.processors(),
+        **processors(),
       },
       "versions": folder.versions(),
     }

@@ -209,8 +209,8 @@ def test_when_one_is_killed_the_other_ends_and_the_run_goes_on(start, tmp_path):
   ("flags", "words"),
   first(
     [
-      (["--num_processes=2"], "belong together"),
-      (["--distributed", "--process_id=1"], "belong together"),
+      (["--num_processes=2"], "give all three, or none"),
+      (["--distributed", "--process_id=1"], "give all three, or none"),
       (
         ["--num_processes=2", "--process_id=2", "--coordinator_address=x:1"],
         "--process_id=2: must be at least 0 and below --num_processes=2",
