@@ -116,6 +116,13 @@ def _is_not_orbax(record: stdlib_logging.LogRecord) -> bool:
   return f"{os.sep}orbax{os.sep}" not in record.pathname
 
 
+class _LogFormatter(stdlib_logging.Formatter):
+  """Formats warnings and errors as the commands print them."""
+
+  def format(self, record: stdlib_logging.LogRecord) -> str:
+    return f"seqsum: {record.levelname.lower()}: {super().format(record)}"
+
+
 def _print_unraisable(unraisable) -> None:
   """Prints an exception that cannot be caught, as Python does, except one.
 
@@ -163,6 +170,7 @@ def run(
   def start(argv: list[str]) -> int:
     streams.protect()
     logging.get_absl_logger().addFilter(_is_not_orbax)
+    logging.get_absl_handler().setFormatter(_LogFormatter())
     sys.unraisablehook = _print_unraisable
     # asyncio logs failed writes that Orbax did not wait for; fsspec and gcsfs
     # log a traceback of every error that they raise.

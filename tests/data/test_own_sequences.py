@@ -120,7 +120,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
   step, _ = state(tmp_path)
   assert step < 40  # in the middle
   again = run(*QUICK, *flags, f"--workdir={tmp_path}")
-  assert f"goes on from step {step}" in again.stdout
+  assert f"resuming from step {step}" in again.stdout
   assert_same_run(tmp_path, done[0])
   assert_same_summary(tmp_path, done[0])
 
@@ -375,7 +375,7 @@ def test_a_video_that_vanishes_ends_the_run_until_it_is_restored(
   shutil.move(tmp_path / "5.mp4", videos / "5.mp4")
   again = run(*QUICK, *flags, f"--workdir={tmp_path / 'other'}")
   assert again.returncode == 0, again.stderr
-  assert "goes on from step" in again.stdout
+  assert "resuming from step" in again.stdout
   assert_same_run(tmp_path / "one", tmp_path / "other")
 
   flags = f"--workdir={tmp_path / 'one'}", str(videos / "5.mp4")
