@@ -75,7 +75,7 @@ def test_errors_of_object_storage_are_translated(monkeypatch):
     ("http://host/run", "http:// is not supported; name a folder"),
     (
       "file:///tmp/run",
-      "file:// is not supported; leave file:// out: /tmp/run",
+      "file:// is not supported; remove file://: /tmp/run",
     ),
     ("s3://bucket/run", "s3:// is not supported; mount that bucket"),
     ("other://x", "other:// is not supported; mount that bucket"),
@@ -121,8 +121,8 @@ def test_a_full_disk_error_names_the_file_and_the_remedy(monkeypatch, tmp_path):
   monkeypatch.setattr(os, "fsync", full)
   with pytest.raises(OSError, match="No space left") as caught:
     files.write_json(epath.Path(path), {})
-  assert cli.describe(caught.value) == (
-    f"{path}: No space left on device; make room on that disk, and give the "
-    "same command again"
+  assert cli.describe_os_error(caught.value) == (
+    f"{path}: No space left on device; free space on that disk and rerun the "
+    "same command"
   )
   assert not list(tmp_path.iterdir())
