@@ -5,10 +5,12 @@
 A CNN encodes each frame, two GRU layers read the frames in order, and a dense
 layer predicts one number. The only label is the sum.
 
-Takes 23 minutes on two cores of a virtual machine; test mse 0.33, 92.3% of the
-sums exact. Ben Caine's post of 2016 reported an mse of 0.61. Training frames
-are shifted by up to one pixel, which the post's were not: without it the same
-run ends at 0.71.
+23 minutes on two cores of an AMD EPYC virtual machine, seed 0: test MSE 0.33,
+92.3% of the sums exact. With `--config.sequence.shift=0`: 0.71, 89.5%; with
+`--config.batch_size=128` as well: 0.77, 82.4%.
+
+Source: Ben Caine's post of 2016 (README.md), MSE 0.61. Not the post's: shifted
+training frames, the cosine schedule, Flax's GRU, and no dropout.
 """
 
 import ml_collections
