@@ -12,7 +12,8 @@ from short_runs import assert_same_run, lines, summary
 
 from configs import fold as base
 from seqsum import train
-from seqsum.runs.session import open_session, restore_best
+from seqsum.runs.restore import restore_best
+from seqsum.runs.session import open_session
 from seqsum.runtime.devices import make_mesh
 from seqsum.sequences.augment import Augmentation
 from seqsum.sequences.batch import SequenceBatch

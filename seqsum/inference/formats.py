@@ -157,17 +157,17 @@ def pack_weights(workdir: epath.PathLike) -> dict[str, bytes]:
   """
   model = load(workdir)
   workdir = files.parse_path(workdir)
-  said = run_files.read_json(workdir / "config.json", run_files.CONFIG)
+  said = folder.read_config(workdir)
   summary = run_files.read_json(workdir / "summary.json", run_files.SUMMARY)
   if summary is None:
     raise InputError(
       f"--workdir={workdir}: the run is not finished, so its test accuracy is "
       "not known; run it to its end"
     )
-  for name in folder.MACHINE:
+  for name in folder.MACHINE_FIELDS:
     section, field = name.split(".")
     said["config"][section][field] = ""
-  kept = {x: said[x] for x in (*run_files.CONFIG, "versions")}
+  kept = {x: said[x] for x in ("format", *run_files.CONFIG, "versions")}
   as_bytes = lambda x: (json.dumps(x, indent=2) + "\n").encode()
   return {
     "config.json": as_bytes(kept),

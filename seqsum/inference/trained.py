@@ -22,7 +22,8 @@ from seqsum.inference import photos, weights
 from seqsum.models.distribution import build_support
 from seqsum.models.known_fold import FoldCore
 from seqsum.runs import run_files
-from seqsum.runs.session import open_trained, restore_best
+from seqsum.runs.restore import restore_best
+from seqsum.runs.session import open_trained
 from seqsum.runtime.errors import InputError
 from seqsum.sequences.pixel_rule import PixelRule
 from seqsum.sequences.recorded import SequenceSpec

@@ -116,6 +116,13 @@ def _is_not_orbax(record: stdlib_logging.LogRecord) -> bool:
   return f"{os.sep}orbax{os.sep}" not in record.pathname
 
 
+class _LogFormatter(stdlib_logging.Formatter):
+  """Formats warnings and errors as the commands print them."""
+
+  def format(self, record: stdlib_logging.LogRecord) -> str:
+    return f"seqsum: {record.levelname.lower()}: {super().format(record)}"
+
+
 def _say_unless_closed(unraisable) -> None:
   """As Python says what nobody can catch, but for one such error.
 
@@ -165,6 +172,7 @@ def run(
   def start(argv: list[str]) -> int:
     streams.protect()
     logging.get_absl_logger().addFilter(_is_not_orbax)
+    logging.get_absl_handler().setFormatter(_LogFormatter())
     sys.unraisablehook = _say_unless_closed
     # asyncio logs as errors the failed writes that Orbax did not wait for, and
     # these two, with a traceback, whatever they raise as well.

@@ -19,17 +19,19 @@ def end_on_interrupt() -> None:
 
 
 class StopRequest:
-  """A context in which SIGINT, SIGTERM and SIGHUP ask instead of killing.
+  """A context in which SIGINT, SIGTERM and SIGHUP ask the program to stop.
 
-  The loop looks at `signal` between steps and leaves in good order. A second
-  Ctrl-C does not wait: it raises `KeyboardInterrupt` there and then. SIGHUP,
-  which a terminal sends when it is closed, stays ignored where it was, as under
-  `nohup`.
+  The training loop calls `agreed` between steps, saves and returns. A second
+  Ctrl-C raises `KeyboardInterrupt` at once. SIGHUP, which a terminal sends when
+  it is closed, stays ignored if it was, as under `nohup`.
 
   Args:
-    agree: Number of this process's signal, 0 for none -> that of all processes
-      of the run, so that all of them stop at the same step. Called whenever the
-      request is looked at.
+    agree: Maps the number of this process's signal, 0 for none, to one number
+      for all processes of the run, so that all stop at the same step.
+
+  Attributes:
+    signal: The signal that was received, after `agreed` by any process; or
+      None.
   """
 
   def __init__(self, agree: Callable[[int], int] = lambda number: number):
@@ -37,7 +39,8 @@ class StopRequest:
     self._agree = agree
     self._before = {}
 
-  def __bool__(self) -> bool:
+  def agreed(self) -> bool:
+    """Whether any process was asked to stop; all processes must call it."""
     if number := self._agree(self.signal or 0):
       self.signal = signal.Signals(number)
     return number > 0

@@ -86,7 +86,7 @@ class Augmentation:
     return jnp.concatenate([moves, knots], axis=-1)
 
   def __call__(self, images: Images, moves: jax.Array) -> Images:
-    """Moves images [..., H, W, C] by `draw(key, ...)`."""
+    """Moves images [..., H, W, C] by moves [..., M] from `draw`."""
     if not (self.shift or self._is_warp):
       return images
     flat = images.reshape(-1, *images.shape[-3:])

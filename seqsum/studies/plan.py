@@ -222,7 +222,7 @@ def _run(config, variant, changes, seed, sequences, workdir) -> Run:
   experiment, schedule, _ = check(config)
   experiment.model.encoder().check(experiment.sampler.shape)
   home = epath.Path(workdir) / "runs" / variant / str(seed)
-  folder.is_claimed(home, {"config": config.to_dict()})
+  folder.check_config(home, {"config": config.to_dict()})
   return Run(
     variant=variant,
     seed=seed,

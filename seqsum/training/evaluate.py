@@ -83,13 +83,15 @@ class Evaluator:
     return np.asarray(jax.random.key_data(batch_key(SEED, self.stream, n)))
 
   def __call__(
-    self, params: optax.Params, stop: object = None
+    self,
+    params: optax.Params,
+    should_stop: Callable[[], bool] = lambda: False,
   ) -> Evaluation | None:
-    """Reads all sequences; None if `stop` became true on the way."""
+    """Predicts all sequences; returns None as soon as `should_stop()`."""
     batches = math.ceil(self.sequences / self.batch_size)
     pending = []
     for n in range(batches):
-      if stop:
+      if should_stop():
         return None
       pending.append(self.step(params, self.key_data(n), *self.feed(n)))
       if n:  # one batch is read while the next is computed

@@ -17,6 +17,7 @@ from short_runs import QUICK, ROOT
 
 from seqsum.data import array_cache, digits
 from seqsum.runs.checkpoints import Checkpoints
+from seqsum.runs.restore import restore_newest
 from seqsum.runtime.errors import InputError
 from seqsum.studies import plan
 
@@ -48,7 +49,7 @@ def test_an_npz_runs_no_code(tmp_path, caplog):
   marker.rmdir()
   assert array_cache.load(path, ["images"]) is None
   assert not marker.exists()
-  assert "making it again" in caplog.text
+  assert "preparing it again" in caplog.text
 
 
 def test_a_checkpoint_runs_no_code(tmp_path):
@@ -65,7 +66,7 @@ def test_a_checkpoint_runs_no_code(tmp_path):
     hostile = folder / path.relative_to(good)
     hostile.write_bytes(pickle.dumps(Payload(marker)))
     with Checkpoints(folder) as checkpoints:
-      step, found = checkpoints.resume(tree(0))
+      step, found = restore_newest(checkpoints, tree(0))
       np.testing.assert_array_equal(found["step"], step)
     assert not marker.exists()
 
@@ -101,7 +102,7 @@ def test_a_run_unpickles_nothing(finished, environment, tmp_path):
     timeout=280,
   )
   assert done.returncode == 0, done.stderr
-  assert "goes on from step 40" in done.stdout
+  assert "resuming from step 40" in done.stdout
   assert "UNPICKLED []" in done.stderr
 
 

@@ -11,15 +11,15 @@ from short_runs import line
 from seqsum.data import recordings
 from seqsum.inference import trained
 from seqsum.runs import folder
-from seqsum.runs.run_files import read_lines
-from seqsum.runs.writer import MetricsWriter, best_step, is_validated
+from seqsum.runs.history import best_step, is_validated, read_lines
+from seqsum.runs.writer import MetricsWriter
 from seqsum.runtime import cli, files
 from seqsum.runtime.errors import InputError
 
 DATA = {"dataset": {"name": "digits", "sha256": "12ab"}, "versions": {}}
 
 
-def test_json_files_are_strict_and_whole(tmp_path):
+def test_json_files_are_strict_and_complete(tmp_path):
   path = epath.Path(tmp_path / "x.json")
   files.write_json(path, {"a": math.nan, 3: [math.inf, (1, 2.5)]})
   strict = json.loads(path.read_text(), parse_constant=pytest.fail)
@@ -30,14 +30,16 @@ def test_json_files_are_strict_and_whole(tmp_path):
 def test_a_folder_belongs_to_its_config_and_data(tmp_path):
   path = epath.Path(tmp_path)
   config = {"seed": 1, "data": {"name": "digits", "manual_dir": ""}}
-  folder.claim(path, config, DATA)
+  folder.write_or_check_config(path, config, DATA)
   elsewhere = {"seed": 1, "data": {"name": "digits", "manual_dir": "/x"}}
-  folder.claim(path, elsewhere, {**DATA, "versions": {"jax": "9"}})
+  folder.write_or_check_config(
+    path, elsewhere, {**DATA, "versions": {"jax": "9"}}
+  )
   with pytest.raises(InputError, match=r"config.seed \(1 there, 2 here\)"):
-    folder.claim(path, {**config, "seed": 2}, DATA)
+    folder.write_or_check_config(path, {**config, "seed": 2}, DATA)
   other = {"dataset": {"name": "mnist", "sha256": "34cd"}}
   with pytest.raises(InputError, match=r"dataset.name.*dataset.sha256"):
-    folder.claim(path, config, other)
+    folder.write_or_check_config(path, config, other)
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
@@ -46,7 +48,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     folder.make_folder(tmp_path / "file" / "x")
 
 
-def test_metrics_go_on_from_a_step(tmp_path):
+def test_metrics_continue_from_a_step(tmp_path):
   path = epath.Path(tmp_path)
   with MetricsWriter(path) as writer:
     for step in (1, 2, 3):
@@ -62,7 +64,7 @@ def test_metrics_go_on_from_a_step(tmp_path):
   assert any((path / "tensorboard").iterdir())
 
 
-def test_the_best_step_is_that_of_the_lowest_validation_mse_or_the_last():
+def test_best_step_has_the_lowest_validation_metric_or_is_the_last():
   history = [
     line(1, "validation", mse=3.0, loss=0.1),
     line(2, "validation", mse=2.0),
@@ -80,7 +82,7 @@ def test_the_best_step_is_that_of_the_lowest_validation_mse_or_the_last():
   assert not is_validated(history, 5)
 
 
-def test_object_storage_stays_where_it_is(monkeypatch, tmp_path):
+def test_remote_paths_are_absolute(monkeypatch, tmp_path):
   monkeypatch.chdir(tmp_path)
   assert os.fspath(files.absolute_path("gs://bucket/run")) == "gs://bucket/run"
   assert os.fspath(files.absolute_path("run")) == str(tmp_path / "run")
@@ -89,7 +91,7 @@ def test_object_storage_stays_where_it_is(monkeypatch, tmp_path):
   assert not list(tmp_path.iterdir())
 
 
-def test_a_bucket_that_fails_is_a_disk_that_fails(monkeypatch):
+def test_errors_of_object_storage_are_translated(monkeypatch):
   class Broken:
     def __fspath__(self):
       return "gs://bucket/run/metrics.jsonl"
@@ -104,7 +106,9 @@ def test_a_bucket_that_fails_is_a_disk_that_fails(monkeypatch):
     folder.make_folder("gs://bucket/run")
 
 
-def test_object_storage_gets_the_whole_file_each_time(monkeypatch, tmp_path):
+def test_object_storage_gets_the_complete_file_at_each_write(
+  monkeypatch, tmp_path
+):
   monkeypatch.setattr("seqsum.runs.writer.is_remote", lambda path: True)
   path = epath.Path(tmp_path)
   with MetricsWriter(path) as writer:
@@ -129,7 +133,7 @@ def test_object_storage_gets_the_whole_file_each_time(monkeypatch, tmp_path):
   ],
 )
 @pytest.mark.parametrize("use", [folder.make_folder, trained.load])
-def test_schemes_that_are_not_supported_are_refused(path, remedy, use):
+def test_unsupported_schemes_are_refused(path, remedy, use):
   with pytest.raises(InputError, match=f"^--workdir={path}: {remedy}"):
     use(path)
 
@@ -158,7 +162,7 @@ def test_home_is_expanded_in_every_flag(monkeypatch, tmp_path):
     recordings.load("npz:~/x.npz")
 
 
-def test_a_full_disk_is_named_with_its_remedy(monkeypatch, tmp_path):
+def test_a_full_disk_error_names_the_file_and_the_remedy(monkeypatch, tmp_path):
   """Writing fails, not opening, so the system does not name the file."""
 
   def full(_):

@@ -110,13 +110,13 @@ def test_a_run_in_a_bucket_is_the_run_in_a_folder(
   process.send_signal(signal.SIGTERM)
   out, err = process.communicate(timeout=120)
   assert process.returncode == 143, err
-  assert "goes on from step 5" in out
+  assert "resuming from step 5" in out
   assert not said(err)
   assert "some/run/summary.json" not in bucket.objects
 
   done = run(*QUICK, f"--workdir={WORKDIR}", **bucket.environment)
   assert done.returncode == 0, done.stderr
-  assert re.search(r"goes on from step (2[89]|3)", done.stdout)
+  assert re.search(r"resuming from step (2[89]|3)", done.stdout)
   assert not said(done.stderr)
   there, here = download(bucket, tmp_path), finished[0]
   assert_same_run(there, here)
@@ -141,6 +141,7 @@ import os
 import jax.numpy as jnp
 from seqsum.runs import folder
 from seqsum.runs.checkpoints import Checkpoints
+from seqsum.runs.restore import restore_newest
 from seqsum.runtime import files
 
 def tree(step):
@@ -156,7 +157,7 @@ print("saved", flush=True)
 input()
 assert names() == {"5", "10", "15"}  # not what was there before
 with Checkpoints(there) as checkpoints:
-  step, found = checkpoints.resume(tree(0))
+  step, found = restore_newest(checkpoints, tree(0))
   assert (step, found["kernel"][0]) == (5, 5)
   assert checkpoints.steps == [5]
   checkpoints.save(10, tree(10))
@@ -194,7 +195,7 @@ def test_in_a_bucket_what_is_damaged_is_set_aside(environment, bucket):
   bucket.put({}, "some/run/checkpoints/15/state/_METADATA", b"{}", {})
   _, err = process.communicate("\n", timeout=120)
   assert process.returncode == 0, err
-  assert "10 is kept as 10.unusable" in err
+  assert "10 is renamed to 10.unusable" in err
   folder = "some/run/checkpoints/10.unusable/"
   assert before == {
     name.removeprefix(folder): data

@@ -165,7 +165,7 @@ def test_sigterm_stops_both_and_one_process_goes_on(start, run, tmp_path):
   alone.send_signal(signal.SIGTERM)
   out, _ = alone.communicate()
   assert alone.returncode == 143
-  assert f"goes on from step {step:,}" in out
+  assert f"resuming from step {step:,}" in out
   steps = [x["step"] for x in lines(tmp_path) if x["split"] == "train"]
   assert len(steps) == len(set(steps))
 
@@ -180,7 +180,7 @@ def test_what_one_device_saved_two_processes_take_up(start, run, tmp_path):
   (tmp_path / "one" / "summary.json").unlink()
   (code, out, err), (other_code, *_) = ends(start(*flags))
   assert (code, other_code) == (0, 0), err
-  assert "goes on from step" in out
+  assert "resuming from step" in out
   assert summary(tmp_path / "one")["best_step"] in (20, 40)
 
 
@@ -202,7 +202,7 @@ def test_when_one_is_killed_the_other_ends_and_the_run_goes_on(start, tmp_path):
   again[0].send_signal(signal.SIGTERM)
   (code, out, err), _ = ends(again)
   assert code == 143, err
-  assert "goes on from step" in out
+  assert "resuming from step" in out
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ def test_a_signal_asks(number):
   signal.signal(number, own)
   try:
     with StopRequest() as stop:
-      assert not stop
+      assert not stop.agreed()
       os.kill(os.getpid(), number)
-      assert stop
+      assert stop.agreed()
       assert stop.signal == number
     assert signal.getsignal(number) is own
   finally:
@@ -41,7 +41,7 @@ def test_a_hang_up_that_is_ignored_stays_ignored():
   try:
     with StopRequest() as stop:
       os.kill(os.getpid(), signal.SIGHUP)
-      assert not stop
+      assert not stop.agreed()
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
   finally:
     signal.signal(signal.SIGHUP, before)

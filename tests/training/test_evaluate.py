@@ -156,4 +156,4 @@ def test_evaluation_can_be_asked_to_leave_off(images):
     sequences=16,
     batch_size=16,
   )
-  assert evaluator(None, stop=True) is None
+  assert evaluator(None, should_stop=lambda: True) is None
