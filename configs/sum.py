@@ -5,10 +5,12 @@
 A CNN encodes each frame, two GRU layers read the frames in order, and a dense
 layer predicts one number. The only label is the sum.
 
-Takes 23 minutes on two cores of a virtual machine; test mse 0.33, 92.3% of the
-sums exact. Ben Caine's post of 2016 reported an mse of 0.61. Training frames
-are shifted by up to one pixel, which the post's were not: without it the same
-run ends at 0.71.
+23 minutes on two cores of an AMD EPYC virtual machine, seed 0: test MSE 0.33,
+92.3% of the sums exact. With `--config.sequence.shift=0`: 0.71, 89.5%; with
+`--config.batch_size=128` as well: 0.77, 82.4%.
+
+Source: Ben Caine's post of 2016 (README.md), MSE 0.61. Not the post's: shifted
+training frames, the cosine schedule, Flax's GRU, and no dropout.
 """
 
 import ml_collections
@@ -37,15 +39,13 @@ def get_config() -> ml_collections.ConfigDict:
   # files npz:FILE or frames:FOLDER
   config.data.data_dir = ""  # TFDS's folder; "": TFDS's default
   config.data.manual_dir = ""  # folder with the four original MNIST files
-  config.data.fallback = "digits"  # if the data cannot be had; "": an error
+  config.data.fallback = "digits"  # if MNIST is unavailable; "": an error
   config.data.size = ()  # (height, width) to resize your own frames to
 
   config.sequence = ml_collections.ConfigDict()
   config.sequence.min_len = 1  # frames
   config.sequence.max_len = 4
-  config.sequence.packed = (
-    True  # stratify and sort lengths: no padding computed
-  )
+  config.sequence.packed = True  # stratified, sorted lengths: skip padding
   config.sequence.shift = 1  # pixels, at most; the post: 0
   config.sequence.rotate = 0.0  # degrees, at most
   config.sequence.scale = 0.0  # fraction, at most

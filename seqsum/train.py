@@ -132,7 +132,7 @@ def train_and_evaluate(
       if schedule.is_epoch_end(step) and not is_validated(writer.history, step):
         validation_start = time.perf_counter()
         predictions = validate(state.evaluated, stop.agreed)
-        if predictions is not None:  # else the run is asked to stop
+        if predictions is not None:  # None if the run must stop
           rate = _rate(predictions, validation_start)
           metrics = scores.measure(predictions, experiment.per_step)
           write(step, "validation", metrics, rate)

@@ -35,28 +35,6 @@ MAX_SEQUENCES = 1 << 48  # of all passes; Grain's counter is finite
 PREFETCH = 4  # batches
 
 
-# Each reader is imported where it is used: no other run needs Pillow or h5py.
-def _open_npz(path: Path, size: tuple[int, ...]) -> "Source":
-  from seqsum.data import npz
-
-  return npz.NpzSource(path)
-
-
-def _open_frames(path: Path, size: tuple[int, ...]) -> "Source":
-  from seqsum.data import frame_folder
-
-  return frame_folder.FrameFolder(path, size)
-
-
-def _open_eccv16(path: Path, size: tuple[int, ...]) -> "Source":
-  from seqsum.data import tvsum
-
-  return tvsum.FeatureSource(path)
-
-
-READERS = {"npz": _open_npz, "frames": _open_frames, "eccv16": _open_eccv16}
-
-
 class Source(Protocol):
   """Reader of the sequences in some files.
 
@@ -152,6 +130,28 @@ class SequenceDataset:
       f"validation, {len(self.test):,} test sequences of {lengths} frames of "
       f"{size}"
     )
+
+
+# Each reader is imported where it is used: no other run needs Pillow or h5py.
+def _open_npz(path: Path, size: tuple[int, ...]) -> Source:
+  from seqsum.data import npz
+
+  return npz.NpzSource(path)
+
+
+def _open_frames(path: Path, size: tuple[int, ...]) -> Source:
+  from seqsum.data import frame_folder
+
+  return frame_folder.FrameFolder(path, size)
+
+
+def _open_eccv16(path: Path, size: tuple[int, ...]) -> Source:
+  from seqsum.data import tvsum
+
+  return tvsum.FeatureSource(path)
+
+
+READERS = {"npz": _open_npz, "frames": _open_frames, "eccv16": _open_eccv16}
 
 
 def load(

@@ -181,7 +181,7 @@ def _fold(session: Session, params: optax.Params):
   model, fold = session.experiment.model, session.experiment.objective.fold
   if fold is None:
     return None
-  params = jax.device_get(params)  # one process computes alone
+  params = jax.device_get(params)  # the lead computes alone
 
   @jax.jit
   def log_probabilities(params, frames):

@@ -15,8 +15,14 @@ from ml_collections import ConfigDict
 from seqsum.runs import folder, run_files
 from seqsum.runs.checkpoints import Checkpoints
 from seqsum.runs.splits import Dataset, load_data, make_feed, make_reader
-from seqsum.runtime import files, lock, machine, processes
-from seqsum.runtime.devices import make_mesh, replicated, shard_rows
+from seqsum.runtime import files, lock, processes
+from seqsum.runtime.devices import (
+  make_mesh,
+  memory,
+  processors,
+  replicated,
+  shard_rows,
+)
 from seqsum.runtime.errors import InputError, require
 from seqsum.sequences.recorded import SequenceSpec
 from seqsum.sequences.shapes import Feed
@@ -95,7 +101,7 @@ class Session:
     size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
     parameters = sum(x.size for x in jax.tree.leaves(state.params))
     needed = size + 4 * parameters
-    available = machine.memory(jax.local_devices()[0])
+    available = memory(jax.local_devices()[0])
     if available is not None and needed > available:
       raise InputError(
         f"config.model has {parameters:,} parameters: with gradients and the "
@@ -131,7 +137,7 @@ class Session:
         "platform": devices[0].platform,
         "count": self.mesh.size,
         "processes": jax.process_count(),
-        **machine.processors(),
+        **processors(),
       },
       "versions": folder.versions(),
     }

@@ -108,7 +108,7 @@ def parse(overrides):
   words = ["seqsum", f"--config={ROOT / 'configs' / 'sum_tiny.py'}"]
   words += [f"--config.{field}={value}" for field, value in overrides.items()]
   # ml_collections looks there for the fields that it shall know.
-  with mock.patch.object(sys, "argv", words), cli.mistakes():
+  with mock.patch.object(sys, "argv", words), cli.flag_errors():
     values(words)
   return config.value
 
