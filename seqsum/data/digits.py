@@ -114,7 +114,6 @@ def load(
   data_dir: str | os.PathLike | None = None,
   manual_dir: str | os.PathLike | None = None,
   fallback: str = "digits",
-  size: Sequence[int] = (),
 ) -> Digits:
   """Loads a data set; prepares it the first time.
 
@@ -126,12 +125,10 @@ def load(
     manual_dir: A folder with MNIST's four .gz files, for `mnist` alone; None or
       "" to download them.
     fallback: The data set to load if MNIST is unavailable; "" raises an error.
-    size: Must be (): digits are 28x28.
 
   Raises:
     InputError: The data is unavailable or damaged.
   """
-  require(not len(size), "config.data.size", size, "is for 'frames:FOLDER'")
   if name == "digits":
     return _bundled()
   data_dir = data_dir or os.environ.get("TFDS_DATA_DIR", "")
