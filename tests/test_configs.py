@@ -1,4 +1,4 @@
-"""Every config loads, takes an override and runs one step."""
+"""Every config runs a step; invalid values are refused; options take effect."""
 
 import functools
 import importlib
@@ -22,7 +22,7 @@ from seqsum.training.step import train_steps
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem != "__init__")
-BASES = ("sum", "fold")  # what most others begin from
+BASES = ("sum", "fold")  # the bases of most others
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_cross_entropy_needs_raw_targets():
 
 @pytest.fixture(scope="module")
 def program(bundled):
-  """A change of the post's config -> the step's program, not compiled."""
+  """Changes a field of configs/sum.py and lowers the step to a program."""
 
   @functools.cache
   def program(field="seed", value=0):

@@ -90,7 +90,7 @@ class Sampler:
     the number is an upper bound.
 
     Args:
-      shards: Number of devices that share the batch; rows are those of one.
+      shards: Number of shards of the batch; rows are those of one.
     """
     batch, kinds = self.batch_size, self.max_len - self.min_len + 1
     if not self.packed:

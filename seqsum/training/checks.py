@@ -106,8 +106,27 @@ CHECKS: tuple[Check, ...] = (
   ("optimizer.warmup optimizer.ema_decay sequence.scale", *BELOW_1),
   ("sequence.shift sequence.rotate sequence.elastic", *AT_LEAST_0),
 )
+GENERATED: tuple[Check, ...] = (  # Of digits and videos.
+  (
+    "data.name",
+    lambda v, c: ":" not in v,
+    "is the format and path of files; set config.data.kind='files'",
+  ),
+  (
+    "sequence.digits",
+    lambda v, c: bool(v) and [*v] == sorted({*v} & {*DIGITS}),
+    "must be some of 0..9, ascending, such as (1, 2, 3)",
+  ),
+  ("sequence.max_len", *COUNT),
+  (
+    "sequence.max_len",
+    lambda v, c: v <= LONGEST,
+    f"must be at most {LONGEST:,}",
+  ),
+)
 CHECKS_OF_KIND: dict[str, tuple[Check, ...]] = {
   "digits": (
+    *GENERATED,
     ("sequence.min_len", *COUNT),
     (
       "sequence.min_len",
@@ -136,6 +155,7 @@ CHECKS_OF_KIND: dict[str, tuple[Check, ...]] = {
     ),
   ),
   "videos": (
+    *GENERATED,
     ("video.windows", *COUNT),
     (
       "sequence.max_len",
@@ -164,26 +184,6 @@ CHECKS_OF_KIND: dict[str, tuple[Check, ...]] = {
     ),
   ),
 }
-GENERATED: tuple[Check, ...] = (  # Of digits and videos.
-  (
-    "data.name",
-    lambda v, c: ":" not in v,
-    "is the format and path of files; set config.data.kind='files'",
-  ),
-  (
-    "sequence.digits",
-    lambda v, c: bool(v) and [*v] == sorted({*v} & {*DIGITS}),
-    "must be some of 0..9, ascending, such as (1, 2, 3)",
-  ),
-  ("sequence.max_len", *COUNT),
-  (
-    "sequence.max_len",
-    lambda v, c: v <= LONGEST,
-    f"must be at most {LONGEST:,}",
-  ),
-)
-CHECKS_OF_KIND["digits"] = GENERATED + CHECKS_OF_KIND["digits"]
-CHECKS_OF_KIND["videos"] = GENERATED + CHECKS_OF_KIND["videos"]
 
 # (field, value, other field, values of that field that the first one needs).
 # None stands for every value but 0, False and ().

@@ -1,4 +1,4 @@
-"""inf and nan, wherever they come from."""
+"""inf and nan in losses, gradients and optimizer states."""
 
 import dataclasses
 import functools
@@ -27,7 +27,7 @@ from seqsum.training.step import train_steps
 from seqsum.training.updates import is_finite
 
 BATCH, HIGH = 8, 12
-# A loss that is bad where the target is high, in one way each.
+# Losses that are not finite where the target is high, each in another way.
 BAD = {
   # Its gradient is 0.
   "inf in the loss": lambda p, y: math.inf + 0 * p,
@@ -56,7 +56,7 @@ def make(bad=None, skip=True, **fields):
 
 
 def steps(experiment, data, count, devices=1):
-  """[(state, totals of that step alone), ...], the first as initialised."""
+  """[(state, totals of that step), ...], beginning with the initial state."""
   mesh = make_mesh(jax.devices()[:devices])
   step = compile_step(train_steps, mesh, experiment=experiment, donate=False)
   taken = [(compile_init(experiment, mesh, (28, 28, 1))(0), Totals.zero())]
@@ -97,7 +97,7 @@ def test_skip_nonfinite_does_not_change_finite_steps(bundled):
 
 @pytest.mark.parametrize("bad", first(BAD))
 def test_a_nonfinite_step_is_detected_without_skipping(bundled, bad):
-  """What `divergence.Watch` looks at: the loss's step, or the state."""
+  """By the totals or by the state, which a run checks."""
   state, totals = steps(make(bad, skip=False), bundled.train, 6)[-1]
   seen = totals.nonfinite != NEVER or not is_finite(state)
   if bad == "inf in the loss":  # of the last step alone, here
@@ -108,7 +108,7 @@ def test_a_nonfinite_step_is_detected_without_skipping(bundled, bad):
 
 @pytest.mark.slow
 def test_an_overflow_in_bfloat16_is_skipped(bundled):
-  """The largest of its numbers is that of float32; 1e38 * 25 is not one."""
+  """1e38 * 25 exceeds the largest number of bfloat16, as of float32."""
   experiment = make()
   model = dataclasses.replace(experiment.model, dtype=jnp.bfloat16)
   experiment = dataclasses.replace(experiment, model=model)
@@ -136,7 +136,7 @@ def test_consecutive_skips_are_counted_across_lines():
   totals = totals.merge(bad)
   assert totals.skipped == 1
   assert totals.in_a_row == MOST_SKIPPED
-  assert totals.merge(good).in_a_row == MOST_SKIPPED  # it has been too many
+  assert totals.merge(good).in_a_row == MOST_SKIPPED  # never reset
 
 
 def test_a_line_has_the_number_of_skipped_updates():
@@ -167,7 +167,7 @@ def test_a_run_stops_at_the_next_line_or_after_20_skips(run, tmp_path, dtype):
     written = lines(workdir)
     if mode == "stop":
       assert re.search(r"inf or nan at step \d", line)
-      # Seen at the next line, of four steps, and nothing lost was written.
+      # Detected at the next line, four steps at most, and never written.
       assert all(x["step"] < ends[mode]["step"] for x in written)
       assert ends[mode]["step"] - sum(4 for _ in written) <= 4
     else:
@@ -178,6 +178,6 @@ def test_a_run_stops_at_the_next_line_or_after_20_skips(run, tmp_path, dtype):
       if (workdir / "checkpoints").exists():
         _, arrays = state(workdir)
         assert all(np.isfinite(x).all() for x in arrays)
-    again = run(*mode_flags, f"--workdir={workdir}")  # and says so again
+    again = run(*mode_flags, f"--workdir={workdir}")  # same message again
     assert again.returncode == 1
     assert again.stderr.strip().splitlines()[-1] == line

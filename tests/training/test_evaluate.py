@@ -90,7 +90,7 @@ def test_break_down_by_hand(predictions):
     "exact_accuracy": 0.5,
     "count": 2,
   }
-  # Targets that are no whole numbers all differ.
+  # No groups by target unless targets are whole numbers.
   assert not scores.break_down(predictions.replace(tolerance=0.3))["by_target"]
 
 
@@ -116,7 +116,7 @@ def make_experiment(batch_size=16):
 
 
 def test_held_out_sequences_are_fixed_and_can_be_drawn_again(images):
-  """Of the last batch half is read, spread over all lengths."""
+  """Half of the last batch counts, evenly spread over all lengths."""
   experiment, mesh = make_experiment(), make_mesh(jax.devices()[:1])
   params = compile_init(experiment, mesh, (28, 28, 1))(0).params
   make = functools.partial(

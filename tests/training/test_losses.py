@@ -39,7 +39,7 @@ def test_transforms_by_hand(target, outputs, predictions):
   np.testing.assert_allclose(
     objective.predict(outputs), predictions, rtol=1e-5, atol=1e-6
   )
-  # Half a unit off, in the loss's own units.
+  # Errors of 0.5 in the transformed units.
   np.testing.assert_allclose(
     objective.loss(outputs + 0.5, predictions), 0.25, rtol=1e-5
   )
@@ -50,12 +50,12 @@ def test_the_z_score_depends_on_lengths_and_per_step():
   every = build_objective("mse", "standard", task=SUM, max_len=4, per_step=True)
   zero = jnp.zeros((1, 1))
   np.testing.assert_allclose(final.predict(zero), [2.5 * 4.5], rtol=1e-6)
-  # Steps 1, 2, 3, 4 are reached by 4, 3, 2, 1 lengths: 2 digits on average.
+  # 4, 3, 2, 1 of the lengths reach steps 1, 2, 3, 4: 2 digits on average.
   np.testing.assert_allclose(every.predict(zero), [2 * 4.5], rtol=1e-6)
 
 
 def test_cross_entropy_by_hand():
-  """Of the 37 products of two digits; that of 81 has the odds e^2."""
+  """37 products of two digits; the logit of 81 is 2, the others are 0."""
   objective = build_objective(
     "cross_entropy", task=PRODUCT, max_len=2, min_len=2
   )
@@ -73,7 +73,7 @@ def test_cross_entropy_by_hand():
 
 @pytest.mark.parametrize("values", [SUM.reachable(4), PRODUCT.reachable(9)])
 def test_every_value_has_a_class(values):
-  """Also the products of nine digits, which float32 cannot all tell apart."""
+  """Also products of nine digits, some of which are equal in float32."""
   objective = classification(values)
   some = np.unique(np.linspace(0, objective.outputs - 1, 200).astype(int))
   outputs = 50 * jnp.eye(objective.outputs)[some]

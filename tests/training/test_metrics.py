@@ -45,7 +45,7 @@ def test_norms_are_means_and_maxima_over_steps():
 
 @pytest.mark.parametrize("lost", [np.inf, np.nan])
 def test_a_nonfinite_norm_stays_nonfinite(lost):
-  """Whatever was before it and whatever comes after."""
+  """Whether it comes first, last or in between."""
   fine, bad = Norms.of_step(4.0, 3.0), Norms.of_step(lost, lost)
   for norms in (fine.merge(bad).merge(fine), bad.merge(fine), fine.merge(bad)):
     np.testing.assert_array_equal(list(norms.means().values()), [lost] * 4)

@@ -40,7 +40,7 @@ def test_the_cosine_schedule_ends_at_0():
   ],
 )
 def test_the_rate_rises_linearly_during_warmup(schedule, expected):
-  """Four of six steps; half a cosine has the two that are left."""
+  """Over four of six steps; half a cosine covers the other two."""
   optimizer = build_optimizer(
     "sgd", 1.0, schedule=schedule, steps=6, warmup=4 / 6, momentum=0.0
   )
@@ -59,7 +59,7 @@ def test_the_rate_rises_linearly_during_warmup(schedule, expected):
 def test_the_global_norm_is_clipped_before_the_optimizer(clip_norm, move):
   optimizer = build_optimizer("sgd", 1.0, clip_norm=clip_norm, momentum=0.0)
   x = {"a": jnp.zeros(1), "b": jnp.zeros(1)}
-  gradient = {"a": jnp.array([3.0]), "b": jnp.array([4.0])}  # its norm is 5
+  gradient = {"a": jnp.array([3.0]), "b": jnp.array([4.0])}  # of norm 5
   updates, _ = optimizer.update(gradient, optimizer.init(x), x)
   np.testing.assert_allclose([*updates["a"], *updates["b"]], move, rtol=1e-6)
 

@@ -51,7 +51,7 @@ def make(
 
 @functools.cache
 def compiled(function, experiment, devices=1):
-  """`init_state`, `train_steps` or `eval_step`, as training has it."""
+  """`init_state`, `train_steps` or `eval_step`, compiled as in training."""
   mesh = make_mesh(jax.devices()[:devices])
   if function is init_state:
     return compile_init(experiment, mesh, SHAPE)
@@ -60,7 +60,7 @@ def compiled(function, experiment, devices=1):
 
 
 def begin(experiment, devices=1, seed=0):
-  """The state that training begins with, on so many devices."""
+  """The initial state, on several devices."""
   return compiled(init_state, experiment, devices)(seed)
 
 
@@ -185,7 +185,7 @@ def test_num_steps_and_seed_do_not_recompile(data):
   totals = Totals.zero()
   for seed, count in ((0, 1), (1, 2), (2, 5)):
     state, totals = step(state, totals, count, seed, *data)
-  assert step._cache_size() <= 2  # NumPy's totals first, then the device's
+  assert step._cache_size() <= 2  # Totals of NumPy first, then of JAX
 
 
 def test_the_seed_determines_parameters_and_sequences(data):
@@ -197,7 +197,7 @@ def test_the_seed_determines_parameters_and_sequences(data):
 
 
 def test_ten_images_can_be_memorized(data):
-  """With one image a digit, sums of one and two become exact."""
+  """With one image per digit, sums of one and two digits become exact."""
   experiment = make(32, rate=3e-3, max_len=2)
   first = [np.flatnonzero(data.labels == d)[0] for d in range(10)]
   few = data.images[first], data.labels[first]
@@ -207,7 +207,7 @@ def test_ten_images_can_be_memorized(data):
 
 
 def test_the_first_loss_has_its_recorded_value(data):
-  """A golden number: it moves only if sampling, model or loss do."""
+  """It changes only if sampling, the model or the loss changes."""
   _, losses = train(make(), data, 1, 1)
   np.testing.assert_allclose(losses, [FIRST_LOSS], rtol=1e-4)
 
