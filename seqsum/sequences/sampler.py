@@ -34,7 +34,7 @@ LONGEST = 1 << 16  # frames; a compiled step lists `rows` for each
 
 @dataclasses.dataclass(frozen=True)
 class Sampler:
-  """Draws batches of digit sequences; see `batch.AnySampler`.
+  """Draws batches of digit sequences.
 
   Attributes:
     task: Defines the targets.
@@ -125,9 +125,21 @@ class Sampler:
     shard: int | jax.Array = 0,
     shards: int = 1,
   ) -> SequenceBatch:
-    """Draws one batch, or one device's share of it; see `AnySampler`.
+    """Draws one batch, or one device's share of it.
 
-    Without a step, sequences are neither fixed nor shortened by a curriculum.
+    Args:
+      key: Determines the whole batch.
+      images: [M, H, W, C] uint8, of one split.
+      labels: [M] int32.
+      step: The training step; None for held-out sequences, which are neither
+        fixed nor shortened by a curriculum.
+      run_key: Determines the fixed sequences of a run.
+      shard: Index of the share: rows `shard`, `shard + shards`, ... of the
+        batch, so that all shares have the same lengths.
+      shards: Number of shares; divides `batch_size`.
+
+    Returns:
+      A batch of `batch_size / shards` sequences.
     """
     _, index_key = jax.random.split(key)
     shape = self.batch_size, self.max_len

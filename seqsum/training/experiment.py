@@ -14,8 +14,8 @@ from seqsum.models.cores import CORES, GRU
 from seqsum.models.encoder import ACTIVATIONS, ConvEncoder
 from seqsum.models.known_fold import KNOWN_FOLDS, KnownFold
 from seqsum.models.model import SequenceModel
+from seqsum.sequences.any_sampler import AnySampler
 from seqsum.sequences.augment import Augmentation
-from seqsum.sequences.batch import AnySampler
 from seqsum.sequences.recorded import RecordedSampler, SequenceSpec
 from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import TASKS
