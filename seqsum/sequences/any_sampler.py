@@ -17,7 +17,8 @@ class AnySampler(Protocol):
 
   Attributes:
     task: Defines the targets: a `tasks.Task`, or an object with its `name`,
-      `tolerance`, `size`, `least`, `moments` and, for cross entropy, `reachable`.
+      `tolerance`, `size`, `least`, `moments` and, unless targets are vectors,
+      `reachable`.
     batch_size: B, over all devices.
     shape: (H, W, C) of a frame.
     min_len, max_len: Of the sequences; T is `max_len`.
