@@ -51,12 +51,12 @@ class AnySampler(Protocol):
     """The sampler of validation and test: no augmentation, no curriculum."""
 
   def rows(self, shards: int = 1) -> Rows:
-    """For each step, how many leading rows of a share may have a real frame."""
+    """For each step, how many leading rows of a shard may have a real frame."""
 
   def lengths(
     self, key: Key, step: Scalar | int | None, *data: jax.Array
   ) -> Lengths:
-    """[B] int32, the lengths of the batch that `__call__` draws, all shares."""
+    """[B] int32, the lengths of the batch that `__call__` draws, all shards."""
 
   def __call__(
     self,
@@ -67,4 +67,4 @@ class AnySampler(Protocol):
     shard: int | jax.Array = 0,
     shards: int = 1,
   ) -> SequenceBatch:
-    """Draws one batch, or one device's share of it; see `Sampler.__call__`."""
+    """Draws one batch, or one device's shard of it; see `Sampler.__call__`."""

@@ -216,7 +216,7 @@ class RecordedSampler:
     shard: int | jax.Array = 0,
     shards: int = 1,
   ) -> SequenceBatch:
-    """Augments a batch, or one device's share of it; see `Sampler.__call__`.
+    """Augments a batch, or one device's shard of it; see `Sampler.__call__`.
 
     Args:
       key: Determines the augmentation.

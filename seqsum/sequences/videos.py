@@ -154,7 +154,7 @@ class VideoSampler:
     shard: int | jax.Array = 0,
     shards: int = 1,
   ) -> SequenceBatch:
-    """Draws one batch, or one device's share of it; see `Sampler.__call__`."""
+    """Draws one batch, or one device's shard of it; see `Sampler.__call__`."""
     scenes = draw_scenes(
       key,
       self.batch_size,
