@@ -122,6 +122,7 @@ def test_two_processes_read_the_same_sequences(start, run, tmp_path):
   np.savez(data, frames=frames, lengths=lengths, targets=travelled(speeds))
   flags = (
     *QUICK,
+    "--config.data.kind=files",
     f"--config.data.name=npz:{data}",
     "--config.sequence.shift=0",
     "--config.model.conv.strides=(1,1)",
