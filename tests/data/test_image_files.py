@@ -213,7 +213,7 @@ def odd(folder, picture):
     "moving.gif": "2 pictures in one file",
     "moving.webp": "3 pictures in one file",
     "pages.tif": "2 pictures in one file",
-    "blank.png": "nothing but paper",
+    "blank.png": "only paper",
     "cut.jpg": "damaged or cut off",
     "cut.png": "damaged or cut off",
     "header.png": "not an image|damaged",
