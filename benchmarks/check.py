@@ -15,7 +15,7 @@ def check(
   names: list[str],
   folder: pathlib.Path,
   threads: int,
-  say: Callable[[str], None],
+  log: Callable[[str], None],
 ) -> None:
   """Loads seqsum's parameters into every peer and compares:
 
@@ -35,7 +35,7 @@ def check(
   expected = np.array(reference.ask("read")[0])
   targets = np.load(folder / f"{BATCH}.npz")["targets"][0]
   loss = np.square(expected - targets).mean()
-  say(f"seqsum: loss {loss:.5f} on one batch with initial parameters")
+  log(f"seqsum: loss {loss:.5f} on one batch with initial parameters")
   reference.ask("follow", STEPS)
   followed = np.array(reference.ask("read")[0])
   moved = np.abs(followed - expected).max()
@@ -52,7 +52,7 @@ def check(
     after = process.ask("train", 4)[0]
     count = process.ask("count")[0]
     process.kill()
-    say(
+    log(
       f"{name}: {count:,} parameters; outputs differ by {worst:.1e}, after "
       f"{STEPS} steps, which moved them by {moved:.2f}, by {later:.1e}; loss "
       f"{before:.2f}, {MORE} steps later {after:.2f}"
@@ -62,4 +62,4 @@ def check(
     assert worst < 1e-4, name
     assert later < (0.5 if name.startswith("torch") else 0.1), name
     assert after < before, name
-  say("all compute the same")
+  log("all compute the same")

@@ -82,13 +82,13 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
   flags, begin = parse(), time.perf_counter()
 
-  def say(text: str) -> None:
+  def log(text: str) -> None:
     print(f"{time.perf_counter() - begin:5.0f} s  {text}", flush=True)
 
   names = []
   for name in flags.peers:
     if lacking := missing(name):
-      say(f"{name} is skipped: {', '.join(lacking)} is not installed")
+      log(f"{name} is skipped: {', '.join(lacking)} is not installed")
     else:
       names.append(name)
   if not names:
@@ -97,7 +97,7 @@ def main() -> None:
     folder = pathlib.Path(folder)
     data = prepare(folder, flags)
     if flags.check:
-      check(names, folder, flags.threads, say)
+      check(names, folder, flags.threads, log)
       return
     results = {
       "date": time.strftime("%Y-%m-%d %H:%M %Z"),
@@ -109,15 +109,15 @@ def main() -> None:
       "settings": [],
     }
     if (busy := results["machine"]["busy_percent"]) > 5:
-      say(f"WARNING: other programs use {busy:.0f}% of this machine")
+      log(f"WARNING: other programs use {busy:.0f}% of this machine")
     settings = [(batch, flags.threads) for batch in flags.batches]
     settings += [(batch, 1) for batch in flags.one_core]
     for batch, threads in settings:
-      say(f"batch {batch}, {threads} thread(s)")
-      measure(names, folder, batch, threads, flags, results, say)
+      log(f"batch {batch}, {threads} thread(s)")
+      measure(names, folder, batch, threads, flags, results, log)
     if "seqsum" in names:
       results["command"] = time_command(folder, *settings[0])
-      say("python -m seqsum.main: " + json.dumps(results["command"]))
+      log("python -m seqsum.main: " + json.dumps(results["command"]))
   results["minutes"] = (time.perf_counter() - begin) / 60
 
   out = pathlib.Path(flags.out)
@@ -127,7 +127,7 @@ def main() -> None:
   out.with_suffix(".md").write_text(text)
   chart.draw(results, out.with_suffix(".png"))
   print(text)
-  say(f"{out}.json, .md, .png")
+  log(f"{out}.json, .md, .png")
 
 
 def prepare(folder: pathlib.Path, flags: argparse.Namespace) -> str:
@@ -145,7 +145,7 @@ def prepare(folder: pathlib.Path, flags: argparse.Namespace) -> str:
   return data.name
 
 
-def measure(names, folder, batch, threads, flags, results, say) -> None:
+def measure(names, folder, batch, threads, flags, results, log) -> None:
   """Measures all rounds of one batch size on one number of threads.
 
   Appends a setting to the results: for each peer its fastest `ways`, and
@@ -166,10 +166,10 @@ def measure(names, folder, batch, threads, flags, results, say) -> None:
       for name, (answer, seconds) in zip(names, started, strict=True):
         if isinstance(answer, Failed):
           live.pop(name).kill()
-          say(f"  {name} is skipped: {str(answer).partition(': ')[2]}")
+          log(f"  {name} is skipped: {str(answer).partition(': ')[2]}")
         elif first:
           count = answer["parameters"]
-          say(
+          log(
             f"  {name}: first step after {seconds:.1f} s, {count:,} parameters"
           )
           results["versions"] |= answer.pop("versions")
@@ -180,7 +180,7 @@ def measure(names, folder, batch, threads, flags, results, say) -> None:
         results["starts"][name]["memory"] = process.ask("memory")[0]
       ways["predict"] = tune(process, "predict", batch, flags.seconds / 2)
       setting["ways"][name] = ways
-      say(f"  {name}: {ways['train']['way']}, {ways['predict']['way']}")
+      log(f"  {name}: {ways['train']['way']}, {ways['predict']['way']}")
     for n in range(flags.rounds):
       order = list(live)[:: 1 if n % 2 else -1]  # alternate the order
       rates = {}
@@ -197,7 +197,7 @@ def measure(names, folder, batch, threads, flags, results, say) -> None:
       rates["gflops"] = 2e-9 * SIDE**3 / min(seconds) if seconds else None
       setting["rounds"].append(rates)
       best = [f"{name} {rates[name]['train']:.0f}" for name in live]
-      say(f"  round {n + 1}, training: {', '.join(best)}")
+      log(f"  round {n + 1}, training: {', '.join(best)}")
   finally:
     for process in live.values():
       process.kill()

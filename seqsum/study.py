@@ -23,17 +23,16 @@ if __name__ == "__main__":  # before what takes long
 
 import os
 import pathlib
-import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from absl import flags
 from etils import epath
-from tqdm import tqdm
 
 from seqsum.runs import folder
 from seqsum.runtime import cli, config_files
 from seqsum.runtime.errors import Diverged
+from seqsum.runtime.progress import ProgressBar
 from seqsum.runtime.signals import StopRequest
 
 if TYPE_CHECKING:
@@ -63,75 +62,6 @@ PRINT_COMMANDS = flags.DEFINE_bool(
 )
 
 
-class Progress:
-  """One bar over all runs of a study, in sequences; lines where there is none.
-
-  Args:
-    total: Sequences in all.
-  """
-
-  def __init__(self, total: int):
-    self._terminal = sys.stderr.isatty()
-    self._bar = tqdm(
-      total=total,
-      unit=" sequences",
-      unit_scale=True,
-      dynamic_ncols=True,
-      smoothing=0.02,
-      disable=not self._terminal,
-    )
-
-  def say(self, text: str) -> None:
-    """Prints a line above the bar."""
-    with tqdm.external_write_mode(file=sys.stdout):
-      print(text, flush=True)
-
-  def skip(self, run: Run) -> None:
-    """A run that need not be made is no part of the time that is left."""
-    self._bar.total -= run.sequences
-    self._bar.refresh()
-
-  def of(self, run: Run) -> RunProgress:
-    self._bar.set_description(run.name)
-    return RunProgress(self._bar, run)
-
-  def close(self) -> None:
-    self._bar.close()
-
-
-class RunProgress:
-  """A run's part of a study's bar, as `train_and_evaluate` wants it."""
-
-  def __init__(self, bar: tqdm, run: Run):
-    self._bar, self._batch_size = bar, run.config.batch_size
-
-  def __call__(self, total: int, epochs: int) -> Self:
-    return self
-
-  def start(self, step: int) -> None:
-    self.advance(step)
-
-  def advance(self, steps: int) -> None:
-    self._bar.update(steps * self._batch_size)
-
-  def training(self, line: dict[str, Any]) -> None:
-    from seqsum.training.metrics import number
-
-    self._bar.set_postfix_str(f"mse {number(line['mse'])}")
-
-  def validation(self, line: dict[str, Any]) -> None:
-    """The table will say it."""
-
-  def say(self, text: str) -> None:
-    """Prints nothing: the bar shows where the run is."""
-
-  def __enter__(self) -> Self:
-    return self
-
-  def __exit__(self, *exception) -> None:
-    pass
-
-
 def run_study(
   study: Study, runs: Sequence[Run], workdir: epath.Path, stop: StopRequest
 ) -> str | None:
@@ -152,8 +82,8 @@ def run_study(
   import jax
 
   from seqsum import train
-  from seqsum.runs import lock
-  from seqsum.runs.session import load_data
+  from seqsum.runs.splits import load_data
+  from seqsum.runtime import lock
   from seqsum.studies import comparison
 
   # Data that cannot be had is found out before a folder is made.
@@ -162,7 +92,12 @@ def run_study(
     load_data(config)
   workdir = folder.make_folder(workdir)
   held = lock.take(workdir)
-  progress = Progress(sum(run.sequences for run in runs))
+  bar = ProgressBar(
+    sum(run.sequences for run in runs),
+    "sequences",
+    unit_scale=True,
+    smoothing=0.02,
+  )
   collect = lambda: [
     line
     for run in runs
@@ -171,8 +106,9 @@ def run_study(
   try:
     for n, run in enumerate(runs, start=1):
       if comparison.collect(run):
-        progress.skip(run)
+        bar.skip(run.sequences)
       else:
+        bar.describe(run.name)
         try:
           if (
             train.train_and_evaluate(
@@ -180,7 +116,7 @@ def run_study(
               run.folder,
               stop,
               report=False,
-              show=progress.of(run),
+              bar=bar,
             )
             is None
           ):
@@ -189,14 +125,14 @@ def run_study(
           pass  # a result: diverged.json says when
       _measure(study, run)
       line = comparison.collect(run)
-      progress.say(f"{n} of {len(runs)}, {run.name}: {comparison.say(line)}")
+      bar.print(f"{n} of {len(runs)}, {run.name}: {comparison.say(line)}")
       table = comparison.write(study, collect(), runs, workdir)
       jax.clear_caches()  # of programs that no other run needs
     if study.timed and not (workdir / comparison.RATES).exists():
       files.write_json(workdir / comparison.RATES, _rates(runs))
       table = comparison.write(study, collect(), runs, workdir)
   finally:
-    progress.close()
+    bar.close()
     held.close()
   return table
 
@@ -221,7 +157,8 @@ def _measure(study: Study, run: Run) -> None:
   finished = (run.folder / "summary.json").exists()
   if study.measure is None or path.exists() or not finished:
     return
-  from seqsum.runs.session import open_session, restore_best
+  from seqsum.runs.restore import restore_best
+  from seqsum.runs.session import open_session
 
   with open_session(run.config, run.folder) as session:
     with session.checkpoints() as checkpoints:

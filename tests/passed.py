@@ -12,7 +12,7 @@ VARIABLE = "SEQSUM_TESTS_PASSED"
 
 
 class PassedTests:
-  """A pytest plugin.
+  """The pytest plugin.
 
   Args:
     path: A text file with one node id a line; created if missing.

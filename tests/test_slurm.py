@@ -70,7 +70,7 @@ def test_preempted_run_resumes_and_finishes(cluster, tmp_path, tasks):
   assert cluster.show(job)["Restarts"] == "1"
   assert "stopped by SIGTERM" in log
   assert f"requeueing job {job}" in log
-  assert "goes on from step" in log
+  assert "resuming from step" in log
   # metrics.jsonl has the lines of both parts, each step once.
   steps = [x["step"] for x in read_lines(workdir) if x["split"] == "train"]
   assert steps == list(range(LOG_EVERY, STEPS + 1, LOG_EVERY))

@@ -10,8 +10,6 @@ from seqsum.inference.trained import TrainedModel, load
 from seqsum.runs import folder, run_files
 from seqsum.runtime import files
 from seqsum.runtime.errors import InputError
-from seqsum.sequences.recorded import SequenceSpec
-from seqsum.training.losses import FoldObjective
 
 
 def pack_weights(workdir: epath.PathLike) -> dict[str, bytes]:
@@ -22,17 +20,17 @@ def pack_weights(workdir: epath.PathLike) -> dict[str, bytes]:
   """
   model = load(workdir)
   workdir = files.parse_path(workdir)
-  content = run_files.read_json(workdir / "config.json", run_files.CONFIG)
+  content = folder.read_config(workdir)
   summary = run_files.read_json(workdir / "summary.json", run_files.SUMMARY)
   if summary is None:
     raise InputError(
       f"--workdir={workdir}: the run is not finished, so its test accuracy is "
       "unknown; rerun its command to finish it"
     )
-  for name in folder.MACHINE:  # paths of the machine that trained it
+  for name in folder.MACHINE_FIELDS:  # paths of the machine that trained it
     section, field = name.split(".")
     content["config"][section][field] = ""
-  config = {x: content[x] for x in (*run_files.CONFIG, "versions")}
+  config = {x: content[x] for x in ("format", *run_files.CONFIG, "versions")}
   as_bytes = lambda x: (json.dumps(x, indent=2) + "\n").encode()
   return {
     "config.json": as_bytes(config),
@@ -68,7 +66,7 @@ def pack_programs(
       raise InputError(f"--onnxruntime_web: needs ONNX; {formats.INSTALL_ONNX}")
     runtime = page.read_runtime(onnxruntime_web)
   model = load(workdir)
-  if isinstance(model.experiment.objective, FoldObjective):
+  if model.experiment.objective.fold is not None:
     raise InputError(
       f"--workdir={workdir}: core='fold' cannot be exported: the number of its "
       "probabilities depends on the length of the sequence"
@@ -110,7 +108,7 @@ frames [b, t, {shape}] float32, {units};
 predictions [b, t{parts}] float32, the last of a sequence is the answer.
 Trained on up to {model.max_len} frames.
 """
-  if isinstance(task, SequenceSpec) and task.pictures:
+  if model.experiment.sampler.kind == "files" and task.pictures:
     text += f"Frames of pictures and videos: {task.describe_frames()}.\n"
   if len(model.values):
     low, high = model.values[[0, -1]]

@@ -60,10 +60,8 @@ def _program(model: TrainedModel):
   plain = _FlatModel(**attributes)
 
   def program(frames):
-    outputs = plain.apply(model.params, frames)
-    if objective.probabilities is None:
-      return (objective.predict(outputs),)
-    return objective.predict(outputs), objective.probabilities(outputs)
+    decoded = objective.decode(plain.apply(model.params, frames))
+    return tuple(x for x in decoded if x is not None)
 
   return program
 

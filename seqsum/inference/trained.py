@@ -13,20 +13,15 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
 from seqsum.inference import model_input, weights
-from seqsum.models.distribution import build_support
-from seqsum.models.known_fold import FoldCore
 from seqsum.runs import run_files
-from seqsum.runs.session import open_trained, restore_best
+from seqsum.runs.restore import restore_best
+from seqsum.runs.session import open_trained
 from seqsum.runtime.errors import InputError
-from seqsum.sequences.recorded import SequenceSpec
-from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import ROUNDING
-from seqsum.sequences.videos import DistinctSum
 from seqsum.training.state import Experiment
 
 # The default network; README.md in its folder documents it.
@@ -79,26 +74,27 @@ class TrainedModel:
   @property
   def takes_digits(self) -> bool:
     """Whether each frame is one digit in MNIST's format."""
-    return isinstance(self.experiment.sampler, Sampler)
+    return self.experiment.sampler.kind == "digits"
 
   @property
   def takes_floats(self) -> bool:
     """Whether frames are floats of any range, as in training, not uint8."""
-    task = self.experiment.sampler.task
-    return isinstance(task, SequenceSpec) and task.floats
+    sampler = self.experiment.sampler
+    return sampler.kind == "files" and sampler.task.floats
 
   @property
   def has_integer_targets(self) -> bool:
     """Whether all training targets are whole numbers."""
-    task = self.experiment.sampler.task
-    if isinstance(task, DistinctSum) and task.with_importance:
+    sampler, task = self.experiment.sampler, self.experiment.sampler.task
+    if sampler.kind == "videos" and task.with_importance:
       return False  # the second part of a target is an importance
     return task.tolerance == ROUNDING
 
   @property
   def values(self) -> np.ndarray:
     """[V] `Prediction.values`; empty where they depend on the length."""
-    return np.array(self.experiment.objective.values, np.float32)
+    objective = self.experiment.objective
+    return objective.support(0) if objective.fold is None else np.zeros(0)
 
   def predict(self, frames: np.ndarray) -> np.ndarray:
     """Predicts the running value after each frame.
@@ -131,9 +127,7 @@ class TrainedModel:
     predictions, probabilities = jax.tree.map(
       lambda x: x[:, :time].reshape(*batch, time, *x.shape[2:]), padded
     )
-    values = self.values
-    if self._fold:
-      values = build_support(self._fold.task, time + blank).values
+    values = self.experiment.objective.support(time + blank)
     return Prediction(predictions, probabilities, values)
 
   def read_files(
@@ -164,36 +158,13 @@ class TrainedModel:
     rule = self.experiment.sampler.task.pictures
     return model_input.read_pictures(paths, self.shape, rule)
 
-  @property
-  def _fold(self) -> FoldCore | None:
-    known_fold = self.experiment.model.known_fold
-    return known_fold if isinstance(known_fold, FoldCore) else None
-
   @functools.cached_property
   def _predict(self):
     """Compiled (params, frames) -> (predictions, probabilities or None)."""
     model, objective = self.experiment.model, self.experiment.objective
-
-    @jax.jit
-    def predict(params, frames):
-      outputs = model.apply(params, frames)
-      probabilities = objective.probabilities
-      return (
-        objective.predict(outputs),
-        probabilities and probabilities(outputs),
-      )
-
-    @jax.jit
-    def predict_fold(params, frames):
-      batch, time = frames.shape[:2]
-      _, intermediates = model.read(params, frames, (batch,) * time, True)
-      log_probs = self._fold.running(intermediates["inputs"])
-      values = jnp.asarray(build_support(self._fold.task, time).values)
-      mode = values[log_probs.argmax(axis=-1)]
-      is_nan = jnp.isnan(log_probs).any(axis=-1)
-      return jnp.where(is_nan, jnp.nan, mode), jnp.exp(log_probs)
-
-    return predict_fold if self._fold else predict
+    return jax.jit(
+      lambda params, frames: objective.decode(model.apply(params, frames))
+    )
 
 
 def load(workdir: epath.PathLike | None = None) -> TrainedModel:

@@ -31,7 +31,9 @@ def pack(step: int, params: Any) -> dict[str, bytes]:
     step: The training step of the parameters.
     params: A tree of arrays.
   """
-  arrays = {name: np.asarray(x) for name, x in manifest.named(params).items()}
+  arrays = {
+    name: np.asarray(x) for name, x in manifest.leaves_by_name(params).items()
+  }
   stream = io.BytesIO()
   np.savez_compressed(stream, **arrays)
   header = {"step": step, "arrays": manifest.describe(params)}
@@ -59,7 +61,9 @@ def read(folder: epath.Path, abstract_state: Any) -> tuple[int, Any]:
     with np.load(
       io.BytesIO(run_files.read_bytes(path)), allow_pickle=False
     ) as file:
-      arrays = {name: file[name] for name in manifest.named(abstract_state)}
+      arrays = {
+        name: file[name] for name in manifest.leaves_by_name(abstract_state)
+      }
     damaged = manifest.describe(arrays) != saved
   except InputError as error:
     raise InputError(f"{path}: {error}") from error
@@ -81,5 +85,5 @@ def read(folder: epath.Path, abstract_state: Any) -> tuple[int, Any]:
     raise InputError(
       f"{path}: its SHA-256 differs from {MANIFEST}; copy the folder again"
     )
-  leaves = [arrays[name] for name in manifest.named(abstract_state)]
+  leaves = [arrays[name] for name in manifest.leaves_by_name(abstract_state)]
   return step, jax.tree.unflatten(jax.tree.structure(abstract_state), leaves)

@@ -35,7 +35,7 @@ class Support:
   after: np.ndarray
 
   @functools.cached_property
-  def is_shift(self) -> bool:
+  def is_translation(self) -> bool:
     """Whether a digit adds a constant to every index, as in a sum."""
     count = len(self.values)
     moved = np.arange(count) + (self.after[:, :1] - self.start)
@@ -88,7 +88,7 @@ class Support:
   def _moved(self, fold: jax.Array) -> jax.Array:
     """[n, K] -> [n, D, K], the fold after each digit."""
     count = len(self.values)
-    if self.is_shift:
+    if self.is_translation:
       by = [min(count, int(places)) for places in self.after[:, 0]]
       pad = functools.partial(jnp.pad, constant_values=LOWEST)
       return jnp.stack(

@@ -8,6 +8,7 @@ import numpy as np
 from etils import epath
 
 from seqsum.runs import run_files
+from seqsum.runs.history import read_lines
 from seqsum.runtime import files
 from seqsum.studies.charts import Lines, by_variant, finished, tested
 from seqsum.studies.plan import Run, Study
@@ -42,7 +43,7 @@ def collect(run: Run) -> dict[str, Any] | None:
   if summary is None and end is None:
     return None
   batch_size = run.config.batch_size
-  history = run_files.read_lines(run.folder / "metrics.jsonl")
+  history = read_lines(run.folder / "metrics.jsonl")
   validations = [line for line in history if line["split"] == "validation"]
   curve = [[line["step"] * batch_size, line["mse"]] for line in validations]
   clock = [[line["seconds"], line["exact_accuracy"]] for line in validations]

@@ -17,11 +17,10 @@ import numpy as np
 from tqdm import tqdm
 
 from seqsum.data import tvsum
-from seqsum.data.recordings import SequenceDataset
 from seqsum.inference.trained import TrainedModel
-from seqsum.runs.session import Session, load_data
+from seqsum.runs.session import Session
+from seqsum.runs.splits import load_data
 from seqsum.runtime.errors import InputError
-from seqsum.sequences.videos import VideoSampler
 from seqsum.summarization import benchmark
 from seqsum.summarization import rank_correlation as rank
 from seqsum.summarization.attribution import integrated_gradients, shapley
@@ -60,7 +59,7 @@ def read_examples(session: Session, count: int) -> list[Example]:
 
 def _examples(session: Session) -> Iterator[Example]:
   sampler, data = session.experiment.sampler, load_data(session.config)
-  if isinstance(sampler, VideoSampler):
+  if sampler.kind == "videos":
     draw = jax.jit(
       dataclasses.replace(sampler.held_out(BATCH), with_importance=True)
     )
@@ -68,7 +67,7 @@ def _examples(session: Session) -> Iterator[Example]:
       batch = draw(batch_key(evaluate.SEED, TEST, n), *data.test)
       truth = np.asarray(batch.targets[..., -1])
       yield from map(Example, np.asarray(batch.frames), truth)
-  if not isinstance(data, SequenceDataset):
+  if sampler.kind == "digits":
     raise InputError(
       f"--workdir={session.workdir}: the importance of a frame is its digit in "
       "this run; train configs/importance.py"
@@ -84,7 +83,7 @@ def make_scores(model: TrainedModel) -> dict[str, Score]:
   """Functions that score the frames of a video, by name of the ranking."""
   sampler = model.experiment.sampler
   predicted = lambda frames, n: _last_part(model.predict(frames))
-  if not isinstance(sampler, VideoSampler):
+  if sampler.kind != "videos":
     return {"predicted importance": predicted}
   attribute = jax.jit(_make_attribute(model))
 
@@ -112,7 +111,7 @@ def _make_attribute(model: TrainedModel):
 
   def attribute(params, frames, key):
     def predict(frames):  # [N, T, H, W, C] -> [N]
-      last = objective.predict(network.apply(params, frames))[:, -1]
+      last = objective.decode(network.apply(params, frames))[0][:, -1]
       return last if last.ndim == 1 else last[:, 0]
 
     frames = frames.astype(jnp.float32) / 255
