@@ -28,6 +28,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.sequence.min_len = 24  # frames of every video
   config.sequence.max_len = 24
   config.sequence.shift = 0
+  config.data.kind = "videos"
   config.video = ml_collections.ConfigDict()
   config.video.windows = 4  # parts of a video; a digit can appear in each
   config.video.side = 40  # height and width of a frame; digits have 28

@@ -19,6 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.sequences_per_epoch = 2_000  # in an epoch, whatever the file holds
   config.batch_size = 32
   config.log_every = 50
+  config.data.kind = "files"
   config.eval_sequences = 1_000  # at most; each sequence once
   config.sequence.shift = 0  # shifts would differ from frame to frame
   config.task.target = "standard"  # z-score, for targets of any unit

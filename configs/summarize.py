@@ -21,6 +21,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.sequences_per_epoch = 200
   config.batch_size = 4
   config.log_every = 50
+  config.data.kind = "files"
   config.eval_batch_size = 5
   config.sequence.shift = 0
   config.task.per_step = True

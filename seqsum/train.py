@@ -21,8 +21,8 @@ from seqsum.runtime import files, malloc, processes
 from seqsum.runtime.errors import Diverged
 from seqsum.runtime.progress import ProgressBar
 from seqsum.runtime.signals import StopRequest
-from seqsum.training import evaluate
-from seqsum.training.evaluate import Evaluation
+from seqsum.training import scores
+from seqsum.training.evaluate import Predictions
 from seqsum.training.metrics import Totals
 from seqsum.training.parallel import compile_step
 from seqsum.training.state import TEST, TRAIN, VALIDATION, TrainState
@@ -132,9 +132,9 @@ def train_and_evaluate(
       if schedule.is_epoch_end(step) and not is_validated(writer.history, step):
         validation_start = time.perf_counter()
         predictions = validate(state.evaluated, stop.agreed)
-        if predictions is not None:  # else the run is asked to stop
+        if predictions is not None:  # None if the run must stop
           rate = _rate(predictions, validation_start)
-          metrics = evaluate.measure(predictions, experiment.per_step)
+          metrics = scores.measure(predictions, experiment.per_step)
           write(step, "validation", metrics, rate)
           progress.validation(writer.history[-1])
           malloc.trim()
@@ -160,7 +160,7 @@ def train_and_evaluate(
         rate = sequences / (time.perf_counter() - rate_start[0])
         write(step, "train", jax.device_get(totals).means(), rate)
         progress.training(writer.history[-1])
-        totals = session.put(totals.start_again())
+        totals = session.put(totals.reset())
         malloc.trim()
         rate_start = time.perf_counter(), step
       if schedule.is_checkpoint(step):
@@ -185,8 +185,8 @@ def train_and_evaluate(
     test_start = time.perf_counter()
     predictions = test(state.evaluated)
     rate = _rate(predictions, test_start)
-    metrics = evaluate.measure(predictions, experiment.per_step)
-    write(step, "test", metrics | evaluate.break_down(predictions), rate)
+    metrics = scores.measure(predictions, experiment.per_step)
+    write(step, "test", metrics | scores.break_down(predictions), rate)
     writer.finish()  # summary.json promises a complete metrics.jsonl
     summary = results.summarize(
       session, best, state.evaluated, predictions, writer.history
@@ -202,7 +202,7 @@ def train_and_evaluate(
     return summary
 
 
-def _rate(predictions: Evaluation, start: float) -> float:
+def _rate(predictions: Predictions, start: float) -> float:
   """Sequences a second since `start`."""
   return len(predictions.lengths) / (time.perf_counter() - start)
 
@@ -220,5 +220,5 @@ def test_again(config: ConfigDict, workdir: epath.PathLike) -> dict[str, Any]:
     session.warn_of_changes()
     best, state = restore_best(session, checkpoints)
   predictions = session.evaluator(TEST)(state.evaluated)
-  metrics = evaluate.measure(predictions, session.experiment.per_step)
-  return {"step": best, **metrics, **evaluate.break_down(predictions)}
+  metrics = scores.measure(predictions, session.experiment.per_step)
+  return {"step": best, **metrics, **scores.break_down(predictions)}

@@ -278,8 +278,7 @@ def read_flags(requests: list[list[str]]) -> list[str]:
   """
   from absl import flags
 
-  from seqsum.data import recordings
-  from seqsum.training import experiment
+  from seqsum.training import checks
 
   wrong = dict.fromkeys(range(len(requests)), "")
   for module in {module for module, *_ in requests}:
@@ -293,10 +292,8 @@ def read_flags(requests: list[list[str]]) -> list[str]:
         flags.FLAGS(sys.argv)
         if module == "seqsum.main":
           config = flags.FLAGS["config"].value
-          if not isinstance(config, str) and not recordings.is_recorded(
-            config.data.name
-          ):
-            experiment.build_experiment(config)
+          if not isinstance(config, str):
+            checks.check_config(config)
       except Exception as error:
         wrong[n] = f"{type(error).__name__}: {error}"
       flags.FLAGS.unparse_flags()

@@ -8,15 +8,20 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
+import jax
 import numpy as np
 from absl import logging
+from jax.sharding import Sharding
 
 from seqsum.data import array_cache, bundled, mnist, tfds
 from seqsum.data.tfds import Arrays
 from seqsum.runtime.errors import InputError, require
 from seqsum.sequences.digit import CLASSES
+from seqsum.sequences.sampler import Sampler
+from seqsum.sequences.shapes import Feed
+from seqsum.sequences.videos import VideoSampler
 
 VALIDATION = 5_000  # images from the end of a training split
 KEYS = [  # the arrays of a cached data set
@@ -49,6 +54,7 @@ class Digits:
     sha256: The `array_cache.digest` of the images and labels of each split.
   """
 
+  facts: ClassVar[None] = None
   name: str
   train: Split
   validation: Split
@@ -70,6 +76,37 @@ class Digits:
     ]
     return Digits(self.name, *splits, origin=self.origin)
 
+  def feed(
+    self, split: str, sharding: Sharding, batch_size: int, **_: int | None
+  ) -> Feed:
+    """Batches are drawn from all images of a split, on the devices once."""
+    arrays = jax.device_put(getattr(self, split), sharding)
+    return lambda n: arrays
+
+  def held_out(
+    self, split: str, sequences: int, batch_size: int, devices: int
+  ) -> tuple[int, int]:
+    return sequences, batch_size
+
+  def mean_target(
+    self, sampler: Sampler | VideoSampler, per_step: bool
+  ) -> np.ndarray | float:
+    return sampler.mean_target(self.train.labels, per_step)
+
+  def describe(self) -> str:
+    counts = ", ".join(
+      f"{len(split.labels):,} {name}"
+      for name, split in (
+        ("training", self.train),
+        ("validation", self.validation),
+        ("test", self.test),
+      )
+    )
+    height, width, _ = self.train.images.shape[1:]
+    return (
+      f"{self.name}: {counts} images of {height}x{width}, from {self.origin}"
+    )
+
 
 def load(
   name: str = "mnist",
@@ -77,7 +114,6 @@ def load(
   data_dir: str | os.PathLike | None = None,
   manual_dir: str | os.PathLike | None = None,
   fallback: str = "digits",
-  size: Sequence[int] = (),
 ) -> Digits:
   """Loads a data set; prepares it the first time.
 
@@ -89,12 +125,10 @@ def load(
     manual_dir: A folder with MNIST's four .gz files, for `mnist` alone; None or
       "" to download them.
     fallback: The data set to load if MNIST is unavailable; "" raises an error.
-    size: Must be (): digits are 28x28.
 
   Raises:
     InputError: The data is unavailable or damaged.
   """
-  require(not len(size), "config.data.size", size, "is for 'frames:FOLDER'")
   if name == "digits":
     return _bundled()
   data_dir = data_dir or os.environ.get("TFDS_DATA_DIR", "")

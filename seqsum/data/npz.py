@@ -45,7 +45,8 @@ class NpzSource:
     _check_frames(path, frames)
     if frames.ndim == 4:  # one channel
       frames = frames[..., None]
-    self._frames, self._stamp = frames, _stamp(path)
+    self._frames, self._is_mapped = frames, isinstance(frames, np.memmap)
+    self._stamp = _stamp(path) if self._is_mapped else None
     self.shape, self.floats = frames.shape[2:], frames.dtype != np.uint8
     self.lengths = _lengths(path, arrays.get("lengths"), *frames.shape[:2])
     self.targets = targets.per_frame(
@@ -66,9 +67,7 @@ class NpzSource:
 
   def read(self, n: int) -> np.ndarray:
     # Reading a mapped file that was truncated would end the process (SIGBUS).
-    if isinstance(self._frames, np.memmap) and self._stamp != _stamp(
-      self._path
-    ):
+    if self._is_mapped and self._stamp != _stamp(self._path):
       raise InputError(
         f"{self._path}: frames.npy changed during the run; restart the run"
       )
@@ -135,11 +134,9 @@ def _map_folder(path: Path) -> tuple[Arrays, bytes]:
   return arrays, repr(found).encode()
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
-  """Size and modification time of a folder's frames; None for an .npz file."""
-  if not path.is_dir():
-    return None
-  found = (path / "frames.npy").stat()
+def _stamp(folder: Path) -> tuple[int, int]:
+  """Size and modification time of the frames of a folder."""
+  found = (folder / "frames.npy").stat()
   return found.st_size, found.st_mtime_ns
 
 

@@ -10,43 +10,29 @@ iterator state to save.
 import dataclasses
 import functools
 import hashlib
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+import jax
 import numpy as np
+from jax.sharding import Sharding
 
 from seqsum.runtime.errors import InputError, choose, require
 from seqsum.sequences.pixel_rule import PixelRule
-from seqsum.sequences.recorded import SequenceSpec, describe
+from seqsum.sequences.recorded import (
+  RecordedSampler,
+  SequenceSpec,
+  describe,
+)
+from seqsum.sequences.shapes import Feed
 
 SPLITS = ("train", "validation", "test")
 HELD_OUT = 0.1  # fraction of sequences in each of the last two, by default
 MAX_SEQUENCES = 1 << 48  # of all passes; Grain's counter is finite
 PREFETCH = 4  # batches
-
-
-# Each reader is imported where it is used: no other run needs Pillow or h5py.
-def _open_npz(path: Path, size: tuple[int, ...]) -> "Source":
-  from seqsum.data import npz
-
-  return npz.NpzSource(path)
-
-
-def _open_frames(path: Path, size: tuple[int, ...]) -> "Source":
-  from seqsum.data import frame_folder
-
-  return frame_folder.FrameFolder(path, size)
-
-
-def _open_eccv16(path: Path, size: tuple[int, ...]) -> "Source":
-  from seqsum.data import tvsum
-
-  return tvsum.FeatureSource(path)
-
-
-READERS = {"npz": _open_npz, "frames": _open_frames, "eccv16": _open_eccv16}
 
 
 class Source(Protocol):
@@ -96,12 +82,36 @@ class SequenceDataset:
   test: np.ndarray
   sha256: str
 
-  def mean_target(self, per_step: bool) -> np.ndarray:
-    """Mean of the training targets, [] or [D] float64.
+  def feed(
+    self,
+    split: str,
+    sharding: Sharding,
+    batch_size: int,
+    *,
+    seed: int | None = None,
+    batches: int | None = None,
+  ) -> Feed:
+    """Reads batches from the files and copies them to the devices."""
+    read = Batches(self, getattr(self, split), batch_size, seed, batches)
 
-    Args:
-      per_step: Whether to average over all real frames; else over the last.
-    """
+    def feed(n: int) -> tuple[jax.Array, ...]:
+      # Not `device_put`, which requires that all processes call it.
+      return tuple(
+        jax.make_array_from_callback(x.shape, sharding, x.__getitem__)
+        for x in read(n)
+      )
+
+    return feed
+
+  def held_out(
+    self, split: str, sequences: int, batch_size: int, devices: int
+  ) -> tuple[int, int]:
+    """Each sequence at most once, in batches as equal as devices allow."""
+    sequences = min(sequences, len(getattr(self, split)))
+    part = math.ceil(sequences / math.ceil(sequences / batch_size))
+    return sequences, math.ceil(part / devices) * devices
+
+  def mean_target(self, sampler: RecordedSampler, per_step: bool) -> np.ndarray:
     lengths = self.source.lengths[self.train]
     targets = self.source.targets[self.train]
     steps = np.arange(targets.shape[1])
@@ -109,18 +119,45 @@ class SequenceDataset:
     real = steps <= last if per_step else steps == last
     return targets[real].mean(axis=0, dtype=np.float64)
 
+  def describe(self) -> str:
+    facts = self.facts
+    lengths = f"{facts.shortest}..{facts.longest}"
+    if facts.shortest == facts.longest:
+      lengths = f"{facts.longest}"
+    size = "x".join(map(str, facts.shape))
+    return (
+      f"{self.name}: {len(self.train):,} training, {len(self.validation):,} "
+      f"validation, {len(self.test):,} test sequences of {lengths} frames of "
+      f"{size}"
+    )
 
-def is_recorded(name: str) -> bool:
-  """Whether the name of a data set is that of files of the user."""
-  prefix, colon, _ = name.partition(":")
-  return prefix in READERS and bool(colon)
+
+# Each reader is imported where it is used: no other run needs Pillow or h5py.
+def _open_npz(path: Path, size: tuple[int, ...]) -> Source:
+  from seqsum.data import npz
+
+  return npz.NpzSource(path)
+
+
+def _open_frames(path: Path, size: tuple[int, ...]) -> Source:
+  from seqsum.data import frame_folder
+
+  return frame_folder.FrameFolder(path, size)
+
+
+def _open_eccv16(path: Path, size: tuple[int, ...]) -> Source:
+  from seqsum.data import tvsum
+
+  return tvsum.FeatureSource(path)
+
+
+READERS = {"npz": _open_npz, "frames": _open_frames, "eccv16": _open_eccv16}
 
 
 def load(
   name: str,
   data_dir: str | os.PathLike | None = None,
   size: tuple[int, ...] = (),
-  **_: Any,
 ) -> SequenceDataset:
   """Opens a data set; reads everything but the frames.
 
@@ -138,12 +175,6 @@ def load(
   require(path != "", "config.data.name", name, "add a path after the colon")
   remedy = "only frames:FOLDER resizes frames; leave it at ()"
   require(not size or prefix == "frames", "config.data.size", size, remedy)
-  require(
-    len(size) in (0, 2) and all(type(n) is int and n > 0 for n in size),
-    "config.data.size",
-    size,
-    "must be height and width in pixels, such as (64, 64), or ()",
-  )
   where = Path(data_dir or "").expanduser() / Path(path).expanduser()
   try:
     return _load(name, open_source, where, size, _stamps(where))

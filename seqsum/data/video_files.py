@@ -47,10 +47,6 @@ def read(
   Raises:
     InputError: The file cannot be read or is too large; the message names it.
   """
-  if shape is not None and (
-    len(shape) != 3 or min(shape) < 1 or shape[2] not in (1, 3)
-  ):
-    raise ValueError(f"shape {shape}, expected (H, W, C) with C of 1 or 3")
   channels = 3 if shape is None else shape[2]
   if rule is None and is_pictures(path):
     rule = survey([path]).rule

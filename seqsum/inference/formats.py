@@ -30,7 +30,6 @@ from seqsum.models.model import SequenceModel
 from seqsum.runs import folder, run_files
 from seqsum.runtime import files
 from seqsum.runtime.errors import InputError
-from seqsum.sequences.recorded import SequenceSpec
 
 NO_ONNX = "pip install -e '.[onnx]' && pip install --no-deps jax2onnx"
 # Programs for each of these are in one file.
@@ -68,10 +67,8 @@ def _program(model: Trained):
   plain = _Folded(**attributes)
 
   def program(frames):
-    said = plain.apply(model.params, frames)
-    if objective.probabilities is None:
-      return (objective.predict(said),)
-    return objective.predict(said), objective.probabilities(said)
+    decoded = objective.decode(plain.apply(model.params, frames))
+    return tuple(x for x in decoded if x is not None)
 
   return program
 
@@ -250,7 +247,7 @@ def readme(model: Trained, files: Collection[str]) -> str:
     f"Trained on up to {model.longest} frames.",
   )
   task = model.experiment.sampler.task
-  if isinstance(task, SequenceSpec) and task.pictures:
+  if model.experiment.sampler.kind == "files" and task.pictures:
     say(f"Frames of pictures and videos: {task.describe_frames()}.")
   if len(model.values):
     low, high = model.values[[0, -1]]

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from seqsum.models.conv import Conv, max_pool
-from seqsum.runtime.errors import require
 
 kernel_init = nn.initializers.glorot_uniform()  # Keras's default
 ACTIVATIONS = {
@@ -43,21 +42,6 @@ class ConvEncoder(nn.Module):
   activation: Callable[[jax.Array], jax.Array] = nn.tanh
   plain: bool = False
   dtype: DTypeLike = jnp.float32
-
-  def check(self, shape: tuple[int, int, int]) -> None:
-    """Raises `InputError` if frames of shape (H, W, C) are too small."""
-    side = min(shape[:2])
-    layers = zip(self.kernels, self.strides, self.pools, strict=True)
-    for kernel, stride, pool in layers:
-      sizes = {"kernels": (side - kernel) // stride + 1}
-      sizes["pool"] = sizes["kernels"] // pool
-      for field, side in sizes.items():
-        require(
-          side > 0,
-          f"config.model.conv.{field}",
-          self.kernels if field == "kernels" else self.pools,
-          f"too large for frames of {shape}; make them smaller",
-        )
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:

@@ -43,7 +43,7 @@ def write_report(
     name: The run's.
     task: What the fold is called, "sum".
     history: Lines of metrics.jsonl, however few; inf and nan as None.
-    evaluation: An `evaluate.Evaluation`: of test sequences, or of validation
+    evaluation: An `evaluate.Predictions`: of test sequences, or of validation
       sequences if the run is not finished.
     frames: `[M] which sequences -> [M, T, H, W, C]` uint8 or float.
     filters: The first layer's kernels "before" and "after", [kh, kw, C, F].

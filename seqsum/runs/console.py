@@ -8,12 +8,10 @@ import jax
 from etils import epath
 from ml_collections import ConfigDict
 
-from seqsum.data.digits import Digits
-from seqsum.data.recordings import SequenceDataset
 from seqsum.runs.session import Session
 from seqsum.runtime.progress import ProgressBar
+from seqsum.training.experiment import Schedule
 from seqsum.training.metrics import number
-from seqsum.training.schedule import Schedule
 
 POST_SEQUENCES = 20 * 60_000  # training sequences of the original post
 
@@ -98,9 +96,11 @@ def overview(session: Session, has_checkpoint: bool) -> str:
     math.prod(x.shape)
     for x in jax.tree.leaves(session.abstract_state()[0].params)
   )
+  facts = session.data.facts
+  frames = {} if facts is None else {"frames": facts.describe_frames()}
   rows = {
-    "data": describe_data(session.data),
-    **_frames(session.data),
+    "data": session.data.describe(),
+    **frames,
     "model": f"{describe_model(config)}; {parameters:,} parameters",
     "devices": _devices(session),
     "training": f"{schedule.total:,} steps of {config.batch_size:,} sequences "
@@ -110,36 +110,6 @@ def overview(session: Session, has_checkpoint: bool) -> str:
   }
   width = max(map(len, rows)) + 2
   return "\n".join(f"{name:{width}}{text}" for name, text in rows.items())
-
-
-def describe_data(data: Digits | SequenceDataset) -> str:
-  """Name of the data, size of each split, and where the data is stored."""
-  splits = {
-    "training": data.train,
-    "validation": data.validation,
-    "test": data.test,
-  }
-  if isinstance(data, Digits):
-    counts = {name: len(split.labels) for name, split in splits.items()}
-    height, width, _ = data.train.images.shape[1:]
-    what, where = f"images of {height}x{width}", f", from {data.origin}"
-  else:
-    counts = {name: len(split) for name, split in splits.items()}
-    facts = data.facts
-    lengths = f"{facts.shortest}..{facts.longest}"
-    if facts.shortest == facts.longest:
-      lengths = f"{facts.longest}"
-    size = "x".join(map(str, facts.shape))
-    what, where = f"sequences of {lengths} frames of {size}", ""
-  parts = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-  return f"{data.name}: {parts} {what}{where}"
-
-
-def _frames(data: Digits | SequenceDataset) -> dict[str, str]:
-  """How files became frames; the data decides it, not the config."""
-  if isinstance(data, Digits):
-    return {}
-  return {"frames": data.facts.describe_frames()}
 
 
 def describe_model(config: ConfigDict) -> str:

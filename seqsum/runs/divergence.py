@@ -17,7 +17,7 @@ from seqsum.runtime import files, processes
 from seqsum.runtime.errors import Diverged
 from seqsum.training.metrics import MOST_SKIPPED, NEVER, Totals
 from seqsum.training.state import TrainState
-from seqsum.training.step import is_finite
+from seqsum.training.updates import is_finite
 
 _is_finite = jax.jit(is_finite)
 

@@ -8,7 +8,7 @@ from etils import epath
 
 from seqsum.runs import run_files
 from seqsum.runtime import processes
-from seqsum.training.schedule import Schedule
+from seqsum.training.experiment import Schedule
 
 History = Sequence[dict[str, Any]]  # lines of a metrics.jsonl
 

@@ -97,7 +97,7 @@ def restore_best(
     history = read_lines(path)
     warn_of_missing(path, history, session.schedule, max(saved, default=0))
   ranked = ranking(history, session.config.checkpoint.best)
-  best = ranked[:1]  # tried, and warned of, even if its files are gone
+  best = ranked[:1]  # tried, and warned of, even if its files are missing
   others = [step for step in ranked[1:] if step in saved]
   steps = dict.fromkeys([*best, *others, *saved])
   restored = restore_first(checkpoints, steps, session.abstract_state())

@@ -8,15 +8,13 @@ import numpy as np
 import optax
 from absl import logging
 
-from seqsum.data.recordings import SequenceDataset
-from seqsum.models.known_fold import FoldCore
 from seqsum.plots import figures, report
 from seqsum.runs import folder
 from seqsum.runs.history import History, read_lines
 from seqsum.runs.session import Session
 from seqsum.runtime import malloc, processes
-from seqsum.training import evaluate
-from seqsum.training.evaluate import Evaluation, Evaluator
+from seqsum.training import scores
+from seqsum.training.evaluate import Evaluator, Predictions
 
 POST_MSE = 0.61  # test mse of the original post (Ben Caine, 2016)
 
@@ -25,7 +23,7 @@ def summarize(
   session: Session,
   best: int,
   params: optax.Params,
-  predictions: Evaluation,
+  predictions: Predictions,
   history: History,
 ) -> dict[str, Any]:
   """The content of summary.json.
@@ -60,7 +58,7 @@ def summarize(
     f"time_to_mse_{POST_MSE}_seconds": reached[0]["seconds"]
     if reached
     else None,
-    "guess_the_mean_mse": evaluate.guess_the_mean(
+    "guess_the_mean_mse": scores.guess_the_mean(
       predictions, mean_target(session)
     ),
     "references": references(session),
@@ -72,10 +70,8 @@ def mean_target(session: Session) -> np.ndarray | float:
 
   The final targets, or with `config.task.per_step` those of all real steps.
   """
-  per_step, data = session.experiment.per_step, session.data
-  if isinstance(data, SequenceDataset):
-    return data.mean_target(per_step)
-  return session.experiment.sampler.mean_target(data.train.labels, per_step)
+  experiment = session.experiment
+  return session.data.mean_target(experiment.sampler, experiment.per_step)
 
 
 def references(session: Session) -> dict[str, float]:
@@ -86,7 +82,7 @@ def references(session: Session) -> dict[str, float]:
     and config.task.name == "sum"
     and (config.sequence.min_len, config.sequence.max_len) == (1, 4)
     and tuple(config.sequence.digits) == tuple(range(10))
-    and "video" not in config
+    and config.data.kind == "digits"
   )
   return {"the post, 2016": POST_MSE} if is_same_task else {}
 
@@ -95,7 +91,7 @@ def write_report(
   session: Session,
   params: optax.Params,
   evaluator: Evaluator,
-  predictions: Evaluation,
+  predictions: Predictions,
   summary: dict[str, Any],
 ) -> dict[str, bytes]:
   """Write the folder `report/` of a run, finished or interrupted.
@@ -132,15 +128,15 @@ def _report(
   initial: optax.Params,
   params: optax.Params,
   evaluator: Evaluator,
-  predictions: Evaluation,
+  predictions: Predictions,
   summary: dict[str, Any],
 ) -> dict[str, bytes]:
   history = read_lines(session.workdir / "metrics.jsonl")
   device = session.facts()["devices"]
   data = session.data
-  guess = evaluate.guess_the_mean(predictions, mean_target(session))
+  guess = scores.guess_the_mean(predictions, mean_target(session))
   frames, read_frames = {}, functools.partial(evaluator.frames, predictions)
-  if isinstance(data, SequenceDataset):
+  if data.facts is not None:
     frames["frames"] = data.facts.describe_frames()
     read_ink = read_frames
     read_frames = lambda *args: figures.as_they_are(read_ink(*args))
@@ -182,10 +178,10 @@ def _fold(session: Session, params: optax.Params):
     The task, and a function from frames [M, T, H, W, C] to probabilities
     [M, T, D]; None for a model that learns the fold.
   """
-  model = session.experiment.model
-  if not isinstance(model.known_fold, FoldCore):
+  model, fold = session.experiment.model, session.experiment.objective.fold
+  if fold is None:
     return None
-  params = jax.device_get(params)  # one process computes alone
+  params = jax.device_get(params)  # the lead computes alone
 
   @jax.jit
   def log_probabilities(params, frames):
@@ -196,7 +192,7 @@ def _fold(session: Session, params: optax.Params):
   def probabilities(frames: np.ndarray) -> np.ndarray:
     return np.exp(np.asarray(log_probabilities(params, frames), np.float64))
 
-  return model.known_fold.task, probabilities
+  return fold.task, probabilities
 
 
 def first_filters(params: optax.Params) -> np.ndarray:

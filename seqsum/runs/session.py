@@ -12,26 +12,30 @@ from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from seqsum.data import recordings
-from seqsum.data.digits import Digits, load
-from seqsum.data.recordings import SequenceDataset
 from seqsum.runs import folder, run_files
 from seqsum.runs.checkpoints import Checkpoints
-from seqsum.runs.splits import make_feed, make_reader
-from seqsum.runtime import files, lock, machine, processes
-from seqsum.runtime.devices import make_mesh, replicated, shard_rows
+from seqsum.runs.splits import Dataset, load_data, make_feed, make_reader
+from seqsum.runtime import files, lock, processes
+from seqsum.runtime.devices import (
+  make_mesh,
+  memory,
+  processors,
+  replicated,
+  shard_rows,
+)
 from seqsum.runtime.errors import InputError, require
 from seqsum.sequences.recorded import SequenceSpec
 from seqsum.sequences.shapes import Feed
+from seqsum.training.checks import check_config
 from seqsum.training.evaluate import Evaluator
-from seqsum.training.experiment import build_experiment
+from seqsum.training.experiment import (
+  Schedule,
+  build_experiment,
+  build_schedule,
+)
 from seqsum.training.metrics import Totals
 from seqsum.training.parallel import compile_init
-from seqsum.training.schedule import Schedule, build_schedule
 from seqsum.training.state import Experiment, TrainState
-
-# Cached, since a study opens many sessions with the same data.
-load_once = functools.lru_cache(maxsize=1)(load)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Session:
   experiment: Experiment
   schedule: Schedule
   mesh: Mesh
-  data: Digits | SequenceDataset | None
+  data: Dataset | None
   lock: contextlib.ExitStack
   run: str
 
@@ -97,7 +101,7 @@ class Session:
     size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
     parameters = sum(x.size for x in jax.tree.leaves(state.params))
     needed = size + 4 * parameters
-    available = machine.memory(jax.local_devices()[0])
+    available = memory(jax.local_devices()[0])
     if available is not None and needed > available:
       raise InputError(
         f"config.model has {parameters:,} parameters: with gradients and the "
@@ -124,7 +128,7 @@ class Session:
     """Content of config.json beside the config: data, devices, versions."""
     devices = self.mesh.devices.flat
     dataset = {"name": self.data.name, "sha256": self.data.sha256}
-    if isinstance(self.data, SequenceDataset):
+    if self.data.facts is not None:
       dataset["recorded"] = self.data.facts.as_json()
     return {
       "dataset": dataset,
@@ -133,7 +137,7 @@ class Session:
         "platform": devices[0].platform,
         "count": self.mesh.size,
         "processes": jax.process_count(),
-        **machine.processors(),
+        **processors(),
       },
       "versions": folder.versions(),
     }
@@ -157,14 +161,12 @@ def check(config: ConfigDict) -> tuple[Experiment, Schedule, Mesh]:
   Raises:
     InputError: A value in the config cannot be used.
   """
-  recorded = None
-  if recordings.is_recorded(config.data.name):
-    recorded = load_data(config).facts
-  experiment = build_experiment(config, recorded)
-  experiment.model.encoder().check(experiment.sampler.shape)
+  facts = None
+  if config.data.kind == "files":
+    check_config(config)
+    facts = load_data(config).facts
+  experiment = build_experiment(config, facts)
   schedule = build_schedule(config)
-  if recorded:  # each step's batch comes from the host
-    schedule = dataclasses.replace(schedule, steps_per_call=1)
   mesh = make_mesh()
   rows = shard_rows(mesh, config.batch_size, "config.batch_size")
   require(
@@ -175,18 +177,6 @@ def check(config: ConfigDict) -> tuple[Experiment, Schedule, Mesh]:
   )
   shard_rows(mesh, config.eval_batch_size, "config.eval_batch_size")
   return experiment, schedule, mesh
-
-
-def load_data(config: ConfigDict) -> Digits | SequenceDataset:
-  """Load the data of `config.data`.
-
-  Raises:
-    InputError: The data cannot be loaded.
-  """
-  fields = dict(config.data) | {"size": tuple(config.data.size)}
-  if recordings.is_recorded(config.data.name):
-    return recordings.load(**fields)
-  return load_once(**fields).only(tuple(config.sequence.digits))
 
 
 def open_session(

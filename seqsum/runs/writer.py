@@ -19,7 +19,7 @@ from seqsum.runtime.object_storage import is_remote
 class MetricsWriter:
   """Writes metrics.jsonl and tensorboard/ of a run.
 
-  Lines that cannot be written, because the disk is full or gone, are kept in
+  Lines that cannot be written, because the disk is full or unmounted, stay in
   memory and written with the next line; at all times the file consists of
   complete lines. Of several processes only the lead writes. After a failed
   write to object storage, which takes half a minute, `write` does not try again

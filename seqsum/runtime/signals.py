@@ -7,12 +7,12 @@ from typing import Self
 
 
 def end_on_interrupt() -> None:
-  """Lets Ctrl-C end this process at once, as the system does, without a word.
+  """Makes Ctrl-C end this process at once and silently.
 
-  While modules are imported Python's `KeyboardInterrupt` can be lost in a C
-  library, which then goes on, or become another error. To be called before
-  anything is written; `StopRequest` takes over. A process that ignores SIGINT
-  goes on ignoring it.
+  During imports, Python's `KeyboardInterrupt` can be lost in a C library, which
+  then continues, or become another error. Call it before anything is written;
+  `StopRequest` takes over later. A process that ignores SIGINT keeps ignoring
+  it.
   """
   if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -49,7 +49,7 @@ class StopRequest:
     for number in _signals():
       try:
         self._before[number] = signal.signal(number, self._handle)
-      except ValueError:  # not the main thread: a notebook's executor, say
+      except ValueError:  # not the main thread, as in some notebooks
         break
     return self
 
@@ -64,7 +64,7 @@ class StopRequest:
 
 
 def _signals() -> list[signal.Signals]:
-  """Those that ask to stop."""
+  """The signals that request a stop."""
   signals = [signal.SIGINT, signal.SIGTERM]
   hang_up = getattr(signal, "SIGHUP", None)  # not on Windows
   if hang_up and signal.getsignal(hang_up) != signal.SIG_IGN:

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqsum.runtime.errors import require
 from seqsum.sequences.shapes import Images, Key
 
 # Side of the grid of an elastic distortion. In a frame of 28 pixels, knots are
@@ -33,25 +32,6 @@ class Augmentation:
   rotate: float = 0.0
   scale: float = 0.0
   elastic: float = 0.0
-
-  def check(self, side: int) -> None:
-    """Raises `InputError` unless the bounds fit frames of `side` pixels."""
-    for name, value in vars(self).items():
-      require(
-        0 <= value < math.inf,
-        f"config.sequence.{name}",
-        value,
-        "must be at least 0, and finite",
-      )
-    require(
-      self.scale < 1, "config.sequence.scale", self.scale, "must be below 1"
-    )
-    require(
-      self.shift < side,
-      "config.sequence.shift",
-      self.shift,
-      f"must be below the frame's {side} pixels",
-    )
 
   @property
   def _is_warp(self) -> bool:

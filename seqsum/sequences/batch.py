@@ -42,6 +42,7 @@ class AnySampler(Protocol):
     shape: (H, W, C) of a frame.
     min_len, max_len: Of the sequences; T is `max_len`.
     packed: Whether lengths are stratified and sorted, longest first.
+    kind: 'digits', 'videos' or 'files', as `config.data.kind`.
   """
 
   @property
@@ -61,6 +62,9 @@ class AnySampler(Protocol):
 
   @property
   def packed(self) -> bool: ...
+
+  @property
+  def kind(self) -> str: ...
 
   def held_out(self, batch_size: int) -> Self:
     """The sampler of validation and test: no augmentation, no curriculum."""

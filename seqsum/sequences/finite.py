@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqsum.runtime.errors import require
 from seqsum.sequences.shapes import Key, Scalar
 
 FRAMES, EPOCHS = range(2)  # random streams of the run's key
@@ -63,21 +62,6 @@ class FixedSequences:
     return tuple(
       x.astype(np.int32)
       for x in (group, rows[group], place, sequences[group], frames[group])
-    )
-
-  def check(self) -> None:
-    """Raises `InputError` for too few sequences or too many frames."""
-    require(
-      self.count >= self.batch_size,
-      "config.sequence.num_sequences",
-      self.count,
-      f"must be 0, or at least config.batch_size={self.batch_size}",
-    )
-    require(
-      self.count * self.max_len < 2**31,
-      "config.sequence.num_sequences",
-      self.count,
-      "must have fewer than 2**31 frames in all",
     )
 
   def index(self, key: Key, step: Scalar | int, images: int) -> jax.Array:

@@ -172,19 +172,11 @@ class RecordedSampler:
     augmentation: Of each frame.
   """
 
+  kind: ClassVar[str] = "files"
   packed: ClassVar[bool] = False
   task: SequenceSpec
   batch_size: int
   augmentation: Augmentation = NO_AUGMENTATION
-
-  def __post_init__(self):
-    require(
-      self.batch_size >= 1,
-      "config.batch_size",
-      self.batch_size,
-      "must be at least 1",
-    )
-    self.augmentation.check(min(self.task.shape[:2]))
 
   @property
   def shape(self) -> tuple[int, int, int]:

@@ -7,12 +7,12 @@ images of one split, so there is no iterator whose state must be saved.
 import dataclasses
 import functools
 import math
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqsum.runtime.errors import InputError, require
 from seqsum.sequences import curriculum, target_values
 from seqsum.sequences.augment import NO_AUGMENTATION, Augmentation
 from seqsum.sequences.batch import SequenceBatch, take_shard
@@ -50,6 +50,7 @@ class Sampler:
       infinitely many sequences.
   """
 
+  kind: ClassVar[str] = "digits"
   task: Task
   batch_size: int
   min_len: int = 1
@@ -58,43 +59,6 @@ class Sampler:
   augmentation: Augmentation = NO_AUGMENTATION
   curriculum_steps: int = 0
   num_sequences: int = 0
-
-  def __post_init__(self):
-    positive = "must be at least 1"
-    require(
-      self.batch_size >= 1, "config.batch_size", self.batch_size, positive
-    )
-    require(
-      self.max_len >= 1, "config.sequence.max_len", self.max_len, positive
-    )
-    most = f"must be at most {LONGEST:,}"
-    require(
-      self.max_len <= LONGEST, "config.sequence.max_len", self.max_len, most
-    )
-    require(
-      self.min_len >= 1, "config.sequence.min_len", self.min_len, positive
-    )
-    self.augmentation.check(SHAPE[0])
-    require(
-      self.num_sequences >= 0,
-      "config.sequence.num_sequences",
-      self.num_sequences,
-      "must be at least 0",
-    )
-    if self.min_len > self.max_len:
-      raise InputError(
-        f"config.sequence.min_len={self.min_len} is above "
-        f"config.sequence.max_len={self.max_len}: lower it"
-      )
-    if self.num_sequences:
-      require(
-        not self.curriculum_steps,
-        "config.sequence.num_sequences",
-        self.num_sequences,
-        "a fixed training set has no curriculum, set "
-        "config.sequence.curriculum=0",
-      )
-      self.fixed_sequences.check()
 
   @property
   def shape(self) -> tuple[int, int, int]:
@@ -126,7 +90,7 @@ class Sampler:
     the number is an upper bound.
 
     Args:
-      shards: Number of devices that share the batch; rows are those of one.
+      shards: Number of shards of the batch; rows are those of one.
     """
     batch, kinds = self.batch_size, self.max_len - self.min_len + 1
     if not self.packed:

@@ -15,12 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqsum.runtime.errors import require
 from seqsum.sequences.batch import SequenceBatch, take_shard
-from seqsum.sequences.digit import CLASSES, SHAPE
-from seqsum.sequences.sampler import LONGEST
+from seqsum.sequences.digit import CLASSES
 from seqsum.sequences.scenes import (
-  SHORTEST,
   distinct_sum,
   draw_scenes,
   importance,
@@ -72,14 +69,6 @@ class DistinctSum:
     """Mean and standard deviation of the targets, [2] or []."""
     return _moments(self)
 
-  def reachable(self, max_len: int, min_len: int = 1) -> np.ndarray:
-    require(
-      False,
-      "config.loss",
-      "cross_entropy",
-      "is not supported for videos; take 'mse'",
-    )
-
 
 @functools.lru_cache(maxsize=4)
 def _moments(task: DistinctSum) -> tuple[np.ndarray, np.ndarray]:
@@ -112,39 +101,13 @@ class VideoSampler:
     with_importance: Whether targets include the importance of each frame.
   """
 
+  kind: ClassVar[str] = "videos"
   packed: ClassVar[bool] = False
   batch_size: int
   time: int = 24
   windows: int = 4
   side: int = 40
   with_importance: bool = True
-
-  def __post_init__(self):
-    positive = "must be at least 1"
-    require(
-      self.batch_size >= 1, "config.batch_size", self.batch_size, positive
-    )
-    windows = self.windows
-    require(windows >= 1, "config.video.windows", windows, positive)
-    require(
-      self.time % windows == 0 and self.time >= SHORTEST * windows,
-      "config.sequence.max_len",
-      self.time,
-      f"must be {windows} windows (config.video.windows) of at least "
-      f"{SHORTEST} frames, such as {6 * windows}",
-    )
-    require(
-      self.time <= LONGEST,
-      "config.sequence.max_len",
-      self.time,
-      f"must be at most {LONGEST:,}",
-    )
-    require(
-      SHAPE[0] <= self.side <= 1024,
-      "config.video.side",
-      self.side,
-      f"must be in {SHAPE[0]}..1024 pixels",
-    )
 
   @property
   def task(self) -> DistinctSum:

@@ -54,6 +54,7 @@ def model_of(data):
   assert facts == data.facts
   config = own.get_config()
   config.data.name = data.name
+  config.model.conv.strides = (1, 1, 1)
   experiment = build_experiment(ConfigDict(config), facts)
   return Trained("run", 1, experiment, {}, experiment.sampler.shape)
 

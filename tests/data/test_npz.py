@@ -194,14 +194,14 @@ def test_splits_are_str_or_bytes(tmp_path):
 
 @pytest.mark.parametrize("write", WRITE)
 def test_the_fingerprint_depends_on_the_content(tmp_path, write):
-  first = NpzSource(save_any(tmp_path / "a", write)).fingerprint
-  assert NpzSource(save_any(tmp_path / "d", write)).fingerprint == first
+  first = NpzSource(save_any(tmp_path / "a.npz", write)).fingerprint
+  assert NpzSource(save_any(tmp_path / "d.npz", write)).fingerprint == first
   frames = arrays()["frames"]
   frames[3, 1, 2, 2, 0] ^= 1
-  path = save_any(tmp_path / "b", write, frames=frames)
+  path = save_any(tmp_path / "b.npz", write, frames=frames)
   assert NpzSource(path).fingerprint != first
   targets = arrays()["targets"] + 1
-  path = save_any(tmp_path / "c", write, targets=targets)
+  path = save_any(tmp_path / "c.npz", write, targets=targets)
   assert NpzSource(path).fingerprint != first
 
 

@@ -30,6 +30,7 @@ SIDES = (
   "--config.model.conv.strides=(2,)",
 )
 SMALL = (
+  "--config.data.kind=files",
   "--config.model.conv.features=(4,)",
   "--config.model.conv.pool=(1,)",
   "--config.model.hidden_sizes=(8,)",
@@ -56,7 +57,11 @@ def data(tmp_path_factory):
 def done(run, data, tmp_path_factory):
   """An uninterrupted run: (its folder, the finished process)."""
   workdir = tmp_path_factory.mktemp("vectors") / "run"
-  flags = *QUICK, *VECTORS, f"--config.data.name=npz:{data}"
+  flags = (
+    *QUICK,
+    *VECTORS,
+    f"--config.data.name=npz:{data}",
+  )
   done = run(*flags, f"--workdir={workdir}")
   assert done.returncode == 0, done.stderr
   return workdir, done
@@ -84,7 +89,11 @@ def test_a_run_on_vectors_at_every_frame(done, data):
 
 
 def test_a_finished_run_is_tested_again(done, data, run):
-  flags = *QUICK, *VECTORS, f"--config.data.name=npz:{data}"
+  flags = (
+    *QUICK,
+    *VECTORS,
+    f"--config.data.name=npz:{data}",
+  )
   again = run(*flags, f"--workdir={done[0]}", "--eval_only")
   assert again.returncode == 0, again.stderr
   assert json.loads(again.stdout)["mse"] == summary(done[0])["test"]["mse"]
@@ -94,7 +103,11 @@ def test_changed_data_is_refused(done, data, run):
   whole = data.read_bytes()
   frames, lengths, speeds = dots(60, seed=1)
   np.savez(data, frames=frames, lengths=lengths, targets=travelled(speeds))
-  flags = *QUICK, *VECTORS, f"--config.data.name=npz:{data}"
+  flags = (
+    *QUICK,
+    *VECTORS,
+    f"--config.data.name=npz:{data}",
+  )
   again = run(*flags, f"--workdir={done[0]}", "--eval_only")
   data.write_bytes(whole)
   assert again.returncode == 1
@@ -127,7 +140,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 
 @pytest.mark.slow
 def test_eight_devices_see_the_sequences_of_one(done, data, run, tmp_path):
-  flags = *QUICK, *VECTORS, f"--config.data.name=npz:{data}"
+  flags = (
+    *QUICK,
+    *VECTORS,
+    f"--config.data.name=npz:{data}",
+  )
   eight = "--xla_force_host_platform_device_count=8"
   said = run(*flags, f"--workdir={tmp_path}", XLA_FLAGS=eight)
   assert said.returncode == 0, said.stderr
@@ -353,7 +370,11 @@ def videos(tmp_path):
 def test_a_video_that_vanishes_ends_the_run_until_it_is_restored(
   videos, run, tmp_path, environment
 ):
-  flags = *SMALL, *SIDES, f"--config.data.name=frames:{videos}"
+  flags = (
+    *SMALL,
+    *SIDES,
+    f"--config.data.name=frames:{videos}",
+  )
   flags = *flags, "--config.data.size=(8,14)", "--config.epochs=8"
   one = run(*QUICK, *flags, f"--workdir={tmp_path / 'one'}")
   assert one.returncode == 0, one.stderr

@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from seqsum.data.recordings import Batches, is_recorded, load
+from seqsum.data.recordings import Batches, load
 from seqsum.runtime.errors import InputError
 
 COUNT, LONGEST = 11, 4
@@ -37,14 +37,6 @@ def refuse(name, words, **kwargs):
   line = str(caught.value)
   assert line.count(name.partition(":")[2] or name) <= 1, line
   assert "\n" not in line
-
-
-def test_names():
-  assert is_recorded("npz:x")
-  assert is_recorded("frames:")
-  assert not is_recorded("npz")
-  assert not is_recorded("mnist")
-  assert not is_recorded("gs:x")
 
 
 def test_random_splits_are_always_the_same(tmp_path, recorded):
@@ -100,10 +92,6 @@ def test_files_that_cannot_be_opened_are_refused(tmp_path):
   refuse(f"npz:{tmp_path}", "the array 'frames' is missing")
   refuse(f"frames:{tmp_path}", "targets.csv is missing")
   refuse(f"frames:{path}", "Not a directory")
-  folder = f"frames:{tmp_path}"
-  words = r"config.data.size=\(4,\): must be height and width"
-  refuse(folder, words, size=(4,))
-  refuse(folder, "config.data.size", size=(0, 4))
   for name in (save(path), f"eccv16:{path}"):
     refuse(name, "only frames:FOLDER resizes frames", size=(4, 4))
 

@@ -142,7 +142,7 @@ def test_a_checkpoint_of_another_model_is_skipped(folder, caplog):
 
 
 def test_a_checkpoint_without_manifest_is_skipped(folder, caplog):
-  """As Orbax alone saves it."""
+  """As Orbax saves it without seqsum."""
   with ocp.CheckpointManager(folder) as manager:
     args = ocp.args.Composite(state=ocp.args.StandardSave(tree(20)))
     manager.save(20, args=args)

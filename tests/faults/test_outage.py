@@ -86,7 +86,7 @@ class Bucket(GcsServer):
 
     self.before = before
 
-  def mend(self):
+  def end_outage(self):
     self.before = lambda request: None
 
   def download(self, folder):
@@ -222,7 +222,7 @@ def test_an_outage_until_the_end_is_one_line_and_the_run_resumes(
   assert re.search("seqsum: .*/checkpoints cannot be reached: ", line)
   assert set(bucket.objects) == before
 
-  bucket.mend()
+  bucket.end_outage()
   code, out, log = bucket.run()
   assert (code, log) == (0, [])
   assert "resuming from step 5" in out
@@ -241,7 +241,7 @@ def test_an_outage_after_the_last_save_is_one_line(bucket, finished, tmp_path):
   assert re.search("seqsum: .* cannot be reached: ", log[-1])
   assert sum(is_exit_line(x) for x in log) == 1
   assert "some/run/summary.json" not in bucket.objects
-  bucket.mend()
+  bucket.end_outage()
   code, out, log = bucket.run()
   assert (code, log) == (0, [])
   assert "resuming from step 40" in out

@@ -14,7 +14,7 @@ from seqsum.runs.checkpoints import Checkpoints
 from seqsum.runs.history import missing_steps
 from seqsum.runs.writer import MetricsWriter
 from seqsum.runtime import files
-from seqsum.training.schedule import Schedule
+from seqsum.training.experiment import Schedule
 
 
 @pytest.fixture

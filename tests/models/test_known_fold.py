@@ -16,7 +16,8 @@ from seqsum.models.model import SequenceModel
 from seqsum.models.packed_model import PackedModel
 from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import PRODUCT, SUM
-from seqsum.training.losses import build_fold_objective, build_objective
+from seqsum.training.fold_loss import FoldObjective
+from seqsum.training.losses import build_objective
 
 ENCODER = functools.partial(
   ConvEncoder, features=(3,), kernels=(4,), strides=(4,), pools=(1,)
@@ -108,7 +109,7 @@ def test_digits_are_the_most_likely():
 def objective(core, time):
   if isinstance(core, AdditiveCore):
     return build_objective("mse")
-  return build_fold_objective(core, "cross_entropy", "raw", max_len=time)
+  return FoldObjective(core)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_noise_in_the_padding_changes_no_loss(name, time, model, images):
 
   def loss(params, frames):
     outputs = model.apply(params, frames, sampler.rows())
-    output = goal.read(outputs, batch.targets, batch.lengths)
+    output = goal(outputs, batch.targets, batch.lengths)
     return jnp.where(last, output.losses, 0).sum(), output.predictions[last]
 
   grad = jax.jit(jax.value_and_grad(loss, has_aux=True))
@@ -183,7 +184,7 @@ def test_the_loss_is_the_negative_log_likelihood_of_the_label():
   goal = objective(core, 2)
   support = build_support(SUM, 2)
   outputs = jnp.log(jnp.full((1, 2, 19), 0.5 / 18).at[0, :, 7].set(0.5))
-  losses, predictions, means = goal.read(
+  losses, predictions, means = goal(
     outputs, jnp.array([[7.0, 3.0]]), jnp.array([2])
   )
   np.testing.assert_allclose(losses, -np.log([[0.5, 0.5 / 18]]), rtol=1e-5)
@@ -198,7 +199,7 @@ def test_long_sums_have_only_a_final_prediction():
   goal = objective(core, time)
   sure = jax.nn.log_softmax(30.0 * jnp.eye(10)[jnp.arange(time) % 10])[None]
   target = jnp.cumsum(jnp.arange(time) % 10).astype(jnp.float32)[None]
-  losses, *predictions = jax.jit(goal.read)(sure, target, jnp.array([time]))
+  losses, *predictions = jax.jit(goal)(sure, target, jnp.array([time]))
   for values in predictions:
     assert np.isnan(values[0, :-1]).all()
     np.testing.assert_allclose(values[0, -1], target[0, -1], rtol=1e-5)

@@ -13,7 +13,6 @@ from seqsum.models.cores import CORES, Core
 from seqsum.models.encoder import ConvEncoder
 from seqsum.models.model import SequenceModel
 from seqsum.models.packed_model import PackedModel
-from seqsum.runtime.errors import InputError
 from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import SUM
 
@@ -312,30 +311,6 @@ def test_input_max_scales_integer_and_floating_frames(images, model):
     read_raw(params, frames / jnp.float32(255)), expected, atol=1e-5
   )
   assert abs(expected - read_shares(params, frames)).max() > 0.01
-
-
-@pytest.mark.parametrize(
-  ("kwargs", "words"),
-  [
-    ({}, None),
-    ({"kernels": (13, 3)}, r"conv.kernels=\(13, 3\): too large"),
-    ({"kernels": (4, 5), "pools": (2, 1)}, r"conv.kernels=\(4, 5\)"),
-    ({"pools": (2, 1)}, None),  # 12, 9, 4, 1
-    ({"pools": (2, 2)}, r"conv.pool=\(2, 2\): too large for frames of \(12"),
-    ({"pools": (10, 1)}, r"conv.pool=\(10, 1\)"),
-  ],
-)
-def test_an_encoder_too_large_for_its_frames_is_refused(kwargs, words):
-  encoder = SMALL(**kwargs)
-  if words:
-    with pytest.raises(InputError, match=words):
-      encoder.check((12, 12, 1))
-  else:
-    encoder.check((12, 12, 1))
-    x, _ = jax.jit(encoder.init_with_output)(
-      jax.random.key(0), jnp.zeros((1, 12, 12, 1))
-    )
-    assert x.size > 0
 
 
 @each_model

@@ -16,7 +16,7 @@ from seqsum.plots import errors, figures
 from seqsum.plots.learning import learning_curves
 from seqsum.plots.report import write_report
 from seqsum.runtime.signals import StopRequest
-from seqsum.training.evaluate import Evaluation
+from seqsum.training.evaluate import Predictions
 from seqsum.training.metrics import number
 
 NAMES = ("learning", "agreement", "errors", "sequences", "mistakes", "filters")
@@ -39,7 +39,7 @@ def evaluation(**changes):
     "losses": np.zeros_like(TARGETS),
     "places": np.zeros((4, 2), int),
   }
-  return Evaluation(**(fields | changes))
+  return Predictions(**(fields | changes))
 
 
 def line(step, split, mse, epoch=1):

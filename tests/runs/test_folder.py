@@ -6,13 +6,10 @@ import sys
 
 import pytest
 from etils import epath
-from short_runs import line
 
 from seqsum.data import recordings
 from seqsum.inference import trained
 from seqsum.runs import folder
-from seqsum.runs.history import best_step, is_validated, read_lines
-from seqsum.runs.writer import MetricsWriter
 from seqsum.runtime import cli, files
 from seqsum.runtime.errors import InputError
 
@@ -48,40 +45,6 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     folder.make_folder(tmp_path / "file" / "x")
 
 
-def test_metrics_continue_from_a_step(tmp_path):
-  path = epath.Path(tmp_path)
-  with MetricsWriter(path) as writer:
-    for step in (1, 2, 3):
-      writer.write(line(step))
-    writer.write(line(2, "test"))
-  with (path / "metrics.jsonl").open("a") as f:
-    f.write('{"step": 2, "torn')
-  with MetricsWriter(path, step=2) as writer:
-    assert [x["step"] for x in writer.history] == [1, 2]
-    writer.write(line(3, mse=math.nan))
-  lines = read_lines(path / "metrics.jsonl")
-  assert [(x["step"], x["mse"]) for x in lines] == [(1, 1), (2, 1), (3, None)]
-  assert any((path / "tensorboard").iterdir())
-
-
-def test_best_step_has_the_lowest_validation_metric_or_is_the_last():
-  history = [
-    line(1, "validation", mse=3.0, loss=0.1),
-    line(2, "validation", mse=2.0),
-    line(3, "validation", mse=2.0),
-    line(4, "validation", mse=None),
-    line(5, "train", mse=0.1),
-  ]
-  assert best_step(history) == 2
-  assert best_step(history[:1] + history[4:], "loss") == 1
-  assert best_step(history, "last") == 3  # the mse of step 4 is not finite
-  assert best_step(history[:2], "last") == 2
-  assert best_step(history[3:]) is None
-  assert best_step(history[3:], "last") is None
-  assert is_validated(history, 3)
-  assert not is_validated(history, 5)
-
-
 def test_remote_paths_are_absolute(monkeypatch, tmp_path):
   monkeypatch.chdir(tmp_path)
   assert os.fspath(files.absolute_path("gs://bucket/run")) == "gs://bucket/run"
@@ -106,27 +69,13 @@ def test_errors_of_object_storage_are_translated(monkeypatch):
     folder.make_folder("gs://bucket/run")
 
 
-def test_object_storage_gets_the_complete_file_at_each_write(
-  monkeypatch, tmp_path
-):
-  monkeypatch.setattr("seqsum.runs.writer.is_remote", lambda path: True)
-  path = epath.Path(tmp_path)
-  with MetricsWriter(path) as writer:
-    writer.write(line(1))
-    writer.write(line(2))
-  assert read_lines(path / "metrics.jsonl") == [line(1), line(2)]
-  with MetricsWriter(path, step=1) as writer:
-    writer.write(line(3))
-  assert read_lines(path / "metrics.jsonl") == [line(1), line(3)]
-
-
 @pytest.mark.parametrize(
   ("path", "remedy"),
   [
     ("http://host/run", "http:// is not supported; name a folder"),
     (
       "file:///tmp/run",
-      "file:// is not supported; leave file:// out: /tmp/run",
+      "file:// is not supported; remove file://: /tmp/run",
     ),
     ("s3://bucket/run", "s3:// is not supported; mount that bucket"),
     ("other://x", "other:// is not supported; mount that bucket"),
@@ -172,8 +121,8 @@ def test_a_full_disk_error_names_the_file_and_the_remedy(monkeypatch, tmp_path):
   monkeypatch.setattr(os, "fsync", full)
   with pytest.raises(OSError, match="No space left") as caught:
     files.write_json(epath.Path(path), {})
-  assert cli.describe(caught.value) == (
-    f"{path}: No space left on device; make room on that disk, and give the "
-    "same command again"
+  assert cli.describe_os_error(caught.value) == (
+    f"{path}: No space left on device; free space on that disk and rerun the "
+    "same command"
   )
   assert not list(tmp_path.iterdir())

@@ -12,13 +12,13 @@ from short_runs import QUICK, ROOT, lines, summary
 def test_mlflow_gets_the_run(run, tmp_path):
   mlflow = pytest.importorskip("mlflow", reason="pip install -e '.[mlflow]'")
   uri = f"sqlite:///{tmp_path}/mlflow.db"
-  told = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_EXPERIMENT_NAME": "digits"}
+  variables = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_EXPERIMENT_NAME": "digits"}
   workdir = tmp_path / "run"
   first, *rest = QUICK
   config = first.replace("configs/", f"{ROOT}/configs/")
   flags = (config, *rest, f"--workdir={workdir}", "--tracker=mlflow")
 
-  done = run(*flags, cwd=tmp_path, PYTHONPATH=str(ROOT), **told)
+  done = run(*flags, cwd=tmp_path, PYTHONPATH=str(ROOT), **variables)
   assert done.returncode == 0, done.stderr
   assert "--tracker" not in done.stderr
   client = mlflow.MlflowClient(uri)

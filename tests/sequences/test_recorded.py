@@ -84,7 +84,7 @@ def test_json_round_trip():
 
 def experiment(spec, **flags):
   config = sum_tiny.get_config()
-  config.data.name = "npz:mine.npz"
+  config.data.kind, config.data.name = "files", "npz:mine.npz"
   config.sequence.shift = 0
   config.model.conv.kernels, config.model.conv.strides = (1, 1), (1, 1)
   for name, value in flags.items():
@@ -107,15 +107,19 @@ VECTORS = make_spec([[[0.5, -2]] * 3, [[1.5, 4]] * 3, [[0, 0]] * 3])
     (
       VECTORS,
       {"task__target": "log"},
-      "targets go down to -2, take 'standard'",
+      "the smallest is -2; use 'standard'",
     ),
     (NUMBERS, {"model__core": "fold"}, "core='fold'"),
     (
       NUMBERS,
       {"sequence__curriculum": 0.5},
-      "curriculum=0.5: is for digits; set it to 0",
+      "curriculum=0.5: needs config.data.kind='digits'",
     ),
-    (NUMBERS, {"sequence__num_sequences": 8}, "num_sequences=8: is for digits"),
+    (
+      NUMBERS,
+      {"sequence__num_sequences": 8},
+      "num_sequences=8: needs",
+    ),
     (NUMBERS, {"sequence__shift": 2}, "shift=2: must be below the frame's 2"),
   ],
 )

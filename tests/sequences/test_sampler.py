@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from short_runs import first
 
-from seqsum.runtime.errors import InputError
 from seqsum.sequences import curriculum
 from seqsum.sequences.augment import Augmentation
 from seqsum.sequences.sampler import Sampler
@@ -189,31 +188,3 @@ def test_frames_beyond_the_curriculum_are_blank(images):
     draw(Sampler(SUM, 8, 2), 0, images),
   )
   jax.tree.map(np.testing.assert_array_equal, grown, plain)
-
-
-@pytest.mark.parametrize(
-  ("wrong", "words"),
-  [
-    ({"max_len": 0}, "max_len=0"),
-    ({"min_len": 0}, "min_len=0"),
-    ({"min_len": 5}, "min_len=5 is above"),
-    ({"batch_size": 0}, "batch_size=0"),
-    ({"augmentation": Augmentation(shift=-1)}, "shift=-1"),
-    ({"augmentation": Augmentation(rotate=float("nan"))}, "rotate=nan"),
-    ({"augmentation": Augmentation(scale=1.0)}, "scale=1.0"),
-    ({"augmentation": Augmentation(elastic=-2.0)}, "elastic=-2.0"),
-    ({"num_sequences": -1}, "num_sequences=-1"),
-    (
-      {"num_sequences": 3},
-      "num_sequences=3: must be 0, or at least config.batch_size=4",
-    ),
-    (
-      {"num_sequences": 8, "curriculum_steps": 5},
-      "num_sequences=8: a fixed training set has no",
-    ),
-    ({"num_sequences": 2**30}, "num_sequences=1073741824: must have fewer"),
-  ],
-)
-def test_a_sampler_with_invalid_fields_is_refused(wrong, words):
-  with pytest.raises(InputError, match=words):
-    Sampler(**{"task": SUM, "batch_size": 4} | wrong)

@@ -3,7 +3,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqsum.runtime.errors import InputError
 from seqsum.sequences import scenes as scene
 from seqsum.sequences.scenes import NOTHING, distinct_sum, importance
 from seqsum.sequences.videos import VideoSampler
@@ -105,18 +104,3 @@ def test_moments_equal_those_of_drawn_targets(white):
   assert alone.task.size == 0
   np.testing.assert_allclose(alone.task.moments()[0], mean[0])
   assert draw(alone, *white).targets.shape == (4, 24)
-
-
-@pytest.mark.parametrize(
-  ("fields", "words"),
-  [
-    ({"time": 25}, "sequence.max_len=25"),
-    ({"time": 4}, "sequence.max_len=4"),
-    ({"side": 27}, "video.side=27"),
-    ({"windows": 0}, "video.windows=0"),
-    ({"batch_size": 0}, "batch_size=0"),
-  ],
-)
-def test_a_sampler_with_invalid_fields_is_refused(fields, words):
-  with pytest.raises(InputError, match=words):
-    VideoSampler(**{"batch_size": 2} | fields)
