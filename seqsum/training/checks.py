@@ -18,7 +18,7 @@ from seqsum.models.known_fold import KNOWN_FOLDS, LONG
 from seqsum.models.model import SequenceModel
 from seqsum.models.packed_model import PackedModel
 from seqsum.runtime.errors import InputError, choose, require
-from seqsum.sequences.batch import AnySampler
+from seqsum.sequences.any_sampler import AnySampler
 from seqsum.sequences.digit import SHAPE
 from seqsum.sequences.sampler import LONGEST
 from seqsum.sequences.scenes import SHORTEST

@@ -14,11 +14,11 @@ from seqsum.models.cores import CORES, GRU
 from seqsum.models.encoder import ACTIVATIONS, ConvEncoder
 from seqsum.models.known_fold import KNOWN_FOLDS, KnownFold
 from seqsum.models.model import SequenceModel
+from seqsum.sequences.any_sampler import AnySampler
 from seqsum.sequences.augment import Augmentation
-from seqsum.sequences.batch import AnySampler
 from seqsum.sequences.recorded import RecordedSampler, SequenceSpec
 from seqsum.sequences.sampler import Sampler
-from seqsum.sequences.tasks import build_task
+from seqsum.sequences.tasks import TASKS
 from seqsum.sequences.videos import VideoSampler
 from seqsum.training.checks import (
   DTYPES,
@@ -164,7 +164,9 @@ def _build_sampler(config: ConfigDict, spec: SequenceSpec | None) -> AnySampler:
       with_importance=config.video.importance,
     )
   return Sampler(
-    task=build_task(config.task.name, tuple(sequence.digits)),
+    task=dataclasses.replace(
+      TASKS[config.task.name], digits=tuple(sequence.digits)
+    ),
     batch_size=config.batch_size,
     min_len=sequence.min_len,
     max_len=sequence.max_len,
