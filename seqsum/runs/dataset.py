@@ -8,7 +8,7 @@ from jax.sharding import Sharding
 from ml_collections import ConfigDict
 
 from seqsum.data import digits
-from seqsum.sequences.batch import AnySampler
+from seqsum.sequences.any_sampler import AnySampler
 from seqsum.sequences.recorded import SequenceSpec
 from seqsum.sequences.shapes import Feed
 
