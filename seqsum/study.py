@@ -82,7 +82,7 @@ def run_study(
   import jax
 
   from seqsum import train
-  from seqsum.runs.splits import load_data
+  from seqsum.runs.dataset import load_data
   from seqsum.runtime import lock
   from seqsum.studies import comparison
 
