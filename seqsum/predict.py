@@ -82,7 +82,7 @@ def main(*paths: str) -> int:
     augmentation = PLOT.value.endswith(".gif")
     draw = prediction.animate if augmentation else prediction.draw
     plot = draw(
-      frames if model.reads_digits else figures.as_they_are(frames),
+      frames if model.reads_digits else figures.grey_to_rgb(frames),
       reading.predictions,
       reading.values,
       reading.probabilities,

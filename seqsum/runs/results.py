@@ -145,7 +145,7 @@ def draw(
   if isinstance(data, SequenceDataset):
     frames["frames"] = data.facts.describe_frames()
     read_ink = read_frames
-    read_frames = lambda *args: figures.as_they_are(read_ink(*args))
+    read_frames = lambda *args: figures.grey_to_rgb(read_ink(*args))
   facts = {
     "data": f"{data.name}, sha256 {data.sha256[:12]}",
     **frames,
@@ -165,8 +165,8 @@ def draw(
     task=session.experiment.sampler.task.name,
     history=history,
     evaluation=evaluation,
-    frames=read_frames,
-    filters={
+    read_frames=read_frames,
+    kernels={
       "before": first_filters(initial),
       "after": first_filters(params),
     },

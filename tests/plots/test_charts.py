@@ -20,10 +20,25 @@ from short_runs import ROOT, first
 from benchmarks import chart
 from seqsum import plots, studies, summarization
 from seqsum.plots import errors as error_charts
-from seqsum.plots import figures, fold_flow, learning, prediction
+from seqsum.plots import (
+  figures,
+  filters,
+  fold_flow,
+  learning,
+  prediction,
+)
+from seqsum.plots import (
+  frames as frame_charts,
+)
 from seqsum.sequences.tasks import TASKS
 from seqsum.studies import charts as study_charts
-from seqsum.studies import comparison, divergence, plan, question_charts
+from seqsum.studies import (
+  comparison,
+  cost_chart,
+  divergence,
+  plan,
+  question_charts,
+)
 from seqsum.summarization import chart as summary_chart
 
 NAN, INF = math.nan, math.inf
@@ -132,14 +147,14 @@ def probabilities(values, count):
 
 # Of each chart, values -> what it is called with.
 CASES = {
-  figures.sequences: [
+  frame_charts.sequences: [
     lambda v: (frames(v), lengths(v), steps(v), steps(v)[::-1]),
     lambda v: (
       frames(v) * steps(v)[..., None, None, None],  # floats
       *(lengths(v), steps(v), steps(v), 0.0),
     ),
   ],
-  figures.filters: [lambda v: (kernel(v), kernel(v))],
+  filters.filters: [lambda v: (kernel(v), kernel(v))],
   learning.learning_curves: [
     lambda v: (history(v), dict(zip("abcd", v, strict=False)), 1),
     lambda v: (history(v[:1]), {}, None, 0.1),
@@ -178,7 +193,7 @@ CASES = {
       *("speed", False),
     ),
   ],
-  prediction._moment: [
+  prediction._draw_moment: [
     lambda v: (
       *(frames([0], len(v))[0], column(v), column(v)),
       *(probabilities(v, len(v)), "sum", True, min(1.4, len(v))),
@@ -199,7 +214,7 @@ CASES = {
   study_charts.learning: [lambda v: (study(v),)],
   study_charts.final: [lambda v: (study(v),)],
   divergence.courses: [lambda v: (study(v),)],
-  question_charts.cost: [lambda v: (study(v),)],
+  cost_chart.cost: [lambda v: (study(v),)],
   question_charts.steps: [lambda v: (study(v),)],
   question_charts.targets: [lambda v: (study(v),)],
   question_charts.lengths: [lambda v: (study(v),)],
@@ -321,7 +336,7 @@ def test_by_target_a_band_is_the_standard_error():
 def test_wrong_predictions_have_a_legend():
   one = np.ones((1, 2))
   draw = lambda targets, near=0.5: words(
-    figures.sequences.figure(
+    frame_charts.sequences.figure(
       np.zeros((1, 2, 5, 5, 1), np.uint8), np.array([2]), targets, one, near
     )
   )
@@ -335,7 +350,7 @@ def test_wrong_predictions_have_a_legend():
 def test_a_constant_target_is_named_once():
   targets = np.full((1, 3), 2.5)
   frames = np.zeros((1, 3, 5, 5, 1), np.uint8)
-  figure = figures.sequences.figure(
+  figure = frame_charts.sequences.figure(
     frames, np.array([3]), targets, targets - 1, 0.1
   )
   said = words(figure)
@@ -347,7 +362,7 @@ def test_a_constant_target_is_named_once():
 
 def test_the_filters_are_as_large_as_other_pictures():
   kernel = np.ones((4, 4, 1, 16))
-  figure = figures.filters.figure(kernel, kernel)
+  figure = filters.filters.figure(kernel, kernel)
   axes = figure.axes[0]
   left, right = axes.transData.transform([(0, 0), (4, 0)])[:, 0] / figure.dpi
   assert right - left > 0.4  # inches, of five
@@ -383,7 +398,7 @@ def test_names_stand_clear_of_the_front_and_of_each_other():
   ):
     lines += study([mse])
     lines[-1] |= {"variant": f"a network {n}", "parameters": cost}
-  figure = question_charts.cost.figure(lines)
+  figure = cost_chart.cost.figure(lines)
   axes = figure.axes[0]
   named = boxes(figure, *(f"a network {n}" for n in range(10)))
   assert len(named) == 20  # all are there, by parameters and by time
@@ -436,7 +451,7 @@ def test_the_table_of_digits_by_hand():
   axes = figure.axes[0]
   said = {x.get_position(): x.get_text() for x in axes.texts}
   assert said == {(0, 0): "2", (1, 0): "1", (9, 9): "1"}  # across, down
-  assert axes.get_title("left") == "75.00% of 4 digits are right"
+  assert axes.get_title("left") == "4 digits, 75.00% right"
 
 
 def test_a_dark_page_has_a_dark_figure():
@@ -446,7 +461,9 @@ def test_a_dark_page_has_a_dark_figure():
   value = np.ones((2, 1))
   light, dark = (
     np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
-    for png in figures.sequences.both(frames, np.array([1, 1]), value, value)
+    for png in frame_charts.sequences.light_and_dark(
+      frames, np.array([1, 1]), value, value
+    )
   )
   assert light.mean() > 200
   assert dark.mean() < 60
@@ -474,7 +491,7 @@ def test_an_animation_shows_the_frames_one_by_one(with_distribution):
     film.seek(4)
     assert film.info["duration"] == 700
     assert film.convert("RGB").tobytes() != last.tobytes()
-  one = prediction._moment.figure(
+  one = prediction._draw_moment.figure(
     frames, np.array([3.0, 9.0, 21.0]), np.arange(28.0), shares, "sum", True, 2
   )
   assert len(one.axes[0].images) == 2  # the third is yet to come
@@ -533,7 +550,7 @@ def test_peers_are_drawn_with_commas_and_clear_numbers(tmp_path):
 def test_grey_frames_that_are_no_ink_are_drawn_as_they_are():
   frames = np.array([[[0], [200]]], np.uint8)
   as_ink, as_they_are = (
-    figures.ink(x) for x in (frames, figures.as_they_are(frames))
+    figures.ink_on_paper(x) for x in (frames, figures.grey_to_rgb(frames))
   )
   assert as_ink[0, 0].mean() > as_ink[0, 1].mean()  # ink on paper
   np.testing.assert_allclose(as_they_are, np.repeat(frames / 255, 3, -1))

@@ -3,6 +3,7 @@ import functools
 import io
 import re
 from html.parser import HTMLParser
+from unittest import mock
 
 import matplotlib
 import numpy as np
@@ -12,9 +13,8 @@ from short_runs import summary
 
 from configs import sum_tiny as base
 from seqsum import train
-from seqsum.plots import errors, figures
+from seqsum.plots import errors, figures, filters, frames, report
 from seqsum.plots.learning import learning_curves
-from seqsum.plots.report import write_report
 from seqsum.runtime.signals import StopRequest
 from seqsum.training.evaluate import Evaluation
 from seqsum.training.metrics import number
@@ -66,13 +66,14 @@ def write(folder, **changes):
     "task": "sum",
     "history": HISTORY,
     "evaluation": evaluation(),
-    "frames": lambda which: FRAMES[which],
-    "filters": {"before": KERNEL, "after": 2 * KERNEL},
+    "read_frames": lambda which: FRAMES[which],
+    "kernels": {"before": KERNEL, "after": 2 * KERNEL},
     "facts": {"data set": "digits"},
     "references": {"the post, 2016": 0.61},
     "best_step": 20,
   }
-  pictures = write_report(folder, **(arguments | changes))
+  with mock.patch.object(report, "MOST_SEQUENCES", 3):
+    pictures = report.write_report(folder, **(arguments | changes))
   page = Page()
   page.feed((folder / "index.html").read_text(encoding="utf-8"))
   page.close()
@@ -145,7 +146,7 @@ def test_the_page_holds_its_pictures_and_fetches_nothing(finished):
 @pytest.fixture
 def blank(monkeypatch):
   """Pages without pictures, where only the words matter."""
-  monkeypatch.setattr(figures.Chart, "both", lambda *_: (b"", b""))
+  monkeypatch.setattr(figures.Chart, "light_and_dark", lambda *_: (b"", b""))
 
 
 def test_says_in_words_what_a_run_came_to(finished):
@@ -164,7 +165,7 @@ def test_says_in_words_what_a_run_came_to(finished):
 def test_a_sum_of_something_has_sums_of_it(blank, tmp_path):
   text = write(tmp_path, task="sum of distinct digits")[1].text
   assert "of the sums of distinct digits are" in text
-  assert "sums of distinct digits that are seldom seen" in text
+  assert "means of rare sums of distinct digits" in text
   assert "digitss" not in text
 
 
@@ -200,7 +201,7 @@ def test_a_run_that_diverged_has_a_report(tmp_path):
     tmp_path,
     history=[line(5, "train", None), line(10, "validation", float("inf"))],
     evaluation=evaluation(predictions=predictions),
-    filters={"before": KERNEL, "after": KERNEL * np.nan},
+    kernels={"before": KERNEL, "after": KERNEL * np.nan},
     references={"guess the mean": float("nan")},
   )
   assert "digits is not finite; 0.0% of the sums" in page.text
@@ -211,14 +212,13 @@ def test_the_worst_come_first(blank, monkeypatch, tmp_path):
   shown = []
   predictions = PREDICTIONS.copy()
   predictions[1] = np.nan  # worse than any number
-  monkeypatch.setattr("seqsum.plots.report.MOST_STRIPS", 3)
 
   def both(chart, *data):
-    if chart is figures.sequences:
+    if chart is frames.sequences:
       shown.append(data)
     return b"", b""
 
-  monkeypatch.setattr(figures.Chart, "both", both)
+  monkeypatch.setattr(figures.Chart, "light_and_dark", both)
   write(tmp_path, evaluation=evaluation(predictions=predictions))
   random, worst = shown
   assert len({strip.tobytes() for strip in random[0]}) == 3
@@ -234,10 +234,10 @@ LOST = line(15, "train", None) | {"exact_accuracy": None}
 STRIPS = (FRAMES, LENGTHS, TARGETS, PREDICTIONS)
 DATA = {
   learning_curves: (HISTORY, {}, 10),
-  figures.sequences: STRIPS,
+  frames.sequences: STRIPS,
   errors.errors: (ONES, FINAL, FINAL, "sum"),
   errors.agreement: (FINAL, FINAL, "sum"),
-  figures.filters: (KERNEL, -KERNEL),
+  filters.filters: (KERNEL, -KERNEL),
 }
 drawn = functools.cache(lambda draw: draw(*DATA[draw]))
 
@@ -262,16 +262,16 @@ def test_a_picture_is_a_function_of_its_data(draw, small):
     (learning_curves, (HISTORY, {}, 20)),
     (learning_curves, (HISTORY, {"post": 0.61}, 10)),
     (learning_curves, ([*HISTORY[:2], LOST, HISTORY[2]], {}, 10)),
-    (figures.sequences, (255 - FRAMES, *STRIPS[1:])),
-    (figures.sequences, (*STRIPS[:2], TARGETS + 1, PREDICTIONS)),
-    (figures.sequences, (*STRIPS[:3], PREDICTIONS + 1)),
+    (frames.sequences, (255 - FRAMES, *STRIPS[1:])),
+    (frames.sequences, (*STRIPS[:2], TARGETS + 1, PREDICTIONS)),
+    (frames.sequences, (*STRIPS[:3], PREDICTIONS + 1)),
     (errors.errors, (ONES, FINAL, FINAL + 0.4, "sum")),  # all still exact
     (errors.errors, (ONES + np.arange(40) % 2, FINAL, FINAL, "sum")),
     (errors.errors, (ONES, FINAL // 2, FINAL // 2, "sum")),
     (errors.agreement, (FINAL, FINAL + 0.1, "sum")),
     (errors.agreement, (FINAL, FINAL, "product")),
-    (figures.filters, (KERNEL, KERNEL)),
-    (figures.filters, (-KERNEL, -KERNEL)),
+    (filters.filters, (KERNEL, KERNEL)),
+    (filters.filters, (-KERNEL, -KERNEL)),
   ],
 )
 def test_a_picture_shows_its_data(draw, data, small):
@@ -307,7 +307,7 @@ def test_what_is_right_is_blue_and_what_is_wrong_is_not():
   color = lambda png, hue: (
     (pixels(png) == tuple(bytes.fromhex(hue[1:]))).all(-1).sum()
   )
-  draw = lambda error: figures.sequences(*STRIPS[:3], TARGETS + error)
+  draw = lambda error: frames.sequences(*STRIPS[:3], TARGETS + error)
   right, wrong = draw(0.49), draw(0.51)
   legend = color(right, figures.VERMILION)  # has one ✗
   assert 0 < legend < color(wrong, figures.VERMILION)
@@ -317,16 +317,14 @@ def test_what_is_right_is_blue_and_what_is_wrong_is_not():
 def test_padding_is_not_shown():
   frames, targets = FRAMES.copy(), TARGETS.copy()
   frames[0, 1:], targets[0, 1:] = 255, 7
-  other = figures.sequences(frames, LENGTHS, targets, PREDICTIONS)
-  assert other == figures.sequences(*STRIPS)
+  other = frames.sequences(frames, LENGTHS, targets, PREDICTIONS)
+  assert other == frames.sequences(*STRIPS)
 
 
 def test_a_long_sequence_shows_its_last_frames():
   frames = np.zeros((1, 13, 7, 5, 1), np.uint8)
   values = np.arange(13.0)[None]
-  draw = lambda frames: figures.sequences(
-    frames, np.array([13]), values, values
-  )
+  draw = lambda frames: frames.sequences(frames, np.array([13]), values, values)
   early, late = frames.copy(), frames.copy()
   early[:, :3], late[:, 3] = 255, 255
   assert draw(early) == draw(frames)
@@ -338,7 +336,7 @@ def test_three_channels_are_colours(channels, colors):
   frames = np.zeros((1, 1, 7, 5, channels), np.uint8)
   frames[..., 0] = 255
   one = np.ones((1, 1))
-  png = figures.sequences(frames, np.array([1]), one, one)
+  png = frames.sequences(frames, np.array([1]), one, one)
   reds = (pixels(png) == (255, 0, 0)).all(-1)
   assert reds.any() == colors
 
@@ -348,7 +346,7 @@ def test_filters_of_any_shape_are_all_drawn(shape):
   kernel = np.zeros(shape, np.float32)
   last = kernel.copy()
   last[-1, -1, -1, -1] = 1
-  shown = pixels(figures.filters(last, last))
+  shown = pixels(filters.filters(last, last))
   strongest = np.asarray(matplotlib.colormaps["RdBu_r"](1.0, bytes=True)[:3])
   found = (shown == strongest).all(-1)
   found[-int(0.6 * 200) :] = False  # the colour bar has it too
@@ -384,7 +382,7 @@ def test_digits_that_are_known_have_a_table(monkeypatch, tmp_path):
     shown[chart] = data
     return b"", b""
 
-  monkeypatch.setattr(figures.Chart, "both", both)
+  monkeypatch.setattr(figures.Chart, "light_and_dark", both)
   assert "digits" not in write(tmp_path)[0]  # a sum is all that is known
   read = LABELS + (LABELS == 4)
   assert "digits" in write(tmp_path, evaluation=evaluation(digits=read))[0]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from seqsum.studies import divergence, filter_similarity, question_tables
+from seqsum.studies import divergence, question_tables
 
 
 def kernels(*filters):
@@ -11,23 +11,23 @@ def kernels(*filters):
 
 def test_similar_filters_by_hand():
   one = kernels((1, 0), (0, 2))
-  assert filter_similarity.similarity(one, one) == pytest.approx(1)
+  assert question_tables.similarity(one, one) == pytest.approx(1)
   # Order, length and sign do not count.
-  assert filter_similarity.similarity(
+  assert question_tables.similarity(
     one, kernels((0, -3), (5, 0))
   ) == pytest.approx(1)
   # Each alone would choose (1, 0); only one can: (1 + cos 45°) / 2.
   both = kernels((1, 0), (1, 1))
-  assert filter_similarity.similarity(one, both) == pytest.approx(
+  assert question_tables.similarity(one, both) == pytest.approx(
     (1 + 0.5**0.5) / 2
   )
-  assert filter_similarity.similarity(kernels((1, 0)), kernels((0, 1))) == 0
+  assert question_tables.similarity(kernels((1, 0)), kernels((0, 1))) == 0
 
 
 def test_chance_lies_between_nothing_and_all():
-  alone = filter_similarity.chance((1, 2, 1, 1))
+  alone = question_tables.random_similarity((1, 2, 1, 1))
   assert alone == pytest.approx(2 / np.pi, abs=0.05)  # mean |cos| in the plane
-  assert filter_similarity.chance((4, 4, 1, 8)) < 0.6
+  assert question_tables.random_similarity((4, 4, 1, 8)) < 0.6
 
 
 def test_a_table_is_markdown():
