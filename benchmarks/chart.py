@@ -1,4 +1,4 @@
-"""Results -> a picture: bars of training rates, with the limit beside them."""
+"""Bar chart of training rates, with the roofline."""
 
 import pathlib
 import statistics
@@ -11,19 +11,19 @@ import matplotlib.pyplot as plt
 
 from benchmarks import table
 
-# Okabe and Ito's blue stands out from grey to every eye.
+# Okabe and Ito's blue, which is distinct from grey for all viewers.
 OURS, THEIRS, LIMIT = "#0072B2", "#b8b8b8", "#555555"
 
 
 def draw(results: dict[str, Any], path: pathlib.Path) -> plt.Figure:
-  """One panel a batch size, on all cores; a bar a peer, a line its spread."""
+  """Draws one panel per batch size; a bar per peer, with its range."""
   threads = max(s["threads"] for s in results["settings"])
   settings = [s for s in results["settings"] if s["threads"] == threads]
   settings.sort(key=lambda setting: setting["batch"])
   rate = lambda setting, name: statistics.median(
     table.rates(setting, name, "train")
   )
-  names = sorted(  # by their best, the same in all panels: a row is one peer
+  names = sorted(  # by best rate, in the same order in all panels
     {name for setting in settings for name in setting["ways"]},
     key=lambda name: (
       -max(
@@ -49,7 +49,7 @@ def draw(results: dict[str, Any], path: pathlib.Path) -> plt.Figure:
       middle = statistics.median(measured)
       ax.barh(row, middle, height=0.7, color=OURS if ours else THEIRS)
       ax.plot([min(measured), max(measured)], [row, row], color="black", lw=1)
-      ax.annotate(  # at the bar's foot, where neither limits nor spreads are
+      ax.annotate(  # at the bar's start, clear of rooflines and ranges
         f"{middle:,.0f}",
         (0, row),
         (4, 0),
@@ -59,11 +59,11 @@ def draw(results: dict[str, Any], path: pathlib.Path) -> plt.Figure:
         fontweight="bold" if ours else "normal",
         color="white" if ours else "black",
       )
-    for frames, label in ((table.PADDED, "padded"), (table.REAL, "no blanks")):
+    for frames, label in ((table.PADDED, "padded"), (table.REAL, "no padding")):
       if place := table.limit(setting, frames, "train"):
         ax.axvline(place, color=LIMIT, lw=1, ls=(0, (4, 3)), zorder=0)
         ax.annotate(
-          f"limit, {label}\n{place:,.0f}",
+          f"roofline, {label}\n{place:,.0f}",
           (place, len(names) - 0.4),
           (-3, 0),
           textcoords="offset points",

@@ -1,4 +1,4 @@
-"""Proves that the comparison is one: all peers compute the same function."""
+"""Checks that all peers compute the same function."""
 
 import pathlib
 from collections.abc import Callable
@@ -15,19 +15,19 @@ def check(
   names: list[str],
   folder: pathlib.Path,
   threads: int,
-  say: Callable[[str], None],
+  log: Callable[[str], None],
 ) -> None:
-  """Gives every peer seqsum's parameters and compares.
+  """Loads seqsum's parameters into every peer and compares:
 
-  - The count of parameters: seqsum's, but for the spare biases.
-  - Predictions of one batch: within 1e-4.
-  - The same after three training steps on the same batches: within 0.1 digit,
-    or 0.5 for PyTorch, whose RMSProp adds epsilon elsewhere. The steps move the
-    predictions by about ten.
-  - The loss falls within some more steps.
+  - the number of parameters, apart from the spare biases;
+  - predictions for one batch, within 1e-4;
+  - predictions after three training steps on the same batches, within 0.1, or
+    0.5 for PyTorch, whose RMSProp adds epsilon to the root. The steps move the
+    predictions by about ten;
+  - that the loss falls during more steps.
 
   Raises:
-    AssertionError: They differ.
+    AssertionError: A peer differs.
   """
   reference = Process("seqsum", folder, BATCH, threads)
   path = str(folder / "parameters.npz")
@@ -35,7 +35,7 @@ def check(
   expected = np.array(reference.ask("read")[0])
   targets = np.load(folder / f"{BATCH}.npz")["targets"][0]
   loss = np.square(expected - targets).mean()
-  say(f"seqsum: loss {loss:.5f} of one batch, by fresh parameters")
+  log(f"seqsum: loss {loss:.5f} on one batch with initial parameters")
   reference.ask("follow", STEPS)
   followed = np.array(reference.ask("read")[0])
   moved = np.abs(followed - expected).max()
@@ -52,7 +52,7 @@ def check(
     after = process.ask("train", 4)[0]
     count = process.ask("count")[0]
     process.kill()
-    say(
+    log(
       f"{name}: {count:,} parameters; outputs differ by {worst:.1e}, after "
       f"{STEPS} steps, which moved them by {moved:.2f}, by {later:.1e}; loss "
       f"{before:.2f}, {MORE} steps later {after:.2f}"
@@ -62,4 +62,4 @@ def check(
     assert worst < 1e-4, name
     assert later < (0.5 if name.startswith("torch") else 0.1), name
     assert after < before, name
-  say("all compute the same")
+  log("all compute the same")

@@ -1,12 +1,11 @@
-"""What a step costs as sequences grow: in time, in memory, to compile.
+"""Time, memory and compilation time of a step against sequence length.
 
     python -m benchmarks.lengths
 
-The post's network on batches of sequences of 1..T digits, with the encoder's
-values kept for the gradients and with the encoder rematerialised. If the cost
-is linear in T, the microseconds a frame stay what they are. Compiled programs
-take turns, round after round, with a product of two 1,024 x 1,024 matrices,
-which tells how fast the machine is at that moment.
+Measures the post's network on sequences of 1..T digits, with and without
+rematerialization of the encoder. If the cost is linear in T, the microseconds
+per frame are constant. The compiled programs take turns with a product of two
+1,024 x 1,024 matrices, which measures the machine's current speed.
 """
 
 import argparse
@@ -17,19 +16,19 @@ import time
 from seqsum.runtime import malloc
 
 if __name__ == "__main__":
-  malloc.keep_memory()
+  malloc.restart_with_tunables()
 
 import jax
 
 from benchmarks import machine
 from benchmarks.process import ROOT
-from benchmarks.profile import SIDE, normal, whole_step
+from benchmarks.profile import SIDE, interleaved, normal, whole_step
 from configs import sum as post
 from seqsum.training.experiment import build_experiment
 
 
 def program(max_len: int, frames: int, remat: int) -> dict:
-  """A compiled step on sequences of 1..max_len, about `frames` frames."""
+  """Compiles a step on about `frames` frames, in sequences of 1..max_len."""
   config = post.get_config()
   config.sequence.max_len = max_len
   config.batch_size = max(4, round(2 * frames / (max_len + 1)))
@@ -46,7 +45,6 @@ def program(max_len: int, frames: int, remat: int) -> dict:
     "compile_seconds": time.perf_counter() - begin,
     "temporary_mb": memory.temp_size_in_bytes / 1e6,
     "run": run,
-    "ms": [],
   }
 
 
@@ -55,7 +53,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
   numbers = lambda text: [int(x) for x in text.split(",")]
   add = parser.add_argument
   add("--lengths", type=numbers, default=[4, 16, 64, 256, 1024], help="T")
-  add("--frames", type=int, default=320, help="a step, at least 4 sequences")
+  add(
+    "--frames",
+    type=int,
+    default=320,
+    help="per step; at least 4 sequences",
+  )
   add("--remat", type=numbers, default=[0, 64], help="config.model.remat")
   add("--rounds", type=int, default=5)
   add("--out", default=str(ROOT / "benchmarks/results/lengths"))
@@ -76,25 +79,23 @@ def main() -> None:
       )
   side = normal(SIDE, SIDE)
   product = jax.jit(lambda a: a @ a)
-  unit = {"run": lambda: product(side), "ms": []}
-  for _ in range(flags.rounds + 1):
-    for each in (unit, *programs):
-      start = time.perf_counter()
-      jax.block_until_ready(each["run"]())
-      each["ms"].append(1e3 * (time.perf_counter() - start))
-  for each in (unit, *programs):
-    each.pop("run")
-    each["ms"] = statistics.median(each["ms"][1:])
+  runs = [lambda: product(side), *(x.pop("run") for x in programs)]
+  unit, *ms = (
+    1e3 * statistics.median(seconds)
+    for seconds in interleaved(runs, flags.rounds)
+  )
+  for each, median in zip(programs, ms, strict=True):
+    each["ms"] = median
   results = {
     "machine": machine.describe(),
-    "product_of_1024_ms": unit["ms"],
+    "product_of_1024_ms": unit,
     "programs": programs,
   }
   lines = [
-    f"Product of two 1,024 x 1,024 matrices: {unit['ms']:.1f} ms.",
+    f"Product of two 1,024 x 1,024 matrices: {unit:.1f} ms.",
     "",
-    "| T | sequences | frames | `remat` | ms a step | us a frame | temporary "
-    "MB | KB a frame | compiled in, s |",
+    "| T | sequences | frames | `remat` | ms/step | us/frame | temporary MB | "
+    "KB/frame | compilation, s |",
     "|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
   ]
   for x in programs:

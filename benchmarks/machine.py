@@ -1,4 +1,4 @@
-"""What a measurement was made on."""
+"""Description of the machine that a measurement was made on."""
 
 import os
 import pathlib
@@ -9,7 +9,7 @@ import psutil
 
 
 def describe() -> dict[str, Any]:
-  """The machine, and how busy others keep it: over one second, in percent."""
+  """Describes the machine and its load over one second, in percent."""
   return {
     "cpu": _cpu(),
     "cores": psutil.cpu_count(logical=False) or os.cpu_count(),

@@ -1,7 +1,7 @@
-"""The network that every peer computes, what it costs, and what it is fed.
+"""The benchmarked network, its FLOPs and its batches.
 
     frames [B, 4, 28, 28, 1] -> conv 8@4x4, tanh -> conv 16@3x3, tanh
-    -> 8,464 numbers a frame -> GRU 200 -> GRU 100, last state -> one number
+    -> [B, 4, 8464] -> GRU 200 -> GRU 100, last state -> [B, 1]
 
 trained on the mean squared error by RMSProp (1e-3, decay 0.9).
 """
@@ -13,14 +13,14 @@ from typing import NamedTuple
 import numpy as np
 
 SIDE, TIME = 28, 4  # pixels; frames of the longest sequence
-CONVOLUTIONS = ((8, 4), (16, 3))  # filters, side of a filter
-ENCODED = 16 * 23 * 23  # numbers per frame after the second convolution
+CONVOLUTIONS = ((8, 4), (16, 3))  # filters, kernel size
+ENCODED = 16 * 23 * 23  # features per frame after the convolutions
 GRUS = (200, 100)
 LEARNING_RATE, DECAY, EPSILON = 1e-3, 0.9, 1e-7
 
-# seqsum's GRU, as Flax's, has one bias for each gate and one more for the new
-# state; Keras and PyTorch carry two for each gate, of which two pairs only ever
-# appear as a sum. The function is the same.
+# The GRU of Flax and seqsum has one bias for each gate and one more for the new
+# state. Keras and PyTorch have two for each gate; two such pairs appear only as
+# sums. The function is the same.
 PARAMETERS = 5_291_005
 SPARE_BIASES = 2 * sum(GRUS)
 
@@ -40,16 +40,16 @@ class Batch(NamedTuple):
 
 
 def draw(images, labels, batch_size: int, count: int) -> list[Batch]:
-  """Draws batches with every length in an equal share, as seqsum does.
+  """Samples batches with equal shares of all lengths, as seqsum does.
 
   Args:
     images: [M, H, W, 1] uint8.
     labels: [M] int.
-    batch_size: B; a multiple of T, so that the shares come out even.
-    count: How many batches.
+    batch_size: B, a multiple of T.
+    count: Number of batches.
   """
   if batch_size % TIME:
-    raise ValueError(f"a batch must be a multiple of {TIME}, got {batch_size}")
+    raise ValueError(f"batch_size={batch_size} must be a multiple of {TIME}")
   generator = np.random.default_rng(0)
   lengths = TIME - np.arange(batch_size) * TIME // batch_size
   real = np.arange(TIME) < lengths[:, None]  # [B, T]
@@ -68,15 +68,15 @@ def draw(images, labels, batch_size: int, count: int) -> list[Batch]:
 
 
 def flops(frames: float, *, train: bool) -> float:
-  """Multiplications and additions in the products of one sequence.
+  """FLOPs of the matrix products and convolutions for one sequence.
 
-  Forward, every product once. Training computes two more of the same size for
-  each: the gradients of its weights and of its input, except that nobody asks
-  for the gradient of the images.
+  Training adds two products of the same size for each product of the forward
+  pass: the gradients of its weights and of its input. The gradient with respect
+  to the images is not computed.
 
   Args:
-    frames: Frames computed: 4 padded, 2.5 on average without blank ones.
-    train: Forward and backward, or forward alone.
+    frames: Frames computed: 4 with padding, 2.5 on average without.
+    train: Forward and backward pass, or forward pass only.
   """
   side, channels, first, total = SIDE, 1, None, 0
   for features, kernel in CONVOLUTIONS:
@@ -88,14 +88,14 @@ def flops(frames: float, *, train: bool) -> float:
   for width in GRUS:
     total += 2 * 3 * width * (inputs + width)
     inputs = width
-  head = 2 * inputs  # once a sequence
+  head = 2 * inputs  # once per sequence
   if not train:
     return frames * total + head
   return frames * (3 * total - first) + 3 * head
 
 
 def best_seconds(call: Callable[[], object], times: int = 4) -> float:
-  """The fastest of a few calls."""
+  """Seconds of the fastest of a few calls."""
   best = float("inf")
   for _ in range(times):
     begin = time.perf_counter()

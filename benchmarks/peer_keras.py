@@ -1,12 +1,11 @@
-"""The network in Keras 3, on the backend that $KERAS_BACKEND names.
+"""The network in Keras 3, on the backend given by $KERAS_BACKEND.
 
-Frames are folded into the batch, which `TimeDistributed` does not do (on
-PyTorch, batch 32, it took about three times as long). Padding stands at the
-end, so a mask would change nothing but the time: the state at each sequence's
-last frame is picked out instead, which leaves both GRUs their fast path.
-Compiled as Keras chooses (`jit_compile` "auto": XLA on JAX and TensorFlow,
-eager on PyTorch). `fit` and `train_on_batch` are both tried, and the faster is
-measured; so are `predict` and `predict_on_batch`.
+Frames are folded into the batch; `TimeDistributed` took about three times as
+long on PyTorch at batch 32. Padding is at the end, so instead of a mask the
+state at each sequence's last frame is selected, which keeps the fast path of
+both GRUs. Compiled as Keras chooses (`jit_compile="auto"`: XLA on JAX and
+TensorFlow, eager on PyTorch). The faster of `fit` and `train_on_batch` is
+measured, and the faster of `predict` and `predict_on_batch`.
 """
 
 import importlib.metadata
@@ -38,8 +37,8 @@ def build_model() -> keras.Model:
     x = layers.GRU(
       width,
       return_sequences=True,
-      # Tried on a busy machine: JAX lost by unrolling, at batch 32 and 128; on
-      # PyTorch and TensorFlow the difference was within the noise.
+      # Measured on a busy machine: unrolling was slower on JAX at batch 32 and
+      # 128; on PyTorch and TensorFlow the difference was within the noise.
       unroll=BACKEND == "tensorflow",
       name=f"gru_{i}",
     )(x)
@@ -51,7 +50,7 @@ class Peer:
   """See `worker.Peer`."""
 
   def __init__(self, batches: list[Batch], variant: str):
-    del variant  # the backend was chosen before Keras was imported
+    del variant  # $KERAS_BACKEND selects the backend
     keras.utils.set_random_seed(0)
     self.model = build_model()
     self.model.compile(
@@ -64,7 +63,7 @@ class Peer:
     self.batches = [
       [ops.convert_to_tensor(x) for x in _arrays(batch)] for batch in batches
     ]
-    # The same once more, end to end, for `fit` and `predict` to cut up.
+    # All batches concatenated, for `fit` and `predict`.
     self.everything = [
       ops.concatenate(parts) for parts in zip(*self.batches, strict=True)
     ]
@@ -88,7 +87,7 @@ class Peer:
     return float(loss)
 
   def _fit(self, steps: int) -> float:
-    *inputs, targets = self._first(steps)  # whole rounds of them, or less
+    *inputs, targets = self._first(steps)
     history = self.model.fit(
       inputs,
       targets,
@@ -109,7 +108,7 @@ class Peer:
       self.model.predict(inputs, batch_size=self.size, verbose=0)
 
   def _first(self, steps: int):
-    """The first batches; all of them if steps are at least as many."""
+    """The first `steps` batches, concatenated; at most all batches."""
     return [x[: steps * self.size] for x in self.everything]
 
   def read(self) -> list[float]:

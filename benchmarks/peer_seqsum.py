@@ -1,11 +1,10 @@
-"""seqsum itself, as `python -m seqsum.main --config=configs/sum.py` runs it.
+"""seqsum as a peer, as `python -m seqsum.main --config=configs/sum.py` runs it.
 
-Not a model written for a benchmark: the objects that `train.py` uses, made the
-way it makes them, called the way it calls them. A step draws its own sequences
-inside the compiled program, and that time counts; peers find theirs drawn.
+Uses the same objects and calls as `train.py`. A step samples its sequences in
+the compiled program, and that time counts; other peers have prepared batches.
 
-- default: the config as it is.
-- flax: `recurrence='flax'`, `packed=False`, how anyone would write it in Flax.
+- default: the config unchanged.
+- flax: `recurrence='flax'`, `packed=False`, the usual way to write it in Flax.
 """
 
 import dataclasses
@@ -16,8 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# As the command has it: what the program sets up when imported is set up.
-import seqsum.main  # noqa: F401
+import seqsum.main  # noqa: F401  # the set-up of the command at import
 from benchmarks import network
 from benchmarks.network import Batch
 from configs import sum as experiment
@@ -35,7 +33,7 @@ class Peer:
   """See `worker.Peer`."""
 
   def __init__(self, batches: list[Batch], variant: str):
-    # What main() does with --compilation_cache.
+    # As main() does for --compilation_cache.
     cache = os.environ["BENCHMARK_COMPILATION_CACHE"]
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
@@ -71,7 +69,7 @@ class Peer:
       self.state, totals = self.advance(
         self.state, totals, None, self.session.config.seed, *self.data
       )
-      jax.block_until_ready(before)  # the device is one step ahead, not more
+      jax.block_until_ready(before)  # at most one step ahead
     jax.block_until_ready(self.state)
     return jax.device_get(totals).means()["loss"]
 
@@ -93,9 +91,9 @@ class Peer:
     return outputs(self.state.params, batch.frames, lengths).tolist()
 
   def follow(self, steps: int) -> float:
-    """Trains on the peers' batches instead of its own."""
+    """Trains on the peers' batches instead of sampled ones."""
     for n in range(steps):
-      sampler = _Given(self.session.experiment.sampler, self.batches[n])
+      sampler = _FixedBatch(self.session.experiment.sampler, self.batches[n])
       experiment = dataclasses.replace(self.session.experiment, sampler=sampler)
       self.state, totals = self._compile(experiment)(
         self.state, Totals.zero(), None, 0, *self.data
@@ -103,12 +101,12 @@ class Peer:
     return jax.device_get(totals).means()["loss"]
 
   def save(self, path: str) -> None:
-    """Writes the parameters under short names, for peers to load."""
+    """Writes the parameters for other peers to load."""
     flat = flax.traverse_util.flatten_dict(self.state.params["params"], sep="/")
     np.savez(path, **{k.removeprefix("encoder/"): v for k, v in flat.items()})
 
   def load(self, path: str) -> None:
-    """Reads what another seqsum saved: the two recurrences share a tree."""
+    """Loads saved parameters; both recurrences have the same tree."""
     given = np.load(path)
     flat = flax.traverse_util.flatten_dict(self.state.params["params"], sep="/")
     params = {k: given[k.removeprefix("encoder/")] for k in flat}
@@ -117,17 +115,17 @@ class Peer:
     self.state = self.state.replace(params=params)
 
   def multiply(self, side: int) -> float:
-    """Best seconds of a product of square matrices: the machine's rate."""
+    """Seconds of the fastest product of two square matrices."""
     x = jnp.ones((side, side))
     product = jax.jit(jnp.matmul)
     return network.best_seconds(lambda: product(x, x).block_until_ready())
 
 
-class _Given:
-  """A sampler that returns one batch at every step.
+class _FixedBatch:
+  """A sampler that returns the same batch at every step.
 
-  Attributes:
-    sampler: What it is otherwise: `batch.AnySampler`.
+  Args:
+    sampler: Provides all other members of `batch.AnySampler`.
     batch: The batch.
   """
 

@@ -1,16 +1,15 @@
-"""The network in PyTorch, in five ways, as one who knows PyTorch writes it.
+"""The network in PyTorch, in five variants.
 
 - eager: every frame of the padded batch.
-- compiled: the same under `torch.compile`, optimizer included. (Dynamo leaves
-  `nn.GRU` to PyTorch's own kernels.)
-- shared: the encoding of a blank frame is computed once for all of them.
-- packed: `PackedSequence` from the pixels on; blank frames do not exist.
-- packed-compiled: that, with encoder and optimizer compiled.
+- compiled: the same under `torch.compile`, optimizer included. Dynamo does not
+  compile `nn.GRU`; PyTorch's own kernels run.
+- shared: the blank frame is encoded once for all padding.
+- packed: `PackedSequence` from the pixels on, without padding.
+- packed-compiled: packed, with encoder and optimizer compiled.
 
-Frames are folded into the batch of one convolution, in channels_last, where a
-flattened image is a view. The update is tried parameter by parameter and as
-`foreach`, and the faster is measured. Nothing is fetched before the last step
-of a block.
+Frames are folded into the batch of one convolution, in channels_last, where
+flattening an image is a view. The faster of the per-parameter and the `foreach`
+update is measured. The loss is fetched once per block.
 """
 
 import functools
@@ -27,7 +26,7 @@ VERSIONS = {"torch": torch.__version__}
 
 
 class Network(nn.Module):
-  """Reads a batch as `feed` below prepares it: to [B]."""
+  """Maps a batch that `feed` has prepared to predictions [B]."""
 
   def __init__(self):
     super().__init__()
@@ -64,7 +63,7 @@ class Padded(Network):
 class Shared(Network):
   def feed(self, batch: Batch):
     real = np.arange(network.TIME) < batch.lengths[:, None]
-    # Row 0 is the blank frame; the real ones follow.
+    # Row 0 is the blank frame; the real frames follow.
     place = np.where(real, real.cumsum().reshape(real.shape), 0)
     blank = np.zeros_like(batch.frames[:1, 0])
     images = np.concatenate([blank, batch.frames[real]])
@@ -121,7 +120,7 @@ class Peer:
       self.model.parameters(),
       lr=network.LEARNING_RATE,
       alpha=network.DECAY,
-      # Added to the root, where the others add EPSILON under it.
+      # PyTorch adds epsilon to the root, the others add it under the root.
       eps=network.EPSILON**0.5,
     )
     self.batches = [
@@ -195,7 +194,7 @@ class Peer:
     self.model.load_state_dict(state)
 
   def multiply(self, side: int) -> float:
-    """Best seconds of a product of square matrices: the machine's rate."""
+    """Seconds of the fastest product of two square matrices."""
     x = torch.ones(side, side)
     out = torch.empty(side, side)
     return network.best_seconds(lambda: torch.mm(x, x, out=out))

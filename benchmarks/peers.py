@@ -1,15 +1,15 @@
-"""seqsum against Keras 3 and PyTorch: one network, one machine, one run.
+"""Compares the speed of seqsum, Keras 3 and PyTorch on the same network.
 
     pip install -e '.[bench]'
     python -m benchmarks.peers --mnist_dir=FOLDER_WITH_THE_FOUR_FILES
 
-About a quarter of an hour on two cores, on which nothing else should run. Each
-peer has a process; they take turns, a short block each, round after round, all
-others stopped by a signal: whatever the machine does beside, they share it.
-Ratios are taken within a round.
+Takes about 15 minutes on two cores; run nothing else meanwhile. Each peer has
+its own process. In each round every peer runs one short block while all others
+are stopped by a signal, so load by other programs affects all. Ratios are taken
+within a round.
 
-    python -m benchmarks.peers --check   # do all compute the same?
-    python -m benchmarks.peers --quick   # does it run? a few minutes
+    python -m benchmarks.peers --check   # compare outputs only
+    python -m benchmarks.peers --quick   # a short run of a few minutes
 """
 
 import argparse
@@ -36,9 +36,9 @@ from benchmarks.process import (
 from benchmarks.worker import PEERS
 from seqsum.data import digits
 
-BATCHES = 4  # different ones, which a peer goes through again and again
-SIDE = 2048  # of the matrices whose product tells the machine's rate
-MULTIPLIERS = ("seqsum", "torch-eager")  # who is asked for that product
+BATCHES = 4  # different batches, which peers cycle through
+SIDE = 2048  # of the matrices whose product measures the machine's rate
+MULTIPLIERS = ("seqsum", "torch-eager")  # peers that compute it
 CACHING = ("seqsum", "flax", "torch-compiled", "torch-packed-compiled")
 
 
@@ -50,17 +50,21 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
   numbers = lambda text: [int(x) for x in text.split(",") if x]
   add = parser.add_argument
   add("--peers", type=names, default=list(PEERS), help="; ".join(PEERS))
-  add("--batches", type=numbers, default=[128, 32, 512], help="on all cores")
-  add("--one_core", type=numbers, default=[128], help="batches on one core")
-  add("--threads", type=int, default=os.cpu_count(), help="that are all cores")
+  add(
+    "--batches",
+    type=numbers,
+    default=[128, 32, 512],
+    help="batch sizes on all cores",
+  )
+  add("--one_core", type=numbers, default=[128], help="batch sizes on one core")
+  add("--threads", type=int, default=os.cpu_count(), help="number of all cores")
   add("--rounds", type=int, default=5)
-  add("--seconds", type=float, default=1.0, help="a block of training")
+  add("--seconds", type=float, default=1.0, help="length of a training block")
   add(
     "--malloc",
     choices=("tuned", "default"),
     default="tuned",
-    help="how the C library serves the peers: as it serves seqsum, or as "
-    "it does where nobody sets GLIBC_TUNABLES",
+    help="tuned: set GLIBC_TUNABLES for all peers as seqsum does for itself",
   )
   add("--mnist_dir", default="", help="'': the bundled digits")
   add("--out", default=str(ROOT / "benchmarks/results/peers"))
@@ -68,7 +72,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
   add("--check", action="store_true", help="compare outputs, time nothing")
   flags = parser.parse_args(argv)
   if unknown := set(flags.peers) - set(PEERS):
-    parser.error(f"no such peers: {', '.join(sorted(unknown))}")
+    parser.error(f"unknown peers: {', '.join(sorted(unknown))}")
   if flags.quick:
     flags.batches, flags.one_core = [32], []
     flags.rounds, flags.seconds = 2, 0.2
@@ -78,22 +82,22 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
   flags, begin = parse(), time.perf_counter()
 
-  def say(text: str) -> None:
+  def log(text: str) -> None:
     print(f"{time.perf_counter() - begin:5.0f} s  {text}", flush=True)
 
   names = []
   for name in flags.peers:
     if lacking := missing(name):
-      say(f"{name} is left out: {', '.join(lacking)} is not installed")
+      log(f"{name} is skipped: {', '.join(lacking)} is not installed")
     else:
       names.append(name)
   if not names:
-    sys.exit("none of --peers can be measured: pip install -e '.[bench]'")
+    sys.exit("no peer of --peers is installed: run pip install -e '.[bench]'")
   with tempfile.TemporaryDirectory(prefix="peers-") as folder:
     folder = pathlib.Path(folder)
     data = prepare(folder, flags)
     if flags.check:
-      check(names, folder, flags.threads, say)
+      check(names, folder, flags.threads, log)
       return
     results = {
       "date": time.strftime("%Y-%m-%d %H:%M %Z"),
@@ -105,15 +109,15 @@ def main() -> None:
       "settings": [],
     }
     if (busy := results["machine"]["busy_percent"]) > 5:
-      say(f"CAUTION: other programs keep this machine {busy:.0f}% busy")
+      log(f"WARNING: other programs use {busy:.0f}% of this machine")
     settings = [(batch, flags.threads) for batch in flags.batches]
     settings += [(batch, 1) for batch in flags.one_core]
     for batch, threads in settings:
-      say(f"batch {batch}, {threads} thread(s)")
-      measure(names, folder, batch, threads, flags, results, say)
+      log(f"batch {batch}, {threads} thread(s)")
+      measure(names, folder, batch, threads, flags, results, log)
     if "seqsum" in names:
       results["command"] = time_command(folder, *settings[0])
-      say("python -m seqsum.main: " + json.dumps(results["command"]))
+      log("python -m seqsum.main: " + json.dumps(results["command"]))
   results["minutes"] = (time.perf_counter() - begin) / 60
 
   out = pathlib.Path(flags.out)
@@ -123,14 +127,11 @@ def main() -> None:
   out.with_suffix(".md").write_text(text)
   chart.draw(results, out.with_suffix(".png"))
   print(text)
-  say(f"{out}.json, .md, .png")
+  log(f"{out}.json, .md, .png")
 
 
 def prepare(folder: pathlib.Path, flags: argparse.Namespace) -> str:
-  """Puts images and batches where workers find them; returns the data's name.
-
-  Peers find their batches drawn, in memory, as floating numbers.
-  """
+  """Writes images and batches for the workers; returns the data's name."""
   name = "mnist" if flags.mnist_dir else "digits"
   (folder / "name").write_text(name)
   data = digits.load(
@@ -144,19 +145,20 @@ def prepare(folder: pathlib.Path, flags: argparse.Namespace) -> str:
   return data.name
 
 
-def measure(names, folder, batch, threads, flags, results, say) -> None:
-  """All rounds of one batch size on one number of threads.
+def measure(names, folder, batch, threads, flags, results, log) -> None:
+  """Measures all rounds of one batch size on one number of threads.
 
-  Adds a setting to the results: for each peer its fastest `ways`, and `rounds`,
-  a list of `{peer: {"train": sequences/s, "predict": ...}}` with the rate of
-  matrix products under "gflops". The first setting's starts are noted too.
+  Appends a setting to the results: for each peer its fastest `ways`, and
+  `rounds`, a list of `{peer: {"train": sequences/s, "predict": ...}}` with the
+  rate of matrix products under "gflops". Also records the start-up times of the
+  first setting.
   """
   first = not results["settings"]
   live: dict[str, Process] = {}
   setting = {"batch": batch, "threads": threads, "ways": {}, "rounds": []}
   results["settings"].append(setting)
   try:
-    # One after the other if starts are noted, otherwise side by side.
+    # Start one after the other if start-up is timed, otherwise in parallel.
     with ThreadPoolExecutor(1 if first else threads) as pool:
       started = pool.map(
         lambda name: start(live, name, folder, batch, threads, flags), names
@@ -164,21 +166,23 @@ def measure(names, folder, batch, threads, flags, results, say) -> None:
       for name, (answer, seconds) in zip(names, started, strict=True):
         if isinstance(answer, Failed):
           live.pop(name).kill()
-          say(f"  {name} is left out: {str(answer).partition(': ')[2]}")
+          log(f"  {name} is skipped: {str(answer).partition(': ')[2]}")
         elif first:
           count = answer["parameters"]
-          say(f"  {name}: first step after {seconds:.1f} s, {count:,} numbers")
+          log(
+            f"  {name}: first step after {seconds:.1f} s, {count:,} parameters"
+          )
           results["versions"] |= answer.pop("versions")
           results["starts"][name] = answer | {"cold": seconds}
     for name, process in live.items():
       ways = {"train": tune(process, "train", batch, flags.seconds)}
-      if first:  # before anything but training took any
+      if first:  # before prediction allocates memory
         results["starts"][name]["memory"] = process.ask("memory")[0]
       ways["predict"] = tune(process, "predict", batch, flags.seconds / 2)
       setting["ways"][name] = ways
-      say(f"  {name}: {ways['train']['way']}, {ways['predict']['way']}")
+      log(f"  {name}: {ways['train']['way']}, {ways['predict']['way']}")
     for n in range(flags.rounds):
-      order = list(live)[:: 1 if n % 2 else -1]  # nobody is always after X
+      order = list(live)[:: 1 if n % 2 else -1]  # alternate the order
       rates = {}
       for name in order:
         rates[name] = {
@@ -193,11 +197,11 @@ def measure(names, folder, batch, threads, flags, results, say) -> None:
       rates["gflops"] = 2e-9 * SIDE**3 / min(seconds) if seconds else None
       setting["rounds"].append(rates)
       best = [f"{name} {rates[name]['train']:.0f}" for name in live]
-      say(f"  round {n + 1}, training: {', '.join(best)}")
+      log(f"  round {n + 1}, training: {', '.join(best)}")
   finally:
     for process in live.values():
       process.kill()
-  for name in CACHING if first else ():  # again, with what they compiled
+  for name in CACHING if first else ():  # with a compilation cache
     if name in live:
       again = {}
       results["starts"][name]["warm"] = start(
@@ -209,10 +213,10 @@ def measure(names, folder, batch, threads, flags, results, say) -> None:
 def start(
   live, name, folder, batch, threads, flags
 ) -> tuple[dict | Failed, float]:
-  """Adds a process to the living ones and sees it through its first step.
+  """Starts a process, adds it to `live` and runs its first step.
 
   Returns:
-    What it answers, or why it failed; and the seconds since it was called.
+    The process's answer, or its failure; and the seconds of this call.
   """
   begin = time.perf_counter()
   tuned = name == "seqsum" or flags.malloc == "tuned"
@@ -225,11 +229,11 @@ def start(
 
 
 def tune(process: Process, kind: str, batch: int, seconds: float) -> dict:
-  """Lets a worker find its fastest way, and how many steps fill a block."""
+  """Finds a worker's fastest function and the number of steps per block."""
   steps = 1 if batch > 256 else 2
   found = process.ask("tune", kind, steps, 2)[0]
   steps = max(1, round(seconds / found["seconds_a_step"]))
-  if steps > BATCHES:  # whole rounds of the batches: Keras's fit has it so
+  if steps > BATCHES:  # Keras's fit takes whole cycles of the batches
     steps -= steps % BATCHES
   return found | {"steps": steps}
 

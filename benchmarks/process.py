@@ -1,4 +1,4 @@
-"""Processes that run alone: one at a time, the others stopped."""
+"""Child processes that run one at a time; the others are stopped."""
 
 import contextlib
 import importlib.util
@@ -19,10 +19,10 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 
 class Failed(Exception):
-  """A child process failed. The message is its name and its exception's line.
+  """A child process failed; the message is its name and its exception's line.
 
   Attributes:
-    stderr: All that the child wrote to stderr.
+    stderr: The child's stderr.
   """
 
   def __init__(self, name: str, stderr: str, code: int | None):
@@ -32,7 +32,7 @@ class Failed(Exception):
 
 @contextlib.contextmanager
 def shown():
-  """Prints what a child that failed wrote, and exits with its exception."""
+  """Context that prints a failed child's stderr and exits with its error."""
   try:
     yield
   except Failed as error:
@@ -41,18 +41,18 @@ def shown():
 
 
 def exception_line(stderr: str, code: int | None) -> str:
-  """The line of a child's stderr that names what went wrong.
+  """Finds the line of a child's stderr that names its error.
 
-  That is the exception of the last traceback, which need not be the last line:
-  JAX appends a note of several lines to its exceptions.
+  The exception of the last traceback is not always the last line, because JAX
+  appends a note of several lines.
 
   Args:
-    stderr: All that the child wrote there.
-    code: Its exit code, negative for a signal, None if it still runs.
+    stderr: The child's stderr.
+    code: The exit code, negative for a signal, None if the child still runs.
 
   Returns:
-    The exception's first line; without a traceback, the last line that is not
-    blank; without any, the exit code.
+    The exception's first line; without a traceback, the last non-blank line;
+    without output, the exit code.
   """
   lines = [line for line in stderr.splitlines() if line.strip()]
   starts = [n for n, line in enumerate(lines) if line.startswith("Traceback (")]
@@ -66,7 +66,7 @@ def exception_line(stderr: str, code: int | None) -> str:
 
 
 def missing(name: str) -> list[str]:
-  """What a peer needs and is not installed."""
+  """Modules that a peer needs and that are not installed."""
   module, variant = PEERS[name]
   needs = {
     "peer_seqsum": ["jax", "flax"],
@@ -79,14 +79,14 @@ def missing(name: str) -> list[str]:
 def environment(
   folder: pathlib.Path, threads: int, keras: str = "", tuned: bool = True
 ) -> dict[str, str]:
-  """Variables for a child: CPU only, caches in `folder`, so many threads.
+  """Environment of a child: CPU only, caches in `folder`, limited threads.
 
   Args:
-    folder: The benchmark's.
-    threads: How many cores the child may use.
-    keras: Its backend.
-    tuned: Whether the C library keeps memory, as `malloc` makes it; seqsum
-      does so by itself, others only if their user knows.
+    folder: The benchmark's folder.
+    threads: Number of cores that the child may use.
+    keras: Backend of Keras.
+    tuned: Set GLIBC_TUNABLES as `malloc` does. seqsum sets it itself; other
+      frameworks do not.
   """
   names = {
     "CUDA_VISIBLE_DEVICES": "",
@@ -113,20 +113,20 @@ def environment(
 
 
 def pin(threads: int):
-  """Keeps a child on the first cores, before it counts them."""
+  """Pins the calling process to its first `threads` cores."""
   if threads < os.cpu_count():
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
 class Process:
-  """A worker. It exists from its start to `kill`, and runs within `ask` only.
+  """A worker process that runs only during `ask`, and until `kill`.
 
   Args:
     name: The peer.
-    folder: Where data, batches and caches are.
-    batch: Its size.
-    threads: How many cores it may use.
-    tuned: As `environment` has it.
+    folder: Folder with data, batches and caches.
+    batch: Batch size.
+    threads: Number of cores that the worker may use.
+    tuned: See `environment`.
   """
 
   def __init__(
@@ -141,9 +141,9 @@ class Process:
     variables = environment(folder, threads, PEERS[name][1], tuned)
     variables["BENCHMARK_DATA"] = (folder / "name").read_text()
     variables["BENCHMARK_DATA_DIR"] = str(folder)
-    # A run's folder belongs to one config: one each.
+    # Each peer needs its own work folder: a folder belongs to one config.
     variables["BENCHMARK_WORKDIR"] = tempfile.mkdtemp(dir=folder)
-    # Kept open as long as the process lives, closed in `kill`.
+    # Open until `kill`.
     self._errors = tempfile.TemporaryFile("w+", dir=folder)  # noqa: SIM115
     self._child = subprocess.Popen(
       [
@@ -165,7 +165,7 @@ class Process:
     )
 
   def ask(self, method: str, *arguments) -> tuple[Any, float]:
-    """A method's result and how many seconds it took.
+    """Calls a method of the worker; returns its result and its seconds.
 
     Raises:
       Failed: The process died.
@@ -191,7 +191,7 @@ class Process:
     self._errors.close()
 
   def _signal(self, number: int) -> None:
-    """To the child and to what it started, such as compilers."""
+    """Sends a signal to the child and its children, such as compilers."""
     if self._child.poll() is None:
       os.killpg(self._child.pid, number)
 
@@ -199,15 +199,15 @@ class Process:
 def time_command(
   folder: pathlib.Path, batch: int, threads: int
 ) -> dict[str, float]:
-  """How `python -m seqsum.main` starts and how much memory it takes.
+  """Measures start-up time and memory of `python -m seqsum.main`.
 
-  One epoch of 50 steps, everything else as configs/sum.py has it: validation,
-  checkpoints, test, report. It is started with no compiled programs at hand and
-  runs to its end; then again, until its first step is written down.
+  Runs configs/sum.py for one epoch of 50 steps, with validation, checkpoints,
+  test and report: first with an empty compilation cache, to the end; then with
+  the cache, until the first step is logged.
 
   Returns:
-    Seconds from the command to the first finished step, `cold` and `warm`, and
-    `memory`, the most it ever had resident, in MB.
+    `cold` and `warm`, seconds from the command to the first finished step, and
+    `memory`, the peak resident memory in MB.
   """
   result = {}
   for kind in ("cold", "warm"):
@@ -222,7 +222,7 @@ def time_command(
       "config.batch_size": batch,
       "config.epochs": 1,
       "config.sequences_per_epoch": 50 * batch,
-      "config.log_every": 1,  # so that the first step leaves a line
+      "config.log_every": 1,  # log the first step
     }
     options = [f"--{name}={value}" for name, value in options.items()]
     output = folder / f"{kind}.txt"

@@ -1,22 +1,24 @@
-"""Where a step's time goes, by part, and what the compiled program costs.
+"""Time of each part of a training step, and cost of the compiled program.
 
     python -m benchmarks.profile --batch=128
 
-Each part is compiled alone, at the size that it has in the step, and timed in
-turns with the others and with a product of two 1,024 x 1,024 matrices, which
-tells how fast the machine is at that moment. Parts that the compiler fuses in
-the whole step are slower alone, so they add up to more than the step.
+Each part is compiled separately, at its size in the step. Parts take turns with
+a product of two 1,024 x 1,024 matrices, which measures the machine's current
+speed. Parts that the compiler fuses in the whole step are slower on their own,
+so their sum exceeds the time of the step.
 """
 
 import argparse
 import functools
 import statistics
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from seqsum.runtime import malloc
 
 if __name__ == "__main__":
-  malloc.keep_memory()
+  malloc.restart_with_tunables()
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +46,7 @@ def normal(*shape: int) -> jax.Array:
 
 
 def parts(batch_size: int) -> dict[str, tuple]:
-  """Name -> (function, arguments), the parts of a step on packed frames."""
+  """Returns the parts of a step on packed frames: (function, arguments)."""
   config = post.get_config()
   config.batch_size = batch_size
   rows = build_experiment(config).sampler.rows()
@@ -111,7 +113,7 @@ def parts(batch_size: int) -> dict[str, tuple]:
 
 
 def whole_step(config: ConfigDict, devices: int = 1):
-  """(function without arguments that takes a step, the compiled program)."""
+  """Returns a function that takes one step, and the compiled program."""
   experiment, mesh = (
     build_experiment(config),
     make_mesh(jax.devices()[:devices]),
@@ -128,6 +130,28 @@ def whole_step(config: ConfigDict, devices: int = 1):
 
   lowered = step.lower(state, Totals.zero(), None, 0, images, labels)
   return run, lowered.compile()
+
+
+def interleaved(
+  runs: Sequence[Callable[[], Any]], rounds: int
+) -> list[list[float]]:
+  """Times functions in turns, so that changes in load affect all of them.
+
+  Args:
+    runs: Functions without arguments that return arrays.
+    rounds: Timed calls of each, after one untimed call.
+
+  Returns:
+    The seconds of each function, one per round.
+  """
+  seconds = [[] for _ in runs]
+  for turn in range(rounds + 1):
+    for run, times in zip(runs, seconds, strict=True):
+      start = time.perf_counter()
+      jax.block_until_ready(run())
+      if turn:
+        times.append(time.perf_counter() - start)
+  return seconds
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -148,22 +172,21 @@ def main() -> None:
   config.batch_size = flags.batch
   runs["the whole step"], program = whole_step(config)
 
-  times = {name: [] for name in runs}
-  for _ in range(flags.rounds + 1):
-    for name, run in runs.items():
-      start = time.perf_counter()
-      jax.block_until_ready(run())
-      times[name].append(1e3 * (time.perf_counter() - start))
-  unit = statistics.median(times["product of 1,024^3"][1:])
+  times = dict(
+    zip(runs, interleaved(list(runs.values()), flags.rounds), strict=True)
+  )
+  unit = statistics.median(times["product of 1,024^3"])
   print(f"batch {flags.batch}, {flags.rounds} rounds\n")
-  print("| part | median ms | lowest ms | products of 1,024^3 |")
+  print("| part | median, ms | minimum, ms | relative to the product |")
   print("|---|---|---|---|")
   for name, found in times.items():
-    middle, low = statistics.median(found[1:]), min(found[1:])
-    print(f"| {name} | {middle:.1f} | {low:.1f} | {middle / unit:.2f} |")
+    middle, low = statistics.median(found), min(found)
+    print(
+      f"| {name} | {1e3 * middle:.1f} | {1e3 * low:.1f} | {middle / unit:.2f} |"
+    )
   cost, memory = program.cost_analysis(), program.memory_analysis()
   print(
-    f"\nthe step by XLA's count: {cost['flops'] / 1e9:.2f} GFLOP, "
+    f"\nwhole step, by XLA's cost analysis: {cost['flops'] / 1e9:.2f} GFLOP, "
     f"{cost['bytes accessed'] / 1e6:.0f} MB read and written, "
     f"{memory.temp_size_in_bytes / 1e6:.0f} MB of temporary buffers"
   )

@@ -1,13 +1,13 @@
-"""How a training step scales with devices: measured here, modelled beyond.
+"""Scaling of a training step over devices: measurements and a model.
 
     python -m benchmarks.scaling
 
-The post's network on 1, 2, 4 and 8 devices: strong scaling (one batch, divided)
-and weak (so many sequences a device). The compiled program says how many bytes
-a step reduces over the devices, the profiler how long it spends there. On a
-CPU, eight virtual devices share its cores: that checks the program and says
-nothing of speed, so the last table is a model: arithmetic from a step's time
-and an interconnect's rate, both given as flags.
+Measures the post's network on 1, 2, 4 and 8 devices, with strong scaling (one
+batch, divided) and weak scaling (a fixed batch per device). The bytes that a
+step reduces are read from the compiled program, the time in all-reduces from
+the profiler. On a CPU, eight virtual devices share its cores, which checks the
+program but not its speed. The last table is a model, computed from the flags
+--chip_rate, --link and --latency.
 """
 
 import argparse
@@ -24,25 +24,25 @@ from collections.abc import Callable
 from seqsum.runtime import malloc
 
 if __name__ == "__main__":
-  malloc.keep_memory()
+  malloc.restart_with_tunables()
 
 import jax
 
 from benchmarks import machine
 from benchmarks.process import ROOT
-from benchmarks.profile import whole_step
+from benchmarks.profile import interleaved, whole_step
 from configs import sum as post
 
-VIRTUAL = 8  # devices, where there is nothing but a CPU
+VIRTUAL = 8  # devices on a CPU
 CHIPS = (1, 8, 32, 64, 128, 256)
 BYTES = {"f32": 4, "f16": 2, "bf16": 2, "s32": 4, "u32": 4, "pred": 1}
 
 
 def reduced_bytes(program: str) -> int:
-  """The bytes that a compiled program's all-reduces take in, on one device.
+  """Bytes that the all-reduces of a program read on one device.
 
   Args:
-    program: Its text, `jax.stages.Compiled.as_text()`.
+    program: The compiled program, `jax.stages.Compiled.as_text()`.
   """
   total = 0
   for line in program.splitlines():
@@ -58,15 +58,15 @@ def reduced_bytes(program: str) -> int:
 def ring_seconds(
   size: float, devices: int, rate: float, latency: float = 0.0
 ) -> float:
-  """A ring all-reduce: every device sends 2 (n - 1) / n of the bytes.
+  """Seconds of a ring all-reduce (Patarasuk & Yuan 2009).
 
-  In 2 (n - 1) messages one after the other (Patarasuk & Yuan 2009).
+  Every device sends 2 (n - 1) / n of the bytes, in 2 (n - 1) messages.
 
   Args:
     size: Bytes to reduce.
     devices: n.
-    rate: Bytes a second that each device sends.
-    latency: Seconds a message.
+    rate: Bytes per second that each device sends.
+    latency: Seconds per message.
   """
   messages = 2 * (devices - 1)
   return messages / devices * size / rate + messages * latency
@@ -81,20 +81,20 @@ def efficiency(
   rate: float,
   latency: float,
 ) -> float:
-  """The share of a step that computes, if nothing of the sum is hidden.
+  """Fraction of a step spent computing, without overlap of the all-reduce.
 
   Args:
-    per_device: Sequences a step of one device.
-    devices: How many there are.
-    sequences_per_second: Of one device alone.
-    size, rate, latency: As for `ring_seconds`.
+    per_device: Sequences per step and device.
+    devices: Number of devices.
+    sequences_per_second: Rate of one device.
+    size, rate, latency: See `ring_seconds`.
   """
   compute = per_device / sequences_per_second
   return compute / (compute + ring_seconds(size, devices, rate, latency))
 
 
 def batch_for(share: float, devices: int, **link: float) -> int:
-  """The smallest number of sequences a device with that `efficiency`."""
+  """Smallest number of sequences per device with an efficiency of `share`."""
   seconds = ring_seconds(
     link["size"], devices, link["rate"], link.get("latency", 0.0)
   )
@@ -103,7 +103,7 @@ def batch_for(share: float, devices: int, **link: float) -> int:
 
 
 def share_reduced(run: Callable, devices: int, steps: int = 5) -> float:
-  """The share of device time that the profiler sees in all-reduces."""
+  """Fraction of device time in all-reduces, by the profiler."""
   with tempfile.TemporaryDirectory() as folder:
     start = time.perf_counter()
     with jax.profiler.trace(folder):
@@ -124,7 +124,7 @@ def share_reduced(run: Callable, devices: int, steps: int = 5) -> float:
 
 
 def measure(counts: list[int], strong: int, weak: int, rounds: int) -> list:
-  """A line for each number of devices and way to scale; programs take turns."""
+  """Measures each kind of scaling on each number of devices, in turns."""
   lines = []
   for kind in ("strong", "weak"):
     for n in counts:
@@ -138,19 +138,13 @@ def measure(counts: list[int], strong: int, weak: int, rounds: int) -> list:
           "batch": config.batch_size,
           "reduced_bytes": reduced_bytes(program.as_text()),
           "run": run,
-          "seconds": [],
         }
       )
       print(f"{kind}, {n} device(s): compiled", flush=True)
-  for turn in range(rounds + 1):
-    for line in lines:
-      start = time.perf_counter()
-      jax.block_until_ready(line["run"]())
-      if turn:
-        line["seconds"].append(time.perf_counter() - start)
-  for line in lines:
+  times = interleaved([line["run"] for line in lines], rounds)
+  for line, seconds in zip(lines, times, strict=True):
     run, n = line.pop("run"), line["devices"]
-    line["seconds"] = statistics.median(line["seconds"])
+    line["seconds"] = statistics.median(seconds)
     line["sequences_per_second"] = line["batch"] / line["seconds"]
     line["share_reduced"] = share_reduced(run, n) if n > 1 else 0.0
   return lines
@@ -158,8 +152,8 @@ def measure(counts: list[int], strong: int, weak: int, rounds: int) -> list:
 
 def table(lines: list[dict]) -> str:
   rows = [
-    "| scaling | devices | batch | sequences/s | against one | MB reduced a "
-    "step | share of it |",
+    "| scaling | devices | batch | sequences/s | relative to one device | MB "
+    "reduced per step | time in all-reduce |",
     "|---|--:|--:|--:|--:|--:|--:|",
   ]
   for x in lines:
@@ -174,11 +168,11 @@ def table(lines: list[dict]) -> str:
 
 
 def model_table(batches: list[int], **link: float) -> str:
-  """The model's efficiency, for batches a device, and what keeps 90%."""
+  """Modelled efficiency for batches per chip, and the batch for 90%."""
   rows = [
-    "| chips | reduce, ms | "
-    + " | ".join(f"{n:,} a chip" for n in batches)
-    + " | a chip for 90% | in all |",
+    "| chips | all-reduce, ms | "
+    + " | ".join(f"{n:,} per chip" for n in batches)
+    + " | batch per chip for 90% | total batch |",
     "|--:|--:|" + "--:|" * (len(batches) + 2),
   ]
   for chips in CHIPS:
@@ -199,12 +193,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
   numbers = lambda text: [int(x) for x in text.split(",")]
   add = parser.add_argument
   add("--devices", type=numbers, default=[1, 2, 4, 8])
-  add("--strong", type=int, default=128, help="sequences a step")
-  add("--weak", type=int, default=32, help="sequences a step and device")
+  add("--strong", type=int, default=128, help="sequences per step")
+  add("--weak", type=int, default=32, help="sequences per step and device")
   add("--rounds", type=int, default=5)
   add("--chip_rate", type=float, default=100e3, help="sequences/s of one chip")
-  add("--link", type=float, default=100e9, help="bytes/s a chip sends")
-  add("--latency", type=float, default=1e-6, help="seconds a message")
+  add("--link", type=float, default=100e9, help="bytes/s that a chip sends")
+  add("--latency", type=float, default=1e-6, help="seconds per message")
   add("--batches", type=numbers, default=[128, 1024, 8192])
   add("--out", default=str(ROOT / "benchmarks/results/scaling"))
   return parser.parse_args(argv)
@@ -215,20 +209,20 @@ def main() -> None:
   jax.config.update("jax_num_cpu_devices", VIRTUAL)
   if len(jax.devices()) < max(flags.devices):
     raise SystemExit(
-      f"--devices={max(flags.devices)}: there are only {len(jax.devices())}"
+      f"--devices={max(flags.devices)}: only {len(jax.devices())} available"
     )
   lines = measure(flags.devices, flags.strong, flags.weak, flags.rounds)
   text = table(lines)
   if jax.default_backend() == "cpu":
     text += (
-      f"\n\nVirtual devices on {os.cpu_count()} threads of a CPU: a check of "
-      "the program, not of speed."
+      f"\n\nVirtual devices on {os.cpu_count()} threads of a CPU: this checks "
+      "the program, not its speed."
     )
   size = max(x["reduced_bytes"] for x in lines)
   text += (
-    f"\n\nModel: {size:,} bytes reduced in a ring, {flags.link / 1e9:g} GB/s "
-    f"and {1e6 * flags.latency:g} us a message, a chip that computes "
-    f"{flags.chip_rate:,.0f} sequences/s, nothing hidden behind anything.\n\n"
+    f"\n\nModel: ring all-reduce of {size:,} bytes, {flags.link / 1e9:g} GB/s "
+    f"and {1e6 * flags.latency:g} us per message, {flags.chip_rate:,.0f} "
+    "sequences/s per chip, no overlap.\n\n"
   )
   text += model_table(
     flags.batches,

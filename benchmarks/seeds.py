@@ -1,11 +1,11 @@
-"""Are three seeds trained faster in one call, by vmap, or one after the other?
+"""Speed of training several seeds by `jax.vmap` against one after the other.
 
     python -m benchmarks.seeds
 
-A convolution that is vmapped over its kernels becomes a grouped one, and a
-product with the same matrix for all becomes one with a matrix each. Networks of
-the studies take turns at both ways; what is printed is the median of the ratios
-of neighbours in time. `seqsum.study` does what this says for a CPU.
+A convolution that is vmapped over its kernels becomes a grouped convolution,
+and a shared matrix product becomes a batched one. Both ways take turns; the
+printed ratio is the median over rounds. On a CPU vmap is slower, so
+`seqsum.study` trains seeds one after the other.
 """
 
 import argparse
@@ -26,12 +26,12 @@ CONFIGS = ("sum", "sum_small", "sum_tiny", "fold")
 
 
 class Turns:
-  """Steps of several seeds, both ways; called, the seconds of either.
+  """Times training steps of several seeds, in a loop and by vmap.
 
   Args:
-    name: Of the config.
-    seeds: How many.
-    steps: In a turn.
+    name: Name of the config.
+    seeds: Number of seeds.
+    steps: Steps per seed in one call.
   """
 
   def __init__(self, name: str, seeds: int, steps: int):
@@ -57,7 +57,7 @@ class Turns:
     self()  # compiles
 
   def __call__(self) -> tuple[float, float]:
-    """Seconds of the steps one after the other, and of those by vmap."""
+    """Returns the seconds of the loop and of vmap."""
     start = time.perf_counter()
     for seed in range(len(self._single)):
       state = self._single[seed]
@@ -85,7 +85,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
   options = parse()
-  print(f"{'config':10}  one by one    by vmap  vmap takes")
+  print(f"{'config':10}        loop       vmap  vmap / loop")
   for name in options.configs:
     turns = Turns(name, options.seeds, options.steps)
     seconds = [turns() for _ in range(options.rounds)]

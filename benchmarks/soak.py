@@ -1,13 +1,13 @@
-"""A long run, watched: does it leak, does it slow down?
+"""Checks a long run for memory leaks, open files and slowdown.
 
     pip install -e '.[test]'
     python -m benchmarks.soak --steps=200000
 
-Trains the tiny config for so many steps, with the validations and checkpoints
-of a real run, and looks at the process twice a second from outside: resident
-memory, open files, threads. The time of a step comes from metrics.jsonl. It
-leaves <out>.json and <out>.png; the exit code is 1 if memory grew by more than
-5% after warming up, or the number of open files grew.
+Trains the tiny config for the given number of steps, with validation and
+checkpoints, and samples the process twice a second: resident memory, open
+files, threads. Step times are from metrics.jsonl. Writes <out>.json and
+<out>.png. The exit code is 1 if memory grew by more than 5% after warm-up, or
+if the number of open files grew.
 """
 
 import argparse
@@ -29,13 +29,13 @@ import psutil
 
 from benchmarks import machine
 
-LIMIT = 0.05  # growth of memory that is still called flat
+LIMIT = 0.05  # allowed growth of memory
 MEMORY, FILES, PACE = "#0072B2", "#D55E00", "#009E73"
 Samples = list[dict[str, float]]
 
 
 def flags(steps: int, workdir: pathlib.Path) -> list[str]:
-  """Of `seqsum.main`: an epoch about every 5,000 steps."""
+  """Flags of `seqsum.main`: an epoch about every 5,000 steps."""
   epochs = max(1, steps // 5_000)
   return [
     "--config=configs/sum_tiny.py",
@@ -49,7 +49,7 @@ def flags(steps: int, workdir: pathlib.Path) -> list[str]:
 
 
 def watch(process: subprocess.Popen, workdir: pathlib.Path) -> Samples:
-  """Samples while it trains: from the first line to the test."""
+  """Samples the process from the first logged step until the report."""
   begin, samples = time.monotonic(), []
   seen = psutil.Process(process.pid)
   path = workdir / "metrics.jsonl"
@@ -73,7 +73,7 @@ def watch(process: subprocess.Popen, workdir: pathlib.Path) -> Samples:
 
 
 def last_step(path: pathlib.Path) -> int:
-  """Of the last whole line, 0 if there is none."""
+  """Step of the last complete line; 0 without one, or for the test's."""
   if not path.exists():
     return 0
   with path.open("rb") as file:
@@ -82,14 +82,14 @@ def last_step(path: pathlib.Path) -> int:
   for line in reversed(lines):
     try:
       found = json.loads(line)
-    except ValueError:  # the middle of a long one
+    except ValueError:  # a line longer than the block read
       return 0
     return found["step"] if found["split"] != "test" else 0
   return 0
 
 
 def paces(path: pathlib.Path) -> list[list[float]]:
-  """[[step, ms a step], ...], of every line of training."""
+  """[step, ms per step] of every training line."""
   lines = [json.loads(line) for line in path.read_text().splitlines()]
   batch = 16
   return [
@@ -100,7 +100,7 @@ def paces(path: pathlib.Path) -> list[list[float]]:
 
 
 def judge(samples: Samples, paces: list[list[float]]) -> dict[str, Any]:
-  """Compares the run's last fifth with the second, when it is warm."""
+  """Compares the last fifth of the run with the second, after warm-up."""
   fifth = samples[-1]["step"] / 5
   warm = [x for x in samples if fifth <= x["step"] < 2 * fifth]
   late = [x for x in samples if x["step"] >= 4 * fifth]
@@ -126,7 +126,7 @@ def judge(samples: Samples, paces: list[list[float]]) -> dict[str, Any]:
 def draw(
   samples: Samples, paces: list[list[float]], path: pathlib.Path
 ) -> None:
-  """Three panels over steps: memory, open files, time of a step."""
+  """Draws memory, open files and step time over steps."""
   steps = [x["step"] for x in samples]
   figure, axes = plt.subplots(
     3, 1, figsize=(8, 7), sharex=True, layout="constrained"
@@ -170,14 +170,14 @@ def main() -> int:
       stdout=subprocess.DEVNULL,
     )
     samples = watch(process, workdir)
-    if process.returncode not in (0, 130, 143):  # stopped: judge what was seen
+    if process.returncode not in (0, 130, 143):  # finished, or stopped
       sys.exit(f"seqsum.main: exit code {process.returncode}, see above")
     pace = paces(workdir / "metrics.jsonl")
   try:
     verdict = judge(samples, pace)
   except (IndexError, statistics.StatisticsError):
     sys.exit(
-      f"--steps={options.steps}: too short to compare; take ten times it"
+      f"--steps={options.steps} is too short to compare: use ten times as many"
     )
   result = verdict | {
     "machine": machine.describe(),

@@ -1,4 +1,4 @@
-"""Results -> a page of Markdown."""
+"""Writes results as a Markdown page."""
 
 import statistics
 from typing import Any
@@ -13,17 +13,16 @@ LABELS = {
   "keras-tensorflow": "Keras on TensorFlow",
   "torch-eager": "PyTorch, eager",
   "torch-compiled": "PyTorch, compiled",
-  "torch-shared": "PyTorch, shared blanks",
+  "torch-shared": "PyTorch, shared padding",
   "torch-packed": "PyTorch, packed",
   "torch-packed-compiled": "PyTorch, packed, compiled",
 }
 MALLOC = {
-  "tuned": "The C library keeps memory for all of them as seqsum makes it do "
+  "tuned": "GLIBC_TUNABLES is set for all peers to the value that seqsum sets "
   "for itself.",
-  "default": "Peers run as their users start them: nobody has set "
-  "GLIBC_TUNABLES, which seqsum sets for itself.",
+  "default": "GLIBC_TUNABLES is set only for seqsum, which sets it itself.",
 }
-PADDED, REAL = network.TIME, (network.TIME + 1) / 2  # frames of a sequence
+PADDED, REAL = network.TIME, (network.TIME + 1) / 2  # frames per sequence
 
 
 def rates(setting: dict[str, Any], name: str, kind: str) -> list[float]:
@@ -32,7 +31,7 @@ def rates(setting: dict[str, Any], name: str, kind: str) -> list[float]:
 
 
 def limit(setting: dict[str, Any], frames: float, kind: str) -> float | None:
-  """Sequences/s if nothing but products took time, at the machine's rate."""
+  """Roofline: sequences/s if only matrix products took time."""
   measured = [r["gflops"] for r in setting["rounds"] if r["gflops"]]
   if not measured:
     return None
@@ -46,11 +45,11 @@ def write(results: dict[str, Any]) -> str:
   lines = [
     f"{results['date']}; {machine['cpu']}, {machine['cores']} cores, "
     f"{machine['memory_gb']} GB; {machine['system']}, Python "
-    f"{machine['python']}; {versions}. Images: {results['data']}. Before the "
-    f"run other programs kept the machine {machine['busy_percent']:.0f}% busy.",
+    f"{machine['python']}; {versions}. Images: {results['data']}. Load by "
+    f"other programs before the run: {machine['busy_percent']:.0f}%.",
     "",
-    "Sequences per second: median of the rounds, and the slowest and fastest. "
-    "*times*: seqsum's rate by the peer's, the median of the rounds' ratios. "
+    "Sequences per second: median, minimum and maximum over the rounds. "
+    "*times*: seqsum's rate divided by the peer's, median over the rounds. "
     + MALLOC[results["malloc"]],
     "",
   ]
@@ -83,11 +82,11 @@ def _setting(setting: dict[str, Any]) -> list[str]:
     lines.append(f"| {' | '.join(row)} |")
   if limit(setting, PADDED, "train"):
     top = max(r["gflops"] for r in setting["rounds"])
-    for label, frames in (("padded", PADDED), ("no blanks", REAL)):
+    for label, frames in (("padded", PADDED), ("no padding", REAL)):
       train = network.flops(frames, train=True) / 1e6
       predict = network.flops(frames, train=False) / 1e6
       lines.append(
-        f"| limit, {label}: {train:.0f} and {predict:.0f} MFLOP a sequence at "
+        f"| roofline, {label}: {train:.0f} and {predict:.0f} MFLOP/sequence at "
         f"{top:.0f} GFLOP/s | {limit(setting, frames, 'train'):,.0f} | | | "
         f"{limit(setting, frames, 'predict'):,.0f} | | |"
       )
@@ -97,8 +96,8 @@ def _setting(setting: dict[str, Any]) -> list[str]:
 def _starts(results: dict[str, Any]) -> list[str]:
   first = results["settings"][0]
   lines = [
-    f"| start, batch {first['batch']} | first step, s | the same, with what an "
-    "earlier start compiled, s | peak memory of training, MB | parameters |",
+    f"| start-up, batch {first['batch']} | first step, s | first step with a "
+    "compilation cache, s | peak memory of training, MB | parameters |",
     "|---|--:|--:|--:|--:|",
   ]
   for name, start in results["starts"].items():
@@ -109,7 +108,7 @@ def _starts(results: dict[str, Any]) -> list[str]:
     )
   if command := results.get("command"):
     lines.append(
-      f"| `python -m seqsum.main`, all it does | {command['cold']:.1f} | "
+      f"| `python -m seqsum.main`, whole run | {command['cold']:.1f} | "
       f"{command['warm']:.1f} | {command['memory']:,.0f} | |"
     )
   return lines

@@ -1,10 +1,10 @@
-"""One peer in a process of its own, which does what it is told.
+"""Worker process that holds one peer and executes commands from stdin.
 
     python -m benchmarks.worker torch-eager batches.npz
 
-Frameworks fight over threads, so each has its process; `peers.py` starts it and
-writes a JSON list a line to its stdin: a method's name and its arguments. Each
-is answered by one JSON object a line.
+Each peer has its own process because frameworks compete for threads. `peers.py`
+writes one JSON list per line: a method's name and its arguments. The worker
+answers with one JSON object per line: the result and its seconds.
 """
 
 import importlib
@@ -35,13 +35,14 @@ PEERS = {  # name: module, variant
 
 
 class Peer(Protocol):
-  """The network in one framework; made of batches and a variant.
+  """The network in one framework; constructed from batches and a variant.
 
   Attributes:
-    parameters: How many there are.
-    train_ways: Ways to take n training steps, by name; the last step is
-      finished when they return the loss.
-    predict_ways: Ways to read n batches, predictions fetched to the host.
+    parameters: Number of parameters.
+    train_ways: Functions that take n training steps and return the loss after
+      the last step has finished, by name.
+    predict_ways: Functions that predict n batches and fetch the predictions to
+      the host, by name.
   """
 
   parameters: int
@@ -49,14 +50,14 @@ class Peer(Protocol):
   predict_ways: dict[str, Callable[[int], None]]
 
   def read(self) -> list[float]:
-    """Predictions [B] for the first batch."""
+    """Returns predictions [B] for the first batch."""
 
   def load(self, path: str) -> None:
-    """Takes over parameters that `peer_seqsum.Peer.save` wrote."""
+    """Loads parameters that `peer_seqsum.Peer.save` wrote."""
 
 
 class Worker:
-  """A peer, and the fastest of its ways to do things."""
+  """A peer and its fastest train and predict functions."""
 
   def __init__(self, name: str, batches: str):
     module, variant = PEERS[name]
@@ -71,7 +72,7 @@ class Worker:
     }
 
   def start(self) -> dict[str, Any]:
-    """Takes the first step."""
+    """Takes the first training step."""
     loss = self.train(1)
     return {
       "loss": loss,
@@ -89,7 +90,7 @@ class Worker:
     self.peer.predict_ways[self.ways["predict"]](steps)
 
   def tune(self, kind: str, steps: int, rounds: int) -> dict[str, Any]:
-    """Takes the fastest way from now on; all run once before any is timed."""
+    """Selects the fastest function of a kind; each runs once untimed."""
     ways = getattr(self.peer, f"{kind}_ways")
     best = dict.fromkeys(ways, float("inf"))
     for turn in range(rounds + 1):
@@ -105,12 +106,12 @@ class Worker:
     }
 
   def memory(self) -> float:
-    """Most memory ever resident, in MB."""
+    """Peak resident memory, in MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e6 if sys.platform == "darwin" else 1e3)
 
   def follow(self, steps: int) -> float:
-    """Trains on the batches that all peers have."""
+    """Trains on the batches that all peers share."""
     follow = getattr(self.peer, "follow", None)
     return follow(steps) if follow else self.train(steps)
 
@@ -119,7 +120,7 @@ class Worker:
 
 
 def main(name: str, batches: str) -> None:
-  # Whatever a framework prints must not get between the answers.
+  # Redirect what frameworks print to stderr; stdout is for the answers only.
   answers = os.fdopen(os.dup(1), "w", buffering=1)
   os.dup2(2, 1)
   worker = Worker(name, batches)

@@ -1,13 +1,16 @@
-"""The post's task by a core that knows how to add, and must learn to read.
+"""The task of `sum.py` with addition built into the core.
 
     python -m seqsum.main --config=configs/fold.py
 
-The encoder ends in a softmax over ten digits that nobody labels; the carry is
-the exact distribution of the sum so far, and the loss is the likelihood of the
-label (docs/beyond.md). Frames are moved, turned, scaled and bent as they are
-drawn; what is evaluated is a moving average of the parameters. It draws as many
-sequences as the post did, in seven minutes of one core: 99.2% of the test sums
-exact (docs/beyond.md).
+The encoder ends in a softmax over ten digits, which have no labels. The carry
+is the exact distribution of the sum so far (`seqsum/models/known_fold.py`), and
+the loss is the negative log-likelihood of the observed sum. Training frames are
+shifted, rotated, scaled and elastically distorted; a moving average of the
+parameters is evaluated.
+
+7 minutes on one core of an AMD EPYC virtual machine: 99.16% of the test sums
+exact, MSE 0.161 for the mode of the predicted distribution and 0.117 for its
+mean (five seeds, docs/beyond.md).
 """
 
 import ml_collections
@@ -18,11 +21,11 @@ from configs import sum as base
 def get_config() -> ml_collections.ConfigDict:
   config = base.get_config()
   config.epochs = 4
-  config.sequences_per_epoch = 300_000  # together the post's 20 x 60,000
+  config.sequences_per_epoch = 300_000  # in total the post's 20 x 60,000
   config.loss = "cross_entropy"
   config.checkpoint.keep = 1
   config.checkpoint.every_steps = 4_000
-  config.checkpoint.best = "last"  # the rate has fallen to nothing by then
+  config.checkpoint.best = "last"  # the learning rate is 0 by then
   config.sequence.shift = 2
   config.sequence.rotate = 12.0
   config.sequence.scale = 0.12

@@ -1,12 +1,14 @@
-"""The product of two digits, as one of the 37 values that it can take.
+"""Products of two MNIST digits, as a classification over 37 possible values.
 
     python -m seqsum.main --config=configs/product.py
 
-Products are far apart and of very different sizes, so the loss is the cross
-entropy over all that two digits can make; docs/studies.md sets that beside
-other remedies. The recurrence is the post's, 200 and 100; the encoder is that
-of `sum_small.py`. Two cores take six and a half minutes; 99.0% of the products
-exact, and 97 of 98 that are 9x9.
+Products differ in size by orders of magnitude, so the loss is the cross entropy
+over all values that two digits can have; docs/studies.md compares other losses.
+The recurrence is that of `sum.py`, the encoder that of `sum_small.py`.
+
+6.5 minutes on two cores of an AMD EPYC virtual machine, seed 0: test MSE 5.77,
+99.0% of the products exact, 97 of 98 for 9x9; predicting the mean has an MSE of
+395.
 """
 
 import ml_collections

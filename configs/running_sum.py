@@ -1,8 +1,9 @@
-"""A value at every step: the sum so far, asked for at each frame.
+"""Running sums: the sum of the digits so far, predicted at every frame.
 
     python -m seqsum.main --config=configs/running_sum.py
 
-The network is that of `sum.py`, and so is everything else.
+`sum.py` with a target at every frame; it takes as long.
+configs/studies/every_step.py measures what the targets at every frame change.
 """
 
 import ml_collections

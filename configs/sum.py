@@ -5,10 +5,12 @@
 A CNN encodes each frame, two GRU layers read the frames in order, and a dense
 layer predicts one number. The only label is the sum.
 
-Takes 23 minutes on two cores of a virtual machine; test mse 0.33, 92.3% of the
-sums exact. Ben Caine's post of 2016 reported an mse of 0.61. Training frames
-are shifted by up to one pixel, which the post's were not: without it the same
-run ends at 0.71.
+23 minutes on two cores of an AMD EPYC virtual machine, seed 0: test MSE 0.33,
+92.3% of the sums exact. With `--config.sequence.shift=0`: 0.71, 89.5%; with
+`--config.batch_size=128` as well: 0.77, 82.4%.
+
+Source: Ben Caine's post of 2016 (README.md), MSE 0.61. Not the post's: shifted
+training frames, the cosine schedule, Flax's GRU, and no dropout.
 """
 
 import ml_collections
@@ -24,28 +26,26 @@ def get_config() -> ml_collections.ConfigDict:
   config.accumulate = 1  # micro-batches per device (gradient accumulation)
   config.log_every = 250  # steps
   config.steps_per_call = 0  # 0: one on a CPU, up to `log_every` elsewhere
-  config.eval_sequences = (
-    10_000  # of the validation split and of the test split
-  )
+  config.eval_sequences = 10_000  # of the validation and of the test split
   config.eval_batch_size = 200
   config.loss = "mse"  # mae, huber, log_cosh; cross_entropy: a class per sum
   config.log_norms = False  # log activation RMS and gradient norm
   config.on_nonfinite = "stop"  # or skip the update, or continue (for studies)
 
   config.data = ml_collections.ConfigDict()
-  config.data.name = "mnist"  # digits (bundled); a TFDS name such as kmnist; or
-  # your own sequences: npz:FILE, frames:FOLDER
+  config.data.kind = "digits"  # or videos of digits (configs/importance.py),
+  # files with your own sequences (configs/own.py)
+  config.data.name = "mnist"  # digits (bundled); a TFDS name such as kmnist; of
+  # files npz:FILE or frames:FOLDER
   config.data.data_dir = ""  # TFDS's folder; "": TFDS's default
   config.data.manual_dir = ""  # folder with the four original MNIST files
-  config.data.fallback = "digits"  # if the data cannot be had; "": an error
+  config.data.fallback = "digits"  # if MNIST is unavailable; "": an error
   config.data.size = ()  # (height, width) to resize your own frames to
 
   config.sequence = ml_collections.ConfigDict()
   config.sequence.min_len = 1  # frames
   config.sequence.max_len = 4
-  config.sequence.packed = (
-    True  # stratify and sort lengths: no padding computed
-  )
+  config.sequence.packed = True  # stratified, sorted lengths: skip padding
   config.sequence.shift = 1  # pixels, at most; the post: 0
   config.sequence.rotate = 0.0  # degrees, at most
   config.sequence.scale = 0.0  # fraction, at most
@@ -63,10 +63,8 @@ def get_config() -> ml_collections.ConfigDict:
   # subtracted from the targets; only for the cores fold and additive
 
   config.model = ml_collections.ConfigDict()
-  config.model.core = (
-    "gru"  # gru_keras1 (the post's), lstm, simple; or with the
-  )
-  # reduction built in: fold (needs cross_entropy), additive
+  config.model.core = "gru"  # gru_keras1 (the post's), lstm, simple; or with
+  # the reduction built in: fold (needs cross_entropy), additive
   config.model.digit_prior_std = 0.0  # digits; std of a Gaussian prior on each
   # frame's logits, core fold only; 0 disables
   config.model.cell_activation = "tanh"  # or relu, gelu, sigmoid
@@ -86,7 +84,9 @@ def get_config() -> ml_collections.ConfigDict:
   config.optimizer = ml_collections.ConfigDict()
   config.optimizer.name = "rmsprop"  # or adam, sgd
   config.optimizer.learning_rate = 1e-3
-  config.optimizer.decay = 0.9  # of RMSProp's mean square
+  config.optimizer.decay = 0.9  # rmsprop: of the mean square
+  config.optimizer.b1 = 0.9  # adam: decay of the mean gradient
+  config.optimizer.momentum = 0.9  # sgd
   config.optimizer.clip_norm = 0.0  # global gradient norm; 0 disables
   config.optimizer.schedule = "cosine"  # or constant, as in the post
   config.optimizer.warmup = 0.0  # fraction of training with a rising rate

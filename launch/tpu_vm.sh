@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A Cloud TPU VM, of one host or of many, from birth to death:
+# Manages a Cloud TPU VM of one or more hosts:
 #
 #   export TPU_NAME=sum ZONE=us-east5-a
 #   export ACCELERATOR_TYPE=v6e-16 RUNTIME_VERSION=v2-alpha-tpuv6e
@@ -7,13 +7,13 @@
 #   launch/tpu_vm.sh install
 #   launch/tpu_vm.sh run --config=configs/sum.py --workdir=gs://BUCKET/runs/sum
 #   launch/tpu_vm.sh status
-#   launch/tpu_vm.sh stop     # saves; the same `run` goes on
+#   launch/tpu_vm.sh stop     # saves; the same `run` resumes
 #   launch/tpu_vm.sh fetch gs://BUCKET/runs/sum runs/sum
-#   launch/tpu_vm.sh delete   # until then it costs
+#   launch/tpu_vm.sh delete   # the TPU costs until it is deleted
 #
-# With --dry_run before the verb, commands are printed and not run. SPOT=1
-# creates a spot machine; PROJECT is gcloud's own unless set.
-# What stands in single quotes is for the hosts there to expand.
+# With --dry_run before the subcommand, commands are printed and not run. SPOT=1
+# creates a spot machine; PROJECT defaults to gcloud's project.
+# Variables in single quotes are expanded on the hosts.
 # shellcheck disable=SC2016
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,7 +28,7 @@ if [ "${1-}" = --dry_run ]; then
   dry_run=1
   shift
 fi
-verb=${1-}
+subcommand=${1-}
 [ $# -eq 0 ] || shift
 
 for name in TPU_NAME ZONE; do
@@ -36,7 +36,7 @@ for name in TPU_NAME ZONE; do
 done
 where=("--zone=$ZONE" ${PROJECT:+"--project=$PROJECT"})
 
-run() { # prints a command, and runs it unless told not to
+run() { # prints a command, and runs it unless --dry_run is given
   printf '%q ' "$@"
   echo
   [ -n "$dry_run" ] || "$@"
@@ -47,7 +47,7 @@ on_all() { # runs lines of bash on every host
     --worker=all --command="$1"
 }
 
-case $verb in
+case $subcommand in
   create)
     for name in ACCELERATOR_TYPE RUNTIME_VERSION; do
       [ -n "${!name-}" ] || fail "set $name: see the top of launch/tpu_vm.sh"
@@ -56,13 +56,13 @@ case $verb in
       --accelerator-type="$ACCELERATOR_TYPE" --version="$RUNTIME_VERSION" \
       ${SPOT:+--spot}
     ;;
-  install) # what is committed, with its environment, in ~/seqsum of every host
+  install) # committed files and their environment, in ~/seqsum of every host
     archive=$(mktemp -d)/seqsum.tar.gz
     trap 'rm -r "$(dirname "$archive")"' EXIT
     run git archive --prefix=seqsum/ --output="$archive" HEAD
     run gcloud compute tpus tpu-vm scp "$archive" "$TPU_NAME:seqsum.tar.gz" \
       "${where[@]}" --worker=all
-    # The machines' own Python may be older than seqsum needs; uv brings one.
+    # The hosts' Python may be too old for seqsum; uv installs one.
     on_all 'set -e
 tar xzf seqsum.tar.gz
 cd seqsum
@@ -71,11 +71,11 @@ uv=$HOME/.local/bin/uv
 $uv venv --allow-existing --python 3.11 .venv
 $uv pip install --python .venv -c constraints.txt -e ".[tpu,gcs]"'
     ;;
-  run) # goes on when the connection ends; all hosts must start it
+  run) # continues after the connection ends; starts on all hosts
     [ $# -gt 0 ] || fail "run takes the arguments of python -m seqsum.main"
     on_all "cd seqsum && . .venv/bin/activate || exit
 if [ -e run.pid ] && kill -0 \$(cat run.pid) 2>/dev/null; then
-  echo 'it is running: stop it first' >&2
+  echo 'a run is in progress: stop it first' >&2
   exit 1
 fi
 set -- $(printf '%q ' "$@")
@@ -89,17 +89,17 @@ echo \$! >run.pid"
 if kill -0 "$(cat run.pid)"; then echo running; else echo ended; fi
 tail -n 3 run.log'
     ;;
-  stop) # the processes save and end; the machine stays, and costs
+  stop) # the processes save and exit; the TPU stays and still costs
     on_all 'kill -TERM "$(cat seqsum/run.pid)"'
     ;;
   fetch)
-    [ $# -eq 2 ] || fail "fetch takes a run's folder and where to put it"
+    [ $# -eq 2 ] || fail "fetch takes a run's folder and a local destination"
     case $1 in
       gs://*)
         run mkdir -p "$2"
         run gcloud storage rsync --recursive "$1" "$2"
         ;;
-      *) # a folder of the only host, from the root of the repository there
+      *) # a folder on the only host, relative to the repository's root there
         run gcloud compute tpus tpu-vm scp "$TPU_NAME:seqsum/$1" "$2" \
           "${where[@]}" --worker=0 --recurse
         ;;
@@ -109,7 +109,7 @@ tail -n 3 run.log'
     run gcloud compute tpus tpu-vm delete "$TPU_NAME" "${where[@]}" --quiet
     ;;
   *)
-    verbs="create, install, run, status, stop, fetch, delete"
-    fail "${verb:-no verb}: choose from $verbs"
+    known="create, install, run, status, stop, fetch, delete"
+    fail "unknown subcommand '$subcommand': choose from $known"
     ;;
 esac

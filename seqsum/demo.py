@@ -38,7 +38,7 @@ def main() -> int:
     raise InputError(f"--port={PORT.value}: must be in 0..65535")
   from seqsum.inference import draw_app, trained  # seconds
 
-  cli.keep_programs()
+  cli.enable_compilation_cache()
   model = trained.load(WORKDIR.value)
   if not model.reads_digits:
     raise InputError(

@@ -58,9 +58,8 @@ def main(*arguments: str) -> int:
     raise InputError("--workdir is missing: name the folder of a run")
   if not arguments:
     raise InputError("where to? name a folder, such as out/")
-  out = files.locate(*arguments, "the folder")
+  out = files.parse_path(*arguments, "the folder")
   from seqsum.inference import draw_app, formats, trained  # seconds
-  from seqsum.training.losses import FoldObjective
 
   if WEIGHTS.value:
     outputs = formats.pack_weights(WORKDIR.value)
@@ -77,7 +76,7 @@ def main(*arguments: str) -> int:
       raise InputError(f"--onnxruntime_web: needs ONNX; {formats.NO_ONNX}")
     runtime = formats.read_runtime(runtime)
   model = trained.load(WORKDIR.value)
-  if isinstance(model.experiment.objective, FoldObjective):
+  if model.experiment.objective.fold is not None:
     raise InputError(
       f"--workdir={WORKDIR.value}: what a fold says has as many values as its "
       "sequence is long, and only sequences of any length are exported"
@@ -112,7 +111,7 @@ def _write(out: epath.Path, outputs: Mapping[str, bytes]) -> None:
   try:
     out.mkdir(parents=True, exist_ok=True)
     for name, content in outputs.items():
-      files.write_whole(out / name, content)
+      files.write_atomically(out / name, content)
   except OSError as error:
     raise InputError(f"{out}: cannot be written ({error.strerror})") from error
 

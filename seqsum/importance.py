@@ -49,7 +49,7 @@ def main() -> int:
   from seqsum.runs.session import open_trained
   from seqsum.summarization import judge
 
-  cli.keep_programs()
+  cli.enable_compilation_cache()
   session = open_trained(WORKDIR.value)
   model = trained.load(WORKDIR.value)
   found = []
@@ -62,7 +62,7 @@ def main() -> int:
   print(f"{len(found)} videos of the test split, {model.name}")
   print(judge.table(results))
   if OUT.value:
-    out = files.locate(OUT.value, "--out")
+    out = files.parse_path(OUT.value, "--out")
   else:
     files.refuse_links(session.workdir, "report")
     out = session.workdir / "report"
@@ -91,7 +91,7 @@ def _write(
   said = score(example.frames, 0)
   kept = keyshots.keep(said, None, SHARE.value)
   png = chart.draw(example.frames, said, kept, example.truth)
-  files.write_whole(out / "summary.png", png)
+  files.write_atomically(out / "summary.png", png)
   video_writer.write(out / "summary.mp4", example.frames[kept])
   return [*written, "summary.png", "summary.mp4"]
 

@@ -32,7 +32,7 @@ from absl import flags
 
 from seqsum.runtime import cli
 from seqsum.runtime.errors import InputError
-from seqsum.runtime.files import plain
+from seqsum.runtime.files import to_json
 
 if TYPE_CHECKING:
   from seqsum.inference import trained
@@ -63,7 +63,7 @@ def main(*paths: str) -> int:
   from seqsum.inference import trained  # seconds
   from seqsum.plots import figures, prediction
 
-  cli.keep_programs()
+  cli.enable_compilation_cache()
   model = trained.load(WORKDIR.value)
   with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always", image_files.PictureWarning)
@@ -95,7 +95,7 @@ def main(*paths: str) -> int:
       raise InputError(f"--plot={PLOT.value}: {error.strerror}") from error
   if JSON.value:
     said = as_json(model, found, reading) | {"warnings": warned}
-    print(json.dumps(plain(said), indent=2))
+    print(json.dumps(to_json(said), indent=2))
     return 0
   *rows, answer = lines(model, found, reading)
   if SHOW_FRAMES.value:

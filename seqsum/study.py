@@ -1,46 +1,35 @@
-r"""Trains every run of a study, and sets them side by side.
+r"""Train every run of a study, and compare them.
 
     python -m seqsum.study --study=configs/studies/loss.py
 
-The study's folder holds results.jsonl, a line a run; table.md; the figures; and
-runs/, each run's own folder. Runs that are finished are not made again: the
-same command goes on where it was stopped. For a cluster's job array,
+The study's folder gets results.jsonl with a line for each run, table.md, the
+figures, and runs/ with a folder for each run. Finished runs are not repeated:
+rerun the same command to resume. For a cluster's job array,
 
     python -m seqsum.study --study=configs/studies/loss.py --print_commands
 
-prints the same runs, a command a line; run where they have been made, the study
-only sets them side by side.
+prints the same runs, one command a line. Rerun the study where they were
+trained to compare them.
 """
 
 from __future__ import annotations
 
 from seqsum.runtime import files, malloc, signals, streams
 
-if __name__ == "__main__":  # before what takes long
+if __name__ == "__main__":  # before slow imports
   signals.end_on_interrupt()
   streams.reopen()
-  malloc.keep_memory()  # starts anew
+  malloc.restart_with_tunables()  # restarts the process
 
 import os
 import pathlib
-import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
 
 from absl import flags
-from etils import epath
-from tqdm import tqdm
 
-from seqsum.runs import folder
 from seqsum.runtime import cli, config_files
-from seqsum.runtime.errors import Diverged
 from seqsum.runtime.signals import StopRequest
 
-if TYPE_CHECKING:
-  from seqsum.studies.charts import Line
-  from seqsum.studies.plan import Run, Study
-
-flags.adopt_module_key_flags(cli)  # they belong into --help
+flags.adopt_module_key_flags(cli)  # lists them in --help
 STUDY = flags.DEFINE_string(
   "study",
   None,
@@ -50,194 +39,27 @@ WORKDIR = flags.DEFINE_string(
   "workdir", None, "The study's folder; by default studies/<name of the file>."
 )
 SEEDS = flags.DEFINE_integer(
-  "seeds", None, "Seeds of each variant, in place of what the study says."
+  "seeds", None, "Seeds of each variant; by default those of the study."
 )
 SEQUENCES = flags.DEFINE_integer(
-  "sequences", None, "To train each run on, in place of what the configs say."
+  "sequences", None, "Training sequences of each run, in place of its config's."
 )
 MANUAL_DIR = flags.DEFINE_string(
-  "manual_dir", "", "A folder that has the four MNIST files."
+  "manual_dir", "", "Folder with the four MNIST files."
 )
 PRINT_COMMANDS = flags.DEFINE_bool(
   "print_commands", False, "Print each run as a command, and exit."
 )
 
 
-class Progress:
-  """One bar over all runs of a study, in sequences; lines where there is none.
-
-  Args:
-    total: Sequences in all.
-  """
-
-  def __init__(self, total: int):
-    self._terminal = sys.stderr.isatty()
-    self._bar = tqdm(
-      total=total,
-      unit=" sequences",
-      unit_scale=True,
-      dynamic_ncols=True,
-      smoothing=0.02,
-      disable=not self._terminal,
-    )
-
-  def say(self, text: str) -> None:
-    """Prints a line above the bar."""
-    with tqdm.external_write_mode(file=sys.stdout):
-      print(text, flush=True)
-
-  def skip(self, run: Run) -> None:
-    """A run that need not be made is no part of the time that is left."""
-    self._bar.total -= run.sequences
-    self._bar.refresh()
-
-  def of(self, run: Run) -> RunProgress:
-    self._bar.set_description(run.name)
-    return RunProgress(self._bar, run)
-
-  def close(self) -> None:
-    self._bar.close()
-
-
-class RunProgress:
-  """A run's part of a study's bar, as `train_and_evaluate` wants it."""
-
-  def __init__(self, bar: tqdm, run: Run):
-    self._bar, self._batch_size = bar, run.config.batch_size
-
-  def __call__(self, total: int, epochs: int) -> Self:
-    return self
-
-  def start(self, step: int) -> None:
-    self.advance(step)
-
-  def advance(self, steps: int) -> None:
-    self._bar.update(steps * self._batch_size)
-
-  def training(self, line: dict[str, Any]) -> None:
-    from seqsum.training.metrics import number
-
-    self._bar.set_postfix_str(f"mse {number(line['mse'])}")
-
-  def validation(self, line: dict[str, Any]) -> None:
-    """The table will say it."""
-
-  def say(self, text: str) -> None:
-    """Prints nothing: the bar shows where the run is."""
-
-  def __enter__(self) -> Self:
-    return self
-
-  def __exit__(self, *exception) -> None:
-    pass
-
-
-def run_study(
-  study: Study, runs: Sequence[Run], workdir: epath.Path, stop: StopRequest
-) -> str | None:
-  """Trains what is not trained, measures what is not measured.
-
-  Args:
-    study: What is asked.
-    runs: All of its runs, as `plan.lay_out` gives them.
-    workdir: The study's folder.
-    stop: True once somebody wants the study to end early.
-
-  Returns:
-    The table; None if the study was asked to stop.
-
-  Raises:
-    InputError: Data or a folder cannot be used.
-  """
-  import jax
-
-  from seqsum import train
-  from seqsum.runs import lock
-  from seqsum.runs.session import load_data
-  from seqsum.studies import comparison
-
-  # Data that cannot be had is found out before a folder is made.
-  missing = [run.config for run in runs if not comparison.collect(run)]
-  for config in {str(config.data): config for config in missing}.values():
-    load_data(config)
-  workdir = folder.make_folder(workdir)
-  held = lock.take(workdir)
-  progress = Progress(sum(run.sequences for run in runs))
-  collect = lambda: [
-    line
-    for run in runs
-    if (line := comparison.collect(run)) and _is_measured(study, line)
-  ]
-  try:
-    for n, run in enumerate(runs, start=1):
-      if comparison.collect(run):
-        progress.skip(run)
-      else:
-        try:
-          if (
-            train.train_and_evaluate(
-              run.config,
-              run.folder,
-              stop,
-              report=False,
-              show=progress.of(run),
-            )
-            is None
-          ):
-            return None
-        except Diverged:
-          pass  # a result: diverged.json says when
-      _measure(study, run)
-      line = comparison.collect(run)
-      progress.say(f"{n} of {len(runs)}, {run.name}: {comparison.say(line)}")
-      table = comparison.write(study, collect(), runs, workdir)
-      jax.clear_caches()  # of programs that no other run needs
-    if study.timed and not (workdir / comparison.RATES).exists():
-      files.write_json(workdir / comparison.RATES, _rates(runs))
-      table = comparison.write(study, collect(), runs, workdir)
-  finally:
-    progress.close()
-    held.close()
-  return table
-
-
-def _rates(runs: Sequence[Run]) -> dict[str, float]:
-  """Sequences a second of each variant that did not diverge."""
-  from seqsum.studies import comparison, throughput
-
-  good = [x for x in runs if comparison.collect(x)["status"] == "finished"]
-  return throughput.measure(good)
-
-
-def _is_measured(study: Study, line: Line) -> bool:
-  """False of a run that ended, and was cut off before it was measured."""
-  diverged = line["status"] == "diverged"
-  return diverged or study.measure is None or line["measured"] is not None
-
-
-def _measure(study: Study, run: Run) -> None:
-  """Leaves measured.json in the folder of a run that finished."""
-  path = run.folder / "measured.json"
-  finished = (run.folder / "summary.json").exists()
-  if study.measure is None or path.exists() or not finished:
-    return
-  from seqsum.runs.session import open_session, restore_best
-
-  with open_session(run.config, run.folder) as session:
-    with session.checkpoints() as checkpoints:
-      _, state = restore_best(session, checkpoints)
-    measured = study.measure(session, state.evaluated)
-    files.write_json(path, {"measured": measured})
-
-
 def main() -> int:
-  """Runs one study; returns the exit code."""
+  """Run one study; return the exit code."""
   if STUDY.value is None:
     raise config_files.missing("study", "tiny")
-  from seqsum.studies import plan  # seconds
+  from seqsum.studies import plan, run  # import JAX, which takes seconds
 
   name = pathlib.Path(STUDY.value).stem
-  workdir = files.locate(WORKDIR.value or os.path.join("studies", name))
+  workdir = files.parse_path(WORKDIR.value or os.path.join("studies", name))
   study = plan.load(STUDY.value)
   runs = plan.lay_out(
     study, workdir, SEEDS.value, SEQUENCES.value, MANUAL_DIR.value
@@ -245,11 +67,11 @@ def main() -> int:
   if PRINT_COMMANDS.value:
     print("\n".join(plan.commands(runs, STUDY.value)))
     return 0
-  cli.keep_programs()
+  cli.enable_compilation_cache()
   with StopRequest() as stop:
-    table = run_study(study, runs, workdir, stop)
+    table = run.run_study(study, runs, workdir, stop)
   if table is None:
-    print(f"stopped by {stop.signal.name}; the same command goes on from here")
+    print(f"stopped by {stop.signal.name}; run the same command to resume")
     return 128 + stop.signal
   print(f"\n{table}\nsee {workdir}")
   return 0

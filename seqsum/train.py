@@ -1,34 +1,31 @@
-"""The loop: reads top to bottom what a run does."""
+"""The training loop. Read it top to bottom to see what a run does."""
 
 import contextlib
 import signal
 import time
-from collections.abc import Callable
 from typing import Any
 
 import jax
-from absl import logging
 from etils import epath
 from ml_collections import ConfigDict
 
 from seqsum.runs import results, run_files, trackers
-from seqsum.runs.divergence import Watch, divergence_message
-from seqsum.runs.overview import overview
-from seqsum.runs.progress import Progress
-from seqsum.runs.session import Session, open_session, restore_best
-from seqsum.runs.writer import (
-  MetricsWriter,
-  best_step,
-  is_validated,
-  warn_of_missing,
-)
+from seqsum.runs.console import Progress, overview
+from seqsum.runs.divergence import check_finite, divergence_message
+from seqsum.runs.history import best_step, is_validated, warn_of_missing
+from seqsum.runs.restore import restore_best, restore_newest
+from seqsum.runs.run_files import read_json
+from seqsum.runs.session import open_session
+from seqsum.runs.writer import MetricsWriter
 from seqsum.runtime import files, malloc, processes
 from seqsum.runtime.errors import Diverged
+from seqsum.runtime.progress import ProgressBar
 from seqsum.runtime.signals import StopRequest
-from seqsum.training import evaluate
+from seqsum.training import scores
+from seqsum.training.evaluate import Predictions
 from seqsum.training.metrics import Totals
 from seqsum.training.parallel import compile_step
-from seqsum.training.state import TEST, TRAIN, VALIDATION
+from seqsum.training.state import TEST, TRAIN, VALIDATION, TrainState
 from seqsum.training.step import train_steps
 
 
@@ -38,202 +35,180 @@ def train_and_evaluate(
   stop: StopRequest,
   *,
   report: bool = True,
-  show: Callable[[int, int], Progress] = Progress,
   tracker: str | None = None,
+  bar: ProgressBar | None = None,
 ) -> dict[str, Any] | None:
-  """Trains, goes on where it was, tests the best, leaves a report.
+  """Trains or resumes a run, tests its best checkpoint and writes a report.
 
   Args:
-    config: As `configs/sum.py` has it.
-    workdir: The run's folder, made if it is not there.
-    stop: True once somebody wants the run to end early.
-    report: Whether to leave `report/`.
-    show: (steps, epochs) -> what a person sees, as `Progress` is.
-    tracker: Who else is told, one of `trackers.TRACKERS`.
+    config: A complete config, as in `configs/sum.py`.
+    workdir: The run's folder; made if it does not exist.
+    stop: Asks the run to save a checkpoint and return early.
+    report: Whether to write `report/`.
+    tracker: Name of a tracker that also gets the metrics, see
+      `trackers.TRACKERS`.
+    bar: A progress bar over the sequences of several runs, which this run
+      advances; by default it prints its own progress.
 
   Returns:
-    What stands in summary.json, or None if the run was asked to stop; then the
-    same call goes on where this one left off.
+    The content of summary.json; None if the run was stopped. The same call
+    then resumes it.
 
   Raises:
     InputError: The config, the data or the folder cannot be used.
-    Diverged: The loss is not finite; the last good checkpoint is kept, and
-      diverged.json says when. The same call then raises the same again.
+    Diverged: The loss is inf or nan; the last good checkpoint is kept, and
+      diverged.json written. The same call raises the same error again.
     NotSaved: The last state, or lines of metrics.jsonl, could not be written.
-      The same call goes on from what is there.
+      The same call resumes from what was written.
   """
-  began = time.perf_counter()
+  start = time.perf_counter()
   with contextlib.ExitStack() as stack:
     session = stack.enter_context(open_session(config, workdir))
-    if summary := run_files.read_json(
-      session.workdir / "summary.json", run_files.SUMMARY
-    ):
-      print(
-        f"{workdir} is finished; --eval_only tests its best checkpoint again"
-      )
+    folder, experiment = session.workdir, session.experiment
+    schedule = session.schedule
+    if summary := read_json(folder / "summary.json", run_files.SUMMARY):
+      print(f"{folder} is finished; test its best checkpoint with --eval_only")
       return summary
-    if end := run_files.read_json(
-      session.workdir / "diverged.json", run_files.DIVERGED
-    ):
+    if end := read_json(folder / "diverged.json", run_files.DIVERGED):
       raise Diverged(divergence_message(end))
-    return _run(session, stop, stack, began, report, show, tracker)
 
-
-def _run(
-  session: Session,
-  stop: StopRequest,
-  stack: contextlib.ExitStack,
-  began: float,
-  report: bool,
-  show: Callable[[int, int], Progress],
-  tracker: str | None,
-) -> dict[str, Any] | None:
-  config, experiment, schedule = (
-    session.config,
-    session.experiment,
-    session.schedule,
-  )
-  advance = compile_step(
-    train_steps, session.mesh, experiment=experiment, donate=True
-  )
-  validation = session.evaluator(VALIDATION)
-  feed = session.feed(TRAIN)
-
-  checkpoints = stack.enter_context(
-    session.checkpoints(
-      best=lambda: best_step(writer.history, config.checkpoint.best)
+    # Restore the newest checkpoint, or initialize.
+    run_steps = compile_step(
+      train_steps, session.mesh, experiment=experiment, donate=True
     )
-  )
-  progress = stack.enter_context(show(schedule.total, schedule.epochs))
-  progress.say(overview(session, bool(checkpoints.steps)))
-  if found := checkpoints.resume(session.abstract_state()):
-    progress.say(f"goes on from step {found[0]:,} of {schedule.total:,}")
-    session.warn_of_changes()
-  progress.say("compiling ...")
-  mark = time.perf_counter()
-  if found is None:
-    found = 0, (session.init(config.seed), session.put(Totals.zero()))
-  step, (state, totals) = found
-  writer = stack.enter_context(
-    MetricsWriter(session.workdir, step, trackers.build(tracker, session))
-  )
-  warn_of_missing(
-    session.workdir / "metrics.jsonl", writer.history, schedule, step
-  )
-  carried = writer.history[-1]["seconds"] if writer.history else 0.0
-  seconds = lambda: carried + time.perf_counter() - began
-  watch = Watch(session, checkpoints, seconds)
-  progress.start(step)
-
-  def write(split: str, metrics: dict[str, Any], rate: float) -> None:
-    writer.write(
-      {
-        "step": step,
-        "epoch": schedule.epoch(step),
-        "split": split,
-        **metrics,
-        "sequences_per_second": rate,
-        "seconds": seconds(),
-      }
+    validate = session.evaluator(VALIDATION)
+    batch_source = session.feed(TRAIN)  # step -> (images, labels)
+    checkpoints = stack.enter_context(session.checkpoints())
+    progress = stack.enter_context(Progress(schedule, bar))
+    progress.print(overview(session, bool(checkpoints.steps)))
+    restored = restore_newest(checkpoints, session.abstract_state())
+    if restored is not None:
+      progress.print(
+        f"resuming from step {restored[0]:,} of {schedule.total:,}"
+      )
+      session.warn_of_changes()
+    progress.print("compiling ...")
+    compile_start = time.perf_counter()
+    if restored is None:
+      restored = 0, (session.init(config.seed), session.put(Totals.zero()))
+    step, (state, totals) = restored
+    writer = stack.enter_context(
+      MetricsWriter(folder, step, trackers.build_tracker(tracker, session))
     )
+    warn_of_missing(folder / "metrics.jsonl", writer.history, schedule, step)
+    previous_seconds = writer.history[-1]["seconds"] if writer.history else 0.0
 
-  def save() -> None:
-    watch(step, state, totals)
-    checkpoints.wait()  # what a save that failed had taken of the disk is free
-    if writer.flush():  # lines that only a newer checkpoint knew of were lost
-      checkpoints.save(step, (state, totals))
+    def seconds() -> float:
+      return previous_seconds + time.perf_counter() - start
 
-  def draw(params, evaluator, reading, summary) -> None:
-    if not report:
-      return
-    malloc.give_back()
-    initial = session.init(config.seed).params
+    def write(
+      step: int, split: str, metrics: dict[str, Any], rate: float
+    ) -> None:
+      line = {"step": step, "epoch": schedule.epoch(step), "split": split}
+      rates = {"sequences_per_second": rate, "seconds": seconds()}
+      writer.write(line | metrics | rates)
+
+    def save(step: int, state: TrainState, totals: Totals) -> None:
+      check_finite(session, checkpoints, step, state, totals, seconds())
+      checkpoints.wait()  # until a failed save has released its disk space
+      if writer.flush():  # never save a checkpoint newer than metrics.jsonl
+        best = best_step(writer.history, config.checkpoint.best)
+        checkpoints.save(step, (state, totals), best)
+
+    # Compile before the first step, so that the compiler's memory is free again
+    # when the step allocates its own.
+    progress.start(step)
+    in_loop = schedule.steps_per_call > 1
+    run_steps.lower(
+      state, totals, 1 if in_loop else None, config.seed, *batch_source(step)
+    ).compile()
+    malloc.trim()
+    compile_seconds = time.perf_counter() - compile_start
+    progress.print(f"compiled in {compile_seconds:.1f} s; training ...")
+
+    # Train.
+    rate_start = time.perf_counter(), step
+    while True:
+      if schedule.is_epoch_end(step) and not is_validated(writer.history, step):
+        validation_start = time.perf_counter()
+        predictions = validate(state.evaluated, stop.agreed)
+        if predictions is not None:  # None if the run must stop
+          rate = _rate(predictions, validation_start)
+          metrics = scores.measure(predictions, experiment.per_step)
+          write(step, "validation", metrics, rate)
+          progress.validation(writer.history[-1])
+          malloc.trim()
+        rate_start = time.perf_counter(), step
+      if stop.agreed() or step == schedule.total:
+        break
+      num_steps = min(schedule.next_event(step) - step, schedule.steps_per_call)
+      previous_totals = totals
+      state, totals = run_steps(
+        state,
+        totals,
+        num_steps if in_loop else None,
+        config.seed,
+        *batch_source(step),
+      )
+      jax.block_until_ready(previous_totals)  # the device is one call ahead
+      step += num_steps
+      progress.advance(num_steps)
+      if schedule.is_log(step):
+        check_finite(session, checkpoints, step, state, totals, seconds())
+        checkpoints.poll()
+        sequences = (step - rate_start[1]) * config.batch_size
+        rate = sequences / (time.perf_counter() - rate_start[0])
+        write(step, "train", jax.device_get(totals).means(), rate)
+        progress.training(writer.history[-1])
+        totals = session.put(totals.reset())
+        malloc.trim()
+        rate_start = time.perf_counter(), step
+      if schedule.is_checkpoint(step):
+        save(step, state, totals)
+
+    checkpoints.wait()  # as in `save`
+    writer.finish()  # raises where `save` would skip the last checkpoint
+    save(step, state, totals)
+    checkpoints.finish()
+    if stop.agreed():
+      if report and stop.signal == signal.SIGINT:  # a scheduler would not wait
+        predictions = validate(state.evaluated)
+        figures = results.write_report(
+          session, state.evaluated, validate, predictions, {}
+        )
+        writer.images(figures, step)
+      return None
+
+    # Test the best checkpoint.
+    best, state = restore_best(session, checkpoints, writer.history)
+    test = session.evaluator(TEST)
+    test_start = time.perf_counter()
+    predictions = test(state.evaluated)
+    rate = _rate(predictions, test_start)
+    metrics = scores.measure(predictions, experiment.per_step)
+    write(step, "test", metrics | scores.break_down(predictions), rate)
+    writer.finish()  # summary.json promises a complete metrics.jsonl
+    summary = results.summarize(
+      session, best, state.evaluated, predictions, writer.history
+    )
+    if report:
+      figures = results.write_report(
+        session, state.evaluated, test, predictions, summary
+      )
+      writer.images(figures, step)
     if processes.is_lead():
-      try:
-        pngs = results.draw(
-          session, initial, params, evaluator, reading, summary
-        )
-      except Exception as error:  # a report is not worth a run's summary.json
-        logging.warning(
-          "%s is not written: %s: %s",
-          *(session.workdir / "report", type(error).__name__, error),
-        )
-        return
-      writer.pictures(pngs, step)
+      files.write_json(folder / "summary.json", summary)
+    writer.model(folder / "checkpoints" / str(best), summary)
+    return summary
 
-  # Compiled ahead, so that the compiler's memory is free when the first step
-  # asks for its own.
-  several = schedule.steps_per_call > 1
-  advance.lower(
-    state, totals, 1 if several else None, config.seed, *feed(step)
-  ).compile()
-  malloc.give_back()
-  progress.say(f"compiled in {time.perf_counter() - mark:.1f} s; training ...")
 
-  mark = time.perf_counter(), step  # where the rate is measured from
-  while True:
-    if schedule.is_epoch_end(step) and not is_validated(writer.history, step):
-      start = time.perf_counter()
-      if (reading := validation(state.evaluated, stop)) is not None:
-        rate = len(reading.lengths) / (time.perf_counter() - start)
-        write(
-          "validation", evaluate.measure(reading, experiment.per_step), rate
-        )
-        progress.validation(writer.history[-1])
-        malloc.give_back()
-      mark = time.perf_counter(), step
-    if stop or step == schedule.total:
-      break
-    count = min(schedule.next_event(step) - step, schedule.steps_per_call)
-    before = totals
-    state, totals = advance(
-      state, totals, count if several else None, config.seed, *feed(step)
-    )
-    jax.block_until_ready(before)  # the device is one call ahead, not more
-    step += count
-    progress.advance(count)
-    if schedule.is_log(step):
-      watch(step, state, totals)
-      checkpoints.poll()
-      seen = (step - mark[1]) * config.batch_size
-      rate = seen / (time.perf_counter() - mark[0])
-      write("train", jax.device_get(totals).means(), rate)
-      progress.training(writer.history[-1])
-      totals = session.put(totals.start_again())
-      malloc.give_back()
-      mark = time.perf_counter(), step
-    if schedule.is_checkpoint(step):
-      save()
-
-  checkpoints.wait()  # as in `save`
-  writer.finish()  # else `save` would leave out the last of all
-  save()
-  checkpoints.finish()
-  if stop:
-    if stop.signal == signal.SIGINT:  # a scheduler leaves no time for pictures
-      draw(state.evaluated, validation, validation(state.evaluated), {})
-    return None
-
-  best, state = restore_best(session, checkpoints, writer.history)
-  test = session.evaluator(TEST)
-  start = time.perf_counter()
-  reading = test(state.evaluated)
-  rate = len(reading.lengths) / (time.perf_counter() - start)
-  metrics = evaluate.measure(reading, experiment.per_step)
-  write("test", metrics | evaluate.break_down(reading), rate)
-  writer.finish()  # summary.json says that all lines are there
-  summary = results.summarize(
-    session, best, state.evaluated, reading, writer.history
-  )
-  draw(state.evaluated, test, reading, summary)
-  if processes.is_lead():
-    files.write_json(session.workdir / "summary.json", summary)
-  writer.model(session.workdir / "checkpoints" / str(best), summary)
-  return summary
+def _rate(predictions: Predictions, start: float) -> float:
+  """Sequences a second since `start`."""
+  return len(predictions.lengths) / (time.perf_counter() - start)
 
 
 def test_again(config: ConfigDict, workdir: epath.PathLike) -> dict[str, Any]:
-  """Reads the test sequences with a run's best checkpoint; writes nothing.
+  """Tests the best checkpoint of a run; writes nothing.
 
   Returns:
     The metrics, with the step of the checkpoint.
@@ -244,6 +219,6 @@ def test_again(config: ConfigDict, workdir: epath.PathLike) -> dict[str, Any]:
   ):
     session.warn_of_changes()
     best, state = restore_best(session, checkpoints)
-  reading = session.evaluator(TEST)(state.evaluated)
-  metrics = evaluate.measure(reading, session.experiment.per_step)
-  return {"step": best, **metrics, **evaluate.break_down(reading)}
+  predictions = session.evaluator(TEST)(state.evaluated)
+  metrics = scores.measure(predictions, session.experiment.per_step)
+  return {"step": best, **metrics, **scores.break_down(predictions)}

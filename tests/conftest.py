@@ -1,10 +1,10 @@
-"""Eight CPU devices, strict numbers, strict warnings.
+"""Fixtures and settings of the tests: eight CPU devices, strict promotion.
 
-`pytest -m "not slow"` has XLA leave out what makes a program fast: compiling
-takes most of the time of these tests. What they ask does not depend on it: that
-two computations agree, or agree with NumPy's, or which steps a run takes. The
-slow tests and `--optimized`, with which `.ci/run` repeats the tests of values
-and gradients, compile as users do.
+With `pytest -m "not slow"` XLA compiles without optimizations, since compiling
+takes most of the time of these tests. Their results do not depend on it: they
+compare two computations, or check the steps of a run. The slow tests, and
+`--optimized`, with which `.ci/run` repeats the tests of values and gradients,
+compile with optimizations as users do.
 """
 
 import fcntl
@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 
-# Before JAX starts: eight devices, of which most tests use one.
+# Set before JAX starts: eight devices, of which most tests use one.
 os.environ["XLA_FLAGS"] = (
   os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )
@@ -35,7 +35,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 CACHE = os.path.join(os.path.dirname(__file__), ".jax_cache")
 jax.config.update("jax_compilation_cache_dir", CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-# In place of MLIR's emitters, which take three quarters of the time.
+# Without optimizations and MLIR's fusion emitters: compiles 4 times faster.
 QUICKLY_COMPILED = (
   "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 )
@@ -45,18 +45,18 @@ def pytest_addoption(parser):
   parser.addoption(
     "--optimized",
     action="store_true",
-    help='compile as users do, with -m "not slow" too',
+    help="compile with optimizations in fast tests, too",
   )
 
 
 def pytest_configure(config):
   passed.pytest_configure(config)
-  is_worker = "PYTEST_XDIST_WORKER" in os.environ  # it inherits the flags
+  is_worker = "PYTEST_XDIST_WORKER" in os.environ  # inherits the flags
   is_fast = "not slow" in config.option.markexpr
   if not is_fast or config.option.optimized or is_worker:
     return
   more = {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {QUICKLY_COMPILED}"}
-  # XLA ends a process that gives it a flag of another release.
+  # XLA ends the process at a flag that it does not know.
   known = subprocess.run(
     [sys.executable, "-c", "import jax; jax.devices()"],
     env=os.environ | more,
@@ -73,7 +73,7 @@ def bundled() -> digits.Digits:
 
 @pytest.fixture
 def warned(caplog):
-  """A function: seqsum's own warnings so far, whatever other packages warn."""
+  """A function that returns the warnings of seqsum, not of other packages."""
   ours = pathlib.Path(seqsum.__file__).parent
   return lambda: [
     record.getMessage()
@@ -93,7 +93,7 @@ def mnist_dir() -> str:
 
 @pytest.fixture
 def images() -> tuple[np.ndarray, np.ndarray]:
-  """Twenty images, two of each digit; every pixel of image i is i."""
+  """Twenty images, two of each digit; all pixels of image i have value i."""
   values = np.arange(20, dtype=np.uint8)
   pictures = np.broadcast_to(values[:, None, None, None], (20, 28, 28, 1))
   return pictures, (values % 10).astype(np.int32)
@@ -101,14 +101,14 @@ def images() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory):
-  """A folder that all workers of pytest-xdist share."""
+  """A folder shared by all workers of pytest-xdist."""
   base = tmp_path_factory.getbasetemp()
   return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture(scope="session")
 def environment(shared):
-  """One device, and a compilation cache that all runs share."""
+  """Variables for runs: one device, and a shared compilation cache."""
   is_quick = QUICKLY_COMPILED in os.environ["XLA_FLAGS"]
   return os.environ | {
     "XDG_CACHE_HOME": str(shared / "cache"),
@@ -124,9 +124,10 @@ def warm(environment):
 
 @pytest.fixture(scope="session")
 def run(warm, environment):
-  """Runs a program in a process of its own.
+  """A function that runs a program in a new process.
 
-  It is forked, see `warm`, unless it gets variables that an import might read.
+  The process is forked from `warm`, unless it gets variables that an import
+  may read.
   """
 
   def run(*flags, cwd=ROOT, program="seqsum.main", **env):
@@ -146,22 +147,22 @@ def run(warm, environment):
 
 @pytest.fixture(scope="session")
 def finished(run, shared, tmp_path_factory):
-  """A run that nobody stopped, made once; each worker has a copy."""
-  made, said = shared / "finished", shared / "finished.txt"
+  """An uninterrupted run, made once; each worker gets a copy."""
+  made, output = shared / "finished", shared / "finished.txt"
   with open(shared / "finished.lock", "w") as lock:
     fcntl.flock(lock, fcntl.LOCK_EX)
-    if not said.exists():
+    if not output.exists():
       done = run(*QUICK, f"--workdir={made}")
       assert done.returncode == 0, done.stderr
-      said.write_text(done.stdout)
+      output.write_text(done.stdout)
   workdir = tmp_path_factory.mktemp("finished") / "run"
   shutil.copytree(made, workdir)
-  text = said.read_text().replace(str(made), str(workdir))
+  text = output.read_text().replace(str(made), str(workdir))
   return workdir, subprocess.CompletedProcess(QUICK, 0, text, "")
 
 
 def pytest_terminal_summary(terminalreporter):
-  """Prints what tests/test_pages.py did not run."""
+  """Print the commands that tests/test_pages.py did not run."""
   lines = [
     line
     for reports in terminalreporter.stats.values()

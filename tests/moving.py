@@ -1,4 +1,4 @@
-"""Sequences that tests record: a dot that moves through colour frames."""
+"""Test sequences: a dot that moves through colour frames."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ def dots(count, seed=0):
   speeds = rng.integers(-1, 2, (count, 2))
   start = rng.integers(0, SIZE, (count, 2))
   place = start[:, None] + speeds[:, None] * np.arange(LONGEST)[:, None]
-  place %= SIZE  # [N, T, 2]; comes back on the other side
+  place %= SIZE  # [N, T, 2]; wraps around
   frames = np.zeros((count, LONGEST, *SIZE, 3), np.uint8)
   n, t = np.ogrid[:count, :LONGEST]
   frames[n, t, place[..., 0], place[..., 1]] = 250, 130, 20
@@ -21,5 +21,5 @@ def dots(count, seed=0):
 
 
 def travelled(speeds):
-  """[N, T, 2] float, how far the dot has come at each frame."""
+  """Half the distance that the dot has moved by each frame, [N, T, 2] float."""
   return 0.5 * speeds[:, None] * np.arange(LONGEST)[:, None]

@@ -1,9 +1,9 @@
-"""Code blocks of the pages: what they contain, and programs that run them.
+"""Parses and runs the code blocks of the pages.
 
-A block is a fence of bash, python or text. bash splits a block into commands
-itself: the block runs with a PATH that holds nothing but `SHIMS`, which record
-their arguments, and `READ`. If the block is to be run, the shim of Python
-starts seqsum's programs (`start`); all other commands are recorded only.
+A block is a fence of bash, python or text. A bash block runs in bash with a
+PATH that contains only `SHIMS`, which record their arguments, and `READ`. With
+`run=True` the shim of Python also starts seqsum's programs (`start`); all other
+commands are only recorded.
 """
 
 import importlib.util
@@ -26,6 +26,7 @@ PAGES = (
   "docs/beyond.md",
   "docs/performance.md",
   "docs/reliability.md",
+  "docs/runs.md",
   "docs/studies.md",
   "docs/use.md",
   "docs/your_own_sequences.md",
@@ -34,10 +35,10 @@ PAGES = (
   "seqsum/pretrained/README.md",
 )
 LANGUAGES = ("bash", "python", "text")
-LABELS = {  # of a fence, after its language; then, why a block is not run
-  "mnist": "",  # reads MNIST's four files
-  "hour": "",  # trains for long: run with smaller numbers
-  "install": "installs packages; .ci/run installs",
+LABELS = {  # label after the language: why the block is not run, or ""
+  "mnist": "",  # reads the four MNIST files
+  "hour": "",  # long training: run with smaller numbers
+  "install": "installs packages; .ci/run does",
   "network": "downloads",
   "cloud": "needs a cluster, a cloud or Docker",
 }
@@ -50,8 +51,8 @@ SHIMS = (
   *("python", "python3", "pip", "bash", "pre-commit", "npm", "tar", "seqsum"),
   *("sbatch", "kubectl", "docker", "sky"),
 )
-READ = ("id", "wc")  # programs that change nothing
-SMALLER = {  # flags that are appended to those of a block labelled `hour`
+READ = ("id", "wc")  # read-only programs
+SMALLER = {  # flags appended in blocks labelled `hour`
   "seqsum.main": (
     "--config.epochs=1",
     "--config.sequences_per_epoch=8",
@@ -62,14 +63,14 @@ SMALLER = {  # flags that are appended to those of a block labelled `hour`
   ),
   "seqsum.study": (
     *("--seeds=1", "--sequences=32", "--print_commands"),
-    "--workdir=printed",  # what a page reads may be in the study's own folder
+    "--workdir=printed",  # the study's own folder may hold what the page reads
   ),
   "seqsum.importance": ("--videos=1",),
 }
 
 
 class Block(NamedTuple):
-  """A code block. `line` is that of its opening fence, counted from 1."""
+  """A code block; `line` is the line of its opening fence, from 1."""
 
   page: str
   line: int
@@ -83,17 +84,17 @@ class Block(NamedTuple):
 
 
 def read(page: str) -> list[Block]:
-  """The code blocks of a page, in order.
+  """Reads the code blocks of a page, in order.
 
   Raises:
-    ValueError: A fence has no language, a language or a label that is unknown,
-      or no end; commands are in a block of text or in an indented block.
+    ValueError: A fence has no end, no language, or an unknown language or
+      label; or commands are in a text block or an indented block.
   """
   return parse(page, (ROOT / page).read_text())
 
 
 def parse(page: str, text: str) -> list[Block]:
-  """As `read`, of a page's text."""
+  """Parses the code blocks of a page's text; see `read`."""
   blocks, lines = [], text.splitlines()
   n, blank = 0, True
   while n < len(lines):
@@ -128,7 +129,7 @@ def parse(page: str, text: str) -> list[Block]:
 
 
 def clone(folder: pathlib.Path) -> pathlib.Path:
-  """A copy of what a reader of the pages has, and the shims' folder in it."""
+  """Copies the repository's files into `folder` and adds the shims."""
   for name in ("configs", "launch", "seqsum", "benchmarks", "tests", ".ci"):
     shutil.copytree(
       ROOT / name,
@@ -137,7 +138,7 @@ def clone(folder: pathlib.Path) -> pathlib.Path:
     )
   for name in ("pyproject.toml", "constraints.txt"):
     shutil.copy(ROOT / name, folder)
-  # Where a page leaves a choice.
+  # Pages write NAME where the reader chooses.
   configs = folder / "configs"
   shutil.copy(configs / "studies" / "tiny.py", configs / "studies" / "NAME.py")
   shutil.copy(configs / "beyond" / "sum2.py", configs / "beyond" / "NAME.py")
@@ -172,12 +173,12 @@ def run_bash(
   Args:
     block: The block.
     folder: A clone.
-    run: Whether seqsum's programs are started.
-    environment: Variables.
+    run: Whether to start seqsum's programs.
+    environment: Environment variables.
 
   Returns:
-    The process; each command's program and arguments; each command that was
-    not started although `run`, with the reason.
+    The process; the program and arguments of each command; with `run`, each
+    command that was not started, with the reason.
   """
   log, unrun = folder / ".log", folder / ".unrun"
   for file in (log, unrun):
@@ -208,9 +209,10 @@ def run_bash(
 
 
 def start(program: str, *arguments: str) -> int:
-  """A Python program of a block; returns its exit code.
+  """Starts a Python program of a block if it is seqsum's.
 
-  Only seqsum's own are started.
+  Returns:
+    The exit code; 0 if it was not started.
   """
   flags = list(arguments)
   if program.rpartition("/")[2] == "seqsum":
@@ -218,7 +220,7 @@ def start(program: str, *arguments: str) -> int:
   elif flags[:1] == ["-m"] and flags[1].startswith("seqsum."):
     module, flags = flags[1], flags[2:]
   else:
-    return unrun(arguments, "only seqsum's own programs are started here")
+    return unrun(arguments, "not a program of seqsum")
   for flag in flags:
     name, _, value = flag.partition("=")
     if name == "--tracker" and not importlib.util.find_spec(value):
@@ -226,7 +228,7 @@ def start(program: str, *arguments: str) -> int:
   if os.environ["PAGES_SMALLER"] == "1":
     flags += SMALLER.get(module, ())
     if module == "seqsum.study":
-      unrun(arguments, "a study: its commands were printed")
+      unrun(arguments, "a study: only its commands were printed")
   if module == "seqsum.main" and os.environ["PAGES_MNIST"] == "1":
     mnist = os.environ.get("SEQSUM_MNIST_DIR")
     flags.append(
@@ -247,7 +249,7 @@ def unrun(arguments: tuple[str, ...], why: str) -> int:
 
 
 def visit(command: list[str]) -> int:
-  """Starts a server, loads the page that it names, ends it by Ctrl-C."""
+  """Starts a server, loads its page and ends it by Ctrl-C."""
   with subprocess.Popen(
     [*command, "--port=0"], stdout=subprocess.PIPE, text=True
   ) as server:
@@ -264,20 +266,19 @@ def visit(command: list[str]) -> int:
 
 
 def read_flags(requests: list[list[str]]) -> list[str]:
-  """Parses the flags of seqsum's programs, and builds what configs ask for.
+  """Parses the flags of seqsum's programs and builds their configs.
 
-  Runs in a process of its own, because each program defines its `--workdir`.
+  Run this in a separate process, because each program defines `--workdir`.
 
   Args:
-    requests: A module and its arguments each.
+    requests: For each program, its module and its arguments.
 
   Returns:
-    For each what is wrong, or an empty string.
+    For each program an error message, or an empty string.
   """
   from absl import flags
 
-  from seqsum.data import recordings
-  from seqsum.training import experiment
+  from seqsum.training import checks
 
   wrong = dict.fromkeys(range(len(requests)), "")
   for module in {module for module, *_ in requests}:
@@ -291,10 +292,8 @@ def read_flags(requests: list[list[str]]) -> list[str]:
         flags.FLAGS(sys.argv)
         if module == "seqsum.main":
           config = flags.FLAGS["config"].value
-          if not isinstance(config, str) and not recordings.is_recorded(
-            config.data.name
-          ):
-            experiment.build_experiment(config)
+          if not isinstance(config, str):
+            checks.check_config(config)
       except Exception as error:
         wrong[n] = f"{type(error).__name__}: {error}"
       flags.FLAGS.unparse_flags()

@@ -1,8 +1,8 @@
-"""Run each test once, over several sessions in several environments.
+"""Pytest plugin that runs each test once over several sessions.
 
-Where $SEQSUM_TESTS_PASSED names a file, tests that it lists are not run, and
-tests that pass are added to it. A test that fails, is skipped, or is cut off
-is not added, so a later session runs it: no test can be lost.
+If $SEQSUM_TESTS_PASSED names a file, tests listed in it are not run, and tests
+that pass are appended to it. A test that fails, is skipped or is interrupted is
+not appended, so a later session runs it.
 """
 
 import os
@@ -12,15 +12,15 @@ VARIABLE = "SEQSUM_TESTS_PASSED"
 
 
 class PassedTests:
-  """A pytest plugin.
+  """The pytest plugin.
 
   Args:
-    path: A text file, one node id a line; it need not exist yet.
+    path: A text file with one node id a line; created if missing.
   """
 
   def __init__(self, path: str):
     self._path = pathlib.Path(path)
-    self._outcomes = {}  # node id -> all of its phases passed so far
+    self._outcomes = {}  # node id -> whether all its phases passed so far
 
   def pytest_collection_modifyitems(self, config, items):
     known = set()
@@ -36,7 +36,7 @@ class PassedTests:
 
   def pytest_sessionfinish(self):
     if "PYTEST_XDIST_WORKER" in os.environ:
-      return  # the controller sees every report
+      return  # the controller receives all reports
     passed = [name for name, good in self._outcomes.items() if good]
     with self._path.open("a") as file:
       file.writelines(f"{name}\n" for name in passed)

@@ -1,4 +1,4 @@
-"""Runs as tests make them and look at them."""
+"""Short runs, and functions that read and compare them."""
 
 import json
 import pathlib
@@ -11,7 +11,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
-# A run of 40 steps that validates twice and saves every five steps.
+# Flags of a run of 40 steps that validates twice and saves every 5 steps.
 QUICK = (
   "--config=configs/sum_tiny.py",
   "--config.epochs=2",
@@ -22,11 +22,11 @@ QUICK = (
   "--config.eval_batch_size=32",
   "--config.checkpoint.every_steps=5",
 )
-WHEN = ("seconds", "sequences_per_second")  # what a clock decides
+WHEN = ("seconds", "sequences_per_second")  # differ between equal runs
 
 
 def first(cases, fast=1):
-  """Parameters of a family of tests: the first few are fast, the rest slow."""
+  """Parameters of a test: the first few cases are fast, the others slow."""
   cases = [case if type(case) is tuple else (case,) for case in cases]
   return [
     pytest.param(*case, marks=() if n < fast else pytest.mark.slow)
@@ -53,7 +53,7 @@ def start(environment, workdir, *flags):
 
 
 def line(step, split="train", **values):
-  """A whole line of metrics.jsonl."""
+  """A complete line of metrics.jsonl."""
   return {
     "step": step,
     "epoch": 1,
@@ -80,7 +80,7 @@ def summary(workdir):
 
 
 def state(workdir):
-  """The arrays of the newest checkpoint, by Orbax without seqsum."""
+  """The arrays of the newest checkpoint, read by Orbax alone."""
   step = max(int(p.name) for p in (workdir / "checkpoints").iterdir())
   here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
   with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:

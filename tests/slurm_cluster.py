@@ -1,7 +1,7 @@
-"""A Slurm cluster of one node on 127.0.0.1, started by hand, ended by number.
+"""A Slurm cluster of one node on 127.0.0.1.
 
-Needs root and Debian's slurm-wlm and munge. All that it writes is in one
-folder; no server listens anywhere but on the loopback interface.
+Needs root and Debian's slurm-wlm and munge. Writes to one folder only; all
+servers listen on the loopback interface only and are ended by their pid.
 """
 
 import contextlib
@@ -19,9 +19,9 @@ ROOT = pathlib.Path(__file__).parent.parent
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol")
 SYSTEM_PATH = os.pathsep.join((os.environ["PATH"], "/usr/sbin", "/sbin"))
 
-# Two partitions share the node: a job in `urgent` takes it from one in `spot`,
-# which has a minute to leave. A requeued job waits
-# `cred_expire` seconds; Slurm takes less than five for its own two minutes.
+# Two partitions share the node: a job in `urgent` preempts one in `spot`, which
+# has a minute to exit. A requeued job waits `cred_expire` seconds; Slurm
+# replaces values below five by two minutes.
 CONF = """
 ClusterName=loopback
 SlurmctldHost=localhost(127.0.0.1)
@@ -59,12 +59,12 @@ PartitionName=urgent Nodes=localhost PriorityTier=2 PreemptMode=OFF
 
 
 def why_not() -> str:
-  """Why no cluster can be started here; '' if it can."""
+  """Returns why no cluster can be started here; '' if one can."""
   if os.name != "posix" or os.geteuid() != 0:
     return "Slurm's daemons need root"
   if missing := [p for p in PROGRAMS if not shutil.which(p, path=SYSTEM_PATH)]:
     return f"{missing[0]} is missing: apt-get install slurm-wlm munge"
-  # Where srun listens: Slurm takes the address that the host's name has.
+  # srun listens on the address of the host's name.
   try:
     address = socket.gethostbyname(socket.gethostname())
   except OSError as error:
@@ -83,29 +83,29 @@ def free_ports(count: int) -> list[int]:
 
 
 def wait_for(what: Callable[[], bool], seconds: float, name: str) -> None:
-  """Looks twice a second until `what()`; `TimeoutError` after `seconds`."""
+  """Polls `what()` twice a second; raises TimeoutError after `seconds`."""
   end = time.monotonic() + seconds
   while not what():
     if time.monotonic() > end:
-      raise TimeoutError(f"{name}: not within {seconds} s")
+      raise TimeoutError(f"{name}: not true within {seconds} s")
     time.sleep(0.5)
 
 
 class Cluster:
-  """Slurm's commands for one cluster."""
+  """Runs Slurm's commands for one cluster."""
 
   def __init__(self, folder: pathlib.Path, ports: list[int]):
     self.folder = folder
     [port] = free_ports(1)
     self.environment = {
       "HOME": os.environ.get("HOME", "/root"),
-      # The `python` of a job is the one that runs this.
+      # Jobs use the same Python as the tests.
       "PATH": os.path.dirname(sys.executable) + os.pathsep + SYSTEM_PATH,
       "PYTHONPATH": str(ROOT),
       "SLURM_CONF": str(folder / "slurm.conf"),
       "XDG_CACHE_HOME": str(folder / "cache"),
       "JAX_PLATFORMS": "cpu",
-      # Where several processes meet: by default JAX listens everywhere.
+      # By default JAX listens on all interfaces.
       "JAX_COORDINATOR_PORT": str(port),
       "JAX_COORDINATOR_BIND_ADDRESS": f"127.0.0.1:{port}",
     }
@@ -113,7 +113,7 @@ class Cluster:
     (folder / "slurm.conf").write_text(conf)
 
   def __call__(self, *command, cwd=ROOT) -> str:
-    """What a command prints; `CalledProcessError` if it fails."""
+    """Returns what a command prints; raises AssertionError if it fails."""
     done = subprocess.run(
       [str(word) for word in command],
       env=self.environment,
@@ -127,12 +127,12 @@ class Cluster:
     return done.stdout.strip()
 
   def submit(self, *arguments) -> str:
-    """`sbatch`, from the root of the repository; the job's number."""
+    """Runs sbatch in the root of the repository; returns the job's number."""
     output = f"--output={self.folder}/%A.%a.out"
     return self("sbatch", "--parsable", output, *arguments)
 
   def show(self, job: str) -> dict[str, str]:
-    """The fields of a job: JobState, Restarts, ExitCode and the like."""
+    """Fields of a job: JobState, Restarts, ExitCode and others."""
     words = self("scontrol", "show", "job", job, "--oneliner").split()
     return dict(word.partition("=")[::2] for word in words)
 
@@ -143,7 +143,7 @@ class Cluster:
     wait_for(arrived, seconds, f"job {job} {'/'.join(states)}")
 
   def log(self, job: str) -> str:
-    """What the job has printed so far, over all its starts."""
+    """Output of the job, over all its starts."""
     return "".join(
       path.read_text() for path in sorted(self.folder.glob(f"{job}.*.out"))
     )
@@ -151,16 +151,16 @@ class Cluster:
 
 @contextlib.contextmanager
 def running(folder: pathlib.Path) -> Iterator[Cluster]:
-  """Starts munged, slurmctld and slurmd; ends them, by number, on the way out.
+  """Starts munged, slurmctld and slurmd; ends them by pid on exit.
 
   Args:
-    folder: An empty folder with a short path; a socket lies in it.
+    folder: An empty folder with a short path; it holds a socket.
   """
   munge = folder / "munge"
   for name in ("munge", "state", "spool", "cache"):
     (folder / name).mkdir()
   for path in (folder, munge):
-    path.chmod(0o755)  # munged refuses folders that others may write to
+    path.chmod(0o755)  # munged refuses folders that others can write to
   key = munge / "key"
   key.touch(0o400)
   key.write_bytes(os.urandom(128))
@@ -188,7 +188,7 @@ def running(folder: pathlib.Path) -> Iterator[Cluster]:
 
 
 def end(pid: int) -> None:
-  """SIGTERM to one of our daemons, and SIGKILL if it stays."""
+  """Sends SIGTERM to one of our daemons, then SIGKILL after 20 s."""
 
   def is_gone() -> bool:
     try:

@@ -1,4 +1,4 @@
-"""Each benchmark runs, on small sizes; docs/performance.md has the numbers."""
+"""Each benchmark runs on small sizes."""
 
 import importlib.util
 import json
@@ -68,7 +68,7 @@ def run(start):
     ("", 3, "exit code 3"),
   ],
 )
-def test_a_childs_exception_is_found_in_its_output(stderr, code, line):
+def test_exception_line_of_a_childs_stderr(stderr, code, line):
   assert exception_line(stderr, code) == line
 
 
@@ -85,8 +85,8 @@ def folder(tmp_path):
   return tmp_path
 
 
-def test_a_childs_exception_reaches_the_user(folder):
-  # A peer that cannot even be imported: the child ends in a traceback.
+def test_failure_of_a_child_names_its_exception(folder):
+  # The child cannot read its batches and exits with a traceback.
   (folder / "4.npz").write_bytes(b"no file of NumPy's")
   process = Process("flax", folder, 4, 1)
   with pytest.raises(Failed, match=r"^flax: \w+.*Error: ") as caught:
@@ -95,7 +95,7 @@ def test_a_childs_exception_reaches_the_user(folder):
   assert "Traceback (most recent call last):" in caught.value.stderr
 
 
-def test_the_page_of_stored_results_is_the_stored_page():
+def test_stored_page_matches_stored_results():
   for name in ("peers", "peers_default"):
     results = json.loads((RESULTS / f"{name}.json").read_text())
     page = (RESULTS / f"{name}.md").read_text()
@@ -103,7 +103,7 @@ def test_the_page_of_stored_results_is_the_stored_page():
     assert all(label in page for label in table.LABELS.values())
 
 
-def test_the_chart_of_stored_results_is_drawn(tmp_path):
+def test_chart_of_stored_results_is_drawn(tmp_path):
   results = json.loads((RESULTS / "peers.json").read_text())
   chart.draw(results, tmp_path / "peers.png")
   with Image.open(tmp_path / "peers.png") as image:
@@ -112,7 +112,7 @@ def test_the_chart_of_stored_results_is_drawn(tmp_path):
 
 
 def torch_peers() -> str:
-  """Every way of PyTorch that runs without a C++ compiler, if it is there."""
+  """PyTorch peers that run without a C++ compiler; "" without PyTorch."""
   if importlib.util.find_spec("torch"):
     return ",torch-eager,torch-shared,torch-packed"
   print("torch is not installed: its peers did not run")
@@ -150,24 +150,24 @@ def test_peers_are_timed(run, tmp_path, capsys):
   assert out.with_suffix(".png").stat().st_size > 10_000
 
 
-def test_peers_that_are_not_installed_are_named(start):
+def test_missing_peers_are_reported(start):
   absent = [
     name
     for name, (module, variant) in PEERS.items()
     if module == "peer_keras" and not importlib.util.find_spec(variant)
   ]
   if not absent:
-    return  # all are installed, as `pip install -e '.[bench]'` has it
+    return  # all are installed
   done = start("peers", f"--peers={absent[0]}")
   assert done.returncode == 1
-  assert f"{absent[0]} is left out: keras" in done.stdout
+  assert f"{absent[0]} is skipped: keras" in done.stdout
   assert done.stderr == (
-    "none of --peers can be measured: pip install -e '.[bench]'\n"
+    "no peer of --peers is installed: run pip install -e '.[bench]'\n"
   )
 
 
 @pytest.mark.slow
-def test_profile_shows_each_part_and_the_whole(run):
+def test_profile_prints_each_part_and_the_whole_step(run):
   page = run("profile", "--batch=8", "--rounds=1")
   assert "| RMSProp of the projection |" in page
   assert "| the whole step |" in page
@@ -175,7 +175,7 @@ def test_profile_shows_each_part_and_the_whole(run):
 
 
 @pytest.mark.slow
-def test_a_rematerialised_step_needs_less_memory(run, tmp_path):
+def test_rematerialized_step_needs_less_memory(run, tmp_path):
   out = tmp_path / "lengths"
   flags = ["--lengths=4,16", "--frames=1024", "--remat=0,16", "--rounds=1"]
   run("lengths", *flags, f"--out={out}")
@@ -186,7 +186,7 @@ def test_a_rematerialised_step_needs_less_memory(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_devices_reduce_the_gradients_and_seven_numbers(run, tmp_path):
+def test_two_devices_reduce_gradients_and_seven_metrics(run, tmp_path):
   out = tmp_path / "scaling"
   flags = ["--devices=1,2", "--strong=4", "--weak=2", "--rounds=1"]
   page = run("scaling", *flags, f"--out={out}")
@@ -201,11 +201,11 @@ def test_two_devices_reduce_the_gradients_and_seven_numbers(run, tmp_path):
   for x in steps:
     numbers = network.PARAMETERS + 7 if x["devices"] > 1 else 0
     assert x["reduced_bytes"] == 4 * numbers
-  assert "| 256 | 0.93 |" in page  # as docs/performance.md has it
+  assert "| 256 | 0.93 |" in page  # also in docs/performance.md
 
 
 @pytest.mark.slow
-def test_seeds_are_trained_both_ways(run):
+def test_seeds_times_loop_and_vmap(run):
   flags = ["--configs=sum_tiny", "--seeds=2", "--steps=2", "--rounds=1"]
   line = run("seeds", *flags).splitlines()[-1]
   name, one, _, many, _, ratio, _ = line.split()
@@ -215,9 +215,9 @@ def test_seeds_are_trained_both_ways(run):
 
 
 @pytest.mark.slow
-def test_a_soak_watches_a_run(start, tmp_path):
+def test_soak_samples_a_run(start, tmp_path):
   out = tmp_path / "soak"
-  # Its verdict on so short a run is no matter: memory still grows.
+  # The verdict on so short a run is irrelevant: memory still grows.
   done = start("soak", "--steps=4000", f"--out={out}")
   assert "Traceback" not in done.stderr
   result = json.loads(out.with_suffix(".json").read_text())
@@ -229,7 +229,7 @@ def test_a_soak_watches_a_run(start, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_soak_that_is_too_short_is_one_line(start, tmp_path):
+def test_too_short_soak_is_refused(start, tmp_path):
   done = start("soak", "--steps=10", "--out", tmp_path)
   assert done.returncode == 1
-  assert done.stderr.splitlines()[-1].startswith("--steps=10: too short")
+  assert done.stderr.splitlines()[-1].startswith("--steps=10 is too short")

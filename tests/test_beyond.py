@@ -1,4 +1,4 @@
-"""Whole runs with all that configs/beyond asks for, in this process."""
+"""Runs with the options of configs/beyond, in this process."""
 
 import dataclasses
 import json
@@ -12,17 +12,18 @@ from short_runs import assert_same_run, lines, summary
 
 from configs import fold as base
 from seqsum import train
-from seqsum.runs.session import open_session, restore_best
+from seqsum.runs.restore import restore_best
+from seqsum.runs.session import open_session
 from seqsum.runtime.devices import make_mesh
 from seqsum.sequences.augment import Augmentation
 from seqsum.sequences.batch import SequenceBatch
 from seqsum.studies import probes
-from seqsum.training import step
 from seqsum.training.experiment import build_experiment
 from seqsum.training.metrics import Totals
 from seqsum.training.parallel import compile_init, compile_step
-from seqsum.training.state import update_ema
+from seqsum.training.recentre import center_targets
 from seqsum.training.step import train_steps
+from seqsum.training.updates import update_ema
 
 
 def config(**changes):
@@ -46,21 +47,21 @@ def config(**changes):
 
 
 class Never:
-  """Nobody asks to stop."""
+  """A request that never stops the run."""
 
   signal = None
 
-  def __bool__(self):
+  def agreed(self):
     return False
 
 
 class Soon(Never):
-  """Somebody does, at the twelfth look."""
+  """A request that stops the run when it is read for the twelfth time."""
 
   signal = signal.SIGTERM
   looks = 0
 
-  def __bool__(self):
+  def agreed(self):
     self.looks += 1
     return self.looks >= 12
 
@@ -73,7 +74,7 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_stopped_run_goes_on_bit_for_bit(whole, tmp_path):
+def test_a_stopped_run_resumes_bit_for_bit(whole, tmp_path):
   """With fixed sequences, warped frames, warm-up and averaged parameters."""
   workdir = tmp_path / "stopped"
   once = train.train_and_evaluate(config(), workdir, Soon(), report=False)
@@ -83,7 +84,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_test_line_has_digits_and_the_report_their_flow(whole):
+def test_a_known_fold_adds_digit_accuracy_and_a_flow_figure(whole):
   test = summary(whole)["test"]
   assert 0 < test["digit_accuracy"] < 1
   assert test["mse_of_mean"] < test["mse"]
@@ -96,14 +97,14 @@ def test_the_test_line_has_digits_and_the_report_their_flow(whole):
 
 
 @pytest.mark.slow
-def test_a_run_reads_sequences_longer_than_it_knew(whole):
+def test_a_run_predicts_longer_sequences_than_in_training(whole):
   session = open_session(config(), whole)
   with session.checkpoints() as checkpoints:
     _, state = restore_best(session, checkpoints)
   found = probes.by_length(session, state.evaluated, (4, 40), 16)
   assert [x["length"] for x in found] == [4, 40]
   assert all(np.isfinite(x["mse"]) for x in found)
-  # The average is what was tested, and is not the parameters.
+  # The moving average was tested; it differs from the parameters.
   differ = jax.tree.map(
     lambda a, b: (a != b).any(), state.params, state.evaluated
   )
@@ -111,7 +112,7 @@ def test_a_run_reads_sequences_longer_than_it_knew(whole):
   assert json.loads((whole / "summary.json").read_text())
 
 
-def test_the_average_by_hand():
+def test_the_moving_average_by_hand():
   """At step 1 the decay is 2/11, at step 89 it is 90/99; then 0.95."""
   average = {"w": np.float32(1.0)}
   params = {"w": np.float32(12.0)}
@@ -123,7 +124,7 @@ def test_the_average_by_hand():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 8])
-def test_the_step_keeps_the_average(bundled, devices):
+def test_a_step_updates_the_moving_average(bundled, devices):
   experiment = build_experiment(config(**{"optimizer.ema_decay": 0.5}))
   mesh = make_mesh(jax.devices()[:devices])
   state = compile_init(experiment, mesh, (28, 28, 1))(0)
@@ -144,7 +145,7 @@ def test_the_step_keeps_the_average(bundled, devices):
   )
 
 
-def test_evaluation_sees_frames_as_they_are():
+def test_augmentation_and_fixed_sequences_are_those_of_the_config():
   experiment = build_experiment(config())
   assert experiment.sampler.augmentation == Augmentation(2, 12.0, 0.12, 1.5)
   assert experiment.sampler.num_sequences == 100
@@ -157,13 +158,13 @@ LONG = {
   "task.center_targets": 0.8,
 }
 
-recentred = jax.jit(step._recentred, static_argnums=(2, 3))
+centered = jax.jit(center_targets, static_argnums=(2, 3))
 
 
-def test_recentred_targets_by_hand():
-  """Uniform digits say 180 in the mean; these targets are 30 above in theirs.
+def test_centered_targets_of_a_distribution_by_hand():
+  """Uniform digits have a mean of 180; the targets' mean is 30 higher.
 
-  That is 0.75 a digit; four fifths of it are 24 a sequence of 40.
+  That is 0.75 a digit, of which four fifths are 24 for a sequence of 40.
   """
   experiment = build_experiment(config(**LONG, batch_size=2))
   batch = SequenceBatch(
@@ -173,19 +174,19 @@ def test_recentred_targets_by_hand():
     targets=jnp.tile(jnp.array([[200.0], [220.0]]), (1, 40)),
   )
   uniform = jnp.full((2, 40, 10), -jnp.log(10.0))
-  found = recentred(uniform, batch, experiment, None)
+  found = centered(uniform, batch, experiment, None)
   np.testing.assert_array_equal(found[:, -1], [176, 196])
-  # A target that was the largest there is cannot be moved beyond it.
+  # The corrected target is clipped to the largest sum, 360.
   sure = jnp.log(jax.nn.one_hot(jnp.full((2, 40), 9), 10) + 1e-9)
   highest = batch.replace(
     targets=jnp.tile(jnp.array([[0.0], [360.0]]), (1, 40))
   )
-  found = recentred(sure, highest, experiment, None)
+  found = centered(sure, highest, experiment, None)
   np.testing.assert_array_equal(found[:, -1], [144, 360])
 
 
-def test_recentred_numbers_by_hand():
-  """A number may be any; lengths have their share of the common error."""
+def test_centered_targets_of_a_number_by_hand():
+  """The correction of a number is proportional to the length, unrounded."""
   experiment = build_experiment(
     config(**LONG, **{"model.core": "additive", "loss": "mse"})
   )
@@ -196,13 +197,13 @@ def test_recentred_numbers_by_hand():
     targets=jnp.array([[5.0, 5.0, 5.0], [4.0, 9.0, 9.0]]),
   )
   said = jnp.array([[4.0, 0, 0], [1.0, 2.0, 3.0]])[..., None]
-  # Wrong by 1 and 6, that is 7 in 4 digits; four fifths are 1.4 a digit.
-  found = recentred(said, batch, experiment, None)
+  # The errors are 1 and 6, 7 in 4 digits; four fifths of it are 1.4 a digit.
+  found = centered(said, batch, experiment, None)
   np.testing.assert_allclose(found[:, 0], [5 - 1.4, 9 - 4.2], rtol=1e-6)
 
 
 @pytest.mark.slow
-def test_recentring_sees_the_batch_of_all_devices(bundled):
+def test_the_mean_error_is_that_of_all_devices(bundled):
   experiment = build_experiment(config(**LONG))
   params = []
   for devices in (1, 8):
@@ -221,8 +222,8 @@ def test_recentring_sees_the_batch_of_all_devices(bundled):
 
 
 @pytest.mark.slow
-def test_long_sums_teach_digits_if_they_are_recentred(bundled):
-  """After the same 300 steps; a tenth is what guessing gets."""
+def test_long_sums_teach_digits_if_targets_are_centered(bundled):
+  """After 300 steps, with and without; guessing has an accuracy of 0.1."""
   said = {}
   for share in (0.0, 0.9):
     long = config(

@@ -6,15 +6,15 @@ import subprocess
 from short_runs import ROOT
 
 
-def test_the_readme_has_two_commands_of_one_line():
-  """As .ci/run takes them out of it."""
+def test_readme_has_two_commands_of_one_line():
+  """`.ci/run` extracts them with the same pattern."""
   text = (ROOT / "README.md").read_text()
   first, second = re.findall(r"^ *(python3 -m venv \.venv && .*)$", text, re.M)
   assert first.endswith("-m seqsum.main --config=configs/sum_tiny.py")
   assert second.endswith('-m pytest -n 2 --dist loadfile -m "not slow"')
 
 
-def test_an_unknown_step_runs_nothing():
+def test_unknown_step_is_refused_before_any_step_runs():
   done = subprocess.run(
     ["bash", ".ci/run", "lint", "tets"],
     cwd=ROOT,

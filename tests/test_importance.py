@@ -188,7 +188,7 @@ def test_the_fields_files_are_learned_and_judged(run, layout, tmp_path):
 def test_features_of_unlike_sizes_are_refused(layout, tmp_path):
   import shutil
 
-  from seqsum.data.tvsum import Features
+  from seqsum.data.tvsum import FeatureSource
 
   other = tmp_path / "other.h5"
   shutil.copy(layout, other)
@@ -197,4 +197,4 @@ def test_features_of_unlike_sizes_are_refused(layout, tmp_path):
     del file["video_2/features"]
     file["video_2/features"] = np.ones((steps, 3), np.float32)
   with pytest.raises(InputError, match="features of 3 to 16 numbers"):
-    Features(other)
+    FeatureSource(other)

@@ -1,4 +1,4 @@
-"""launch/: the scripts are sound and say what is wrong; no cloud is asked."""
+"""Scripts in launch/: linters, arguments and errors, without a cloud."""
 
 import os
 import pathlib
@@ -19,33 +19,33 @@ def lint(tool: str, *args) -> None:
     tool, path=os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
   )
   if path is None:
-    pytest.fail(f"{tool} is missing: pip install -e '.[test]' brings it")
+    pytest.fail(f"{tool} is missing: run pip install -e '.[test]'")
   done = subprocess.run([path, *args], capture_output=True, text=True)
   assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_scripts_are_sound(script):
+def test_scripts_pass_shellcheck(script):
   lint("bash", "-n", script)
   lint("shellcheck", script)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no hadolint")
-def test_the_dockerfile_is_sound():
+@pytest.mark.skipif(sys.platform == "win32", reason="hadolint is not available")
+def test_dockerfile_passes_hadolint():
   lint("hadolint", LAUNCH / "Dockerfile")
 
 
-def test_the_image_starts_the_one_command():
+def test_image_runs_main():
   text = (LAUNCH / "Dockerfile").read_text()
   assert 'ENTRYPOINT ["tini", "--", "python", "-m", "seqsum.main"]' in text
 
 
-def test_the_job_ends_in_the_one_command():
+def test_slurm_script_runs_main():
   assert 'python -m seqsum.main "$@"' in (LAUNCH / "slurm.sbatch").read_text()
 
 
 def sbatch(*args, **environment):
-  """Runs slurm.sbatch up to where it would need Slurm."""
+  """Runs slurm.sbatch until it needs Slurm."""
   return subprocess.run(
     ["bash", LAUNCH / "slurm.sbatch", *args],
     env={"PATH": os.environ["PATH"], **environment},
@@ -62,7 +62,7 @@ def sbatch(*args, **environment):
     ("rm -rf nothing\n", "1", "line 1: not a line"),
   ],
 )
-def test_a_wrong_list_of_commands_is_one_line(tmp_path, lines, number, words):
+def test_invalid_command_file_is_refused(tmp_path, lines, number, words):
   path = tmp_path / "commands.txt"
   path.write_text(lines)
   done = sbatch("--commands", path, SLURM_ARRAY_TASK_ID=number)
@@ -71,14 +71,14 @@ def test_a_wrong_list_of_commands_is_one_line(tmp_path, lines, number, words):
   assert done.stderr.count("\n") == 1
 
 
-def test_a_list_of_commands_that_is_not_there_is_one_line(tmp_path):
+def test_missing_command_file_is_refused(tmp_path):
   done = sbatch("--commands", tmp_path / "none.txt", SLURM_ARRAY_TASK_ID="1")
   assert done.returncode == 2
   assert "none.txt: cannot be read" in done.stderr
 
 
 def words_of(command: str) -> list[str]:
-  """A command line as bash splits it."""
+  """Splits a command line as bash does."""
   script = f"set -- {command}\nprintf '%s\\0' \"$@\""
   done = subprocess.run(
     ["bash", "-c", script], capture_output=True, text=True, check=True
@@ -96,7 +96,7 @@ def tpu_vm(*args, **environment):
 
 
 def dry_run(*args, **environment) -> list[list[str]]:
-  """The commands that tpu_vm.sh would run, each as its words."""
+  """Commands that tpu_vm.sh prints with --dry_run, split into words."""
   names = {"TPU_NAME": "my tpu", "ZONE": "here-a"} | environment
   done = tpu_vm("--dry_run", *args, **names)
   assert done.returncode == 0, done.stderr
@@ -123,7 +123,7 @@ def test_tpu_vm_create_and_delete():
   assert delete == [*GCLOUD, "delete", "my tpu", "--zone=here-a", "--quiet"]
 
 
-def test_tpu_vm_install_sends_what_is_committed():
+def test_tpu_vm_install_copies_committed_files():
   archive, copy, install = dry_run("install")
   assert archive[:2] == ["git", "archive"]
   file = archive[3].removeprefix("--output=")
@@ -133,10 +133,10 @@ def test_tpu_vm_install_sends_what_is_committed():
   assert not os.path.exists(os.path.dirname(file))
 
 
-def test_tpu_vm_run_hands_odd_arguments_over(tmp_path):
+def test_tpu_vm_run_quotes_arguments(tmp_path):
   [[*words, command]] = dry_run("run", *ODD)
   assert words == [*GCLOUD, "ssh", "my tpu", "--zone=here-a", "--worker=all"]
-  # What a host would do, with a `python` that writes its arguments down.
+  # Run the host's part, with a `python` that prints its arguments.
   folder = tmp_path / "seqsum"
   (folder / ".venv/bin").mkdir(parents=True)
   (folder / ".venv/bin/activate").write_text(
@@ -147,7 +147,7 @@ def test_tpu_vm_run_hands_odd_arguments_over(tmp_path):
   seen = (folder / "run.log").read_text().split("\0")[:-1]
   assert seen == ["-m", "seqsum.main", *ODD]
   assert int((folder / "run.pid").read_text()) > 1
-  # A second start while the first runs would write to the same folder.
+  # A second start is refused while the first run is in progress.
   (folder / "run.pid").write_text(str(os.getpid()))
   again = subprocess.run(["bash", "-c", script], cwd=tmp_path)
   assert again.returncode == 1
@@ -175,10 +175,10 @@ def test_tpu_vm_status_stop_and_fetch():
   ]
 
 
-def test_tpu_vm_says_what_is_wrong():
+def test_tpu_vm_refuses_wrong_arguments():
   done = tpu_vm("status")
   assert (done.returncode, done.stdout) == (2, "")
   assert "set TPU_NAME" in done.stderr
   done = tpu_vm("explode", TPU_NAME="t", ZONE="z")
   assert done.returncode == 2
-  assert "explode: choose from create, install" in done.stderr
+  assert "unknown subcommand 'explode': choose from create" in done.stderr

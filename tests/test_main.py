@@ -1,4 +1,4 @@
-"""The command line as a person meets it: a subprocess."""
+"""The command `python -m seqsum.main`, in a subprocess."""
 
 import json
 import re
@@ -23,7 +23,7 @@ from short_runs import (
 )
 
 
-def test_a_run_leaves_what_it_promises(finished):
+def test_a_run_writes_its_files(finished):
   workdir, done = finished
   config = json.loads((workdir / "config.json").read_text())
   assert config["config"]["batch_size"] == 8
@@ -57,7 +57,7 @@ def test_a_run_leaves_what_it_promises(finished):
   assert "validation mse" in done.stdout
 
 
-def test_a_finished_run_says_so_and_stays_as_it_is(finished, run):
+def test_a_finished_run_is_not_changed(finished, run):
   workdir, _ = finished
   before = (workdir / "metrics.jsonl").read_bytes()
   again = run(*QUICK, f"--workdir={workdir}")
@@ -66,7 +66,7 @@ def test_a_finished_run_says_so_and_stays_as_it_is(finished, run):
   assert (workdir / "metrics.jsonl").read_bytes() == before
 
 
-def test_eval_only_finds_the_same_numbers(finished, run):
+def test_eval_only_prints_the_same_metrics(finished, run):
   workdir, _ = finished
   done = run(*QUICK, f"--workdir={workdir}", "--eval_only")
   assert done.returncode == 0, done.stderr
@@ -76,7 +76,7 @@ def test_eval_only_finds_the_same_numbers(finished, run):
     assert found[key] == expected[key]
 
 
-def test_another_config_is_refused_with_what_differs(finished, run):
+def test_a_different_config_is_refused_and_names_the_differences(finished, run):
   workdir, _ = finished
   done = run(*QUICK, f"--workdir={workdir}", "--config.seed=3")
   assert done.returncode != 0
@@ -85,7 +85,7 @@ def test_another_config_is_refused_with_what_differs(finished, run):
 
 
 def wait_for_step(process, workdir, step):
-  """Until the run has written a line of that step."""
+  """Wait until the run has written a line of a step."""
   path = workdir / "metrics.jsonl"
   while process.poll() is None:
     if path.exists() and re.search(rf'"step": {step},', path.read_text()):
@@ -95,7 +95,7 @@ def wait_for_step(process, workdir, step):
 
 
 @pytest.mark.slow
-def test_killed_thrice_ends_as_if_never_killed(
+def test_a_run_killed_three_times_equals_an_uninterrupted_one(
   finished, environment, run, tmp_path
 ):
   workdir = tmp_path / "killed"
@@ -106,7 +106,7 @@ def test_killed_thrice_ends_as_if_never_killed(
     process.communicate()
   done = run(*QUICK, f"--workdir={workdir}")
   assert done.returncode == 0, done.stderr
-  assert "goes on from step" in done.stdout
+  assert "resuming from step" in done.stdout
   assert_same_run(workdir, finished[0])
   assert_same_summary(workdir, finished[0])
 
@@ -120,7 +120,7 @@ def test_killed_thrice_ends_as_if_never_killed(
     (signal.SIGHUP, 129, False),
   ],
 )
-def test_asked_to_stop_it_saves_and_can_go_on(
+def test_a_signal_saves_and_the_run_resumes(
   finished, environment, run, tmp_path, number, code, report
 ):
   workdir = tmp_path / "stopped"
@@ -139,13 +139,13 @@ def test_asked_to_stop_it_saves_and_can_go_on(
   elsewhere["devices"]["affinity"] = 77
   path.write_text(json.dumps(elsewhere))
   done = run(*QUICK, f"--workdir={workdir}")
-  assert f"goes on from step {step}" in done.stdout
+  assert f"resuming from step {step}" in done.stdout
   assert "devices.affinity was 77 and is" in done.stderr
   assert_same_run(workdir, finished[0])
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_not_finite_stops_the_run(run, tmp_path):
+def test_a_nonfinite_loss_stops_the_run(run, tmp_path):
   flags = (*QUICK, "--config.optimizer.learning_rate=1e30")
   workdir = tmp_path / "diverged"
   done = run(*flags, f"--workdir={workdir}")
@@ -198,7 +198,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(run, tmp_path):
     fast=4,
   ),
 )
-def test_a_mistake_gets_one_clear_line(run, tmp_path, flag, words):
+def test_a_wrong_flag_is_reported_in_one_line(run, tmp_path, flag, words):
   flags = [f"--workdir={tmp_path / 'run'}", "--config=configs/sum_tiny.py"]
   done = run(*flags, flag)
   assert done.returncode not in (0, None)
@@ -208,7 +208,7 @@ def test_a_mistake_gets_one_clear_line(run, tmp_path, flag, words):
   assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
-def test_a_batch_that_devices_cannot_share_is_refused(run, tmp_path):
+def test_a_batch_size_that_devices_do_not_divide_is_refused(run, tmp_path):
   done = run(
     *QUICK,
     f"--workdir={tmp_path}",
@@ -221,7 +221,7 @@ def test_a_batch_that_devices_cannot_share_is_refused(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_eight_devices_start_as_one_does(finished, run, tmp_path):
+def test_eight_devices_start_like_one(finished, run, tmp_path):
   done = run(
     *QUICK,
     f"--workdir={tmp_path}",
@@ -235,13 +235,13 @@ def test_eight_devices_start_as_one_does(finished, run, tmp_path):
     np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=1e-5)
 
 
-def test_no_config_no_run(run):
+def test_a_missing_config_is_refused(run):
   done = run()
   assert done.returncode != 0
   assert "--config is missing" in done.stderr
 
 
-def test_help_and_version_explain(run):
+def test_help_and_version(run):
   done = run("--help")
   assert "--config=configs/sum.py" in done.stdout
   assert "--workdir" in done.stdout
@@ -265,7 +265,7 @@ def test_help_and_version_explain(run):
     ("importance", ["--help"], "--videos"),
   ],
 )
-def test_help_and_refused_flags_do_not_wait_for_jax(program, flags, words):
+def test_help_and_wrong_flags_do_not_import_jax(program, flags, words):
   done = subprocess.run(
     [sys.executable, "-X", "importtime", "-m", f"seqsum.{program}", *flags],
     cwd=ROOT,
@@ -283,7 +283,7 @@ def test_help_and_refused_flags_do_not_wait_for_jax(program, flags, words):
 
 
 @pytest.mark.mnist
-def test_mnist_that_is_damaged_is_refused(run, tmp_path, mnist_dir):
+def test_damaged_mnist_is_refused(run, tmp_path, mnist_dir):
   files = tmp_path / "files"
   shutil.copytree(mnist_dir, files)
   name = files / "t10k-labels-idx1-ubyte.gz"

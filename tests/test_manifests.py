@@ -1,4 +1,4 @@
-"""launch/: the YAML fits the schemas of those who will read it, offline."""
+"""YAML files in launch/ are valid, by schemas that are checked offline."""
 
 import json
 import os
@@ -20,7 +20,7 @@ def load(name: str) -> dict:
   return yaml.safe_load((LAUNCH / "kubernetes" / name).read_text())
 
 
-# jobset.x-k8s.io/v1alpha2, the fields used here, from the API's reference:
+# The fields of jobset.x-k8s.io/v1alpha2 used here, from the API reference:
 # https://jobset.sigs.k8s.io/docs/reference/jobset.v1alpha2/
 NAME = {"type": "string", "pattern": "^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$"}
 NAMES = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
@@ -74,7 +74,7 @@ JOBSET = fields(
 
 
 @pytest.mark.parametrize("name", JOBSETS)
-def test_a_jobset_fits_its_schema(name):
+def test_jobset_is_valid(name):
   jobset = load(name)
   jsonschema.validate(jobset, JOBSET)
   [job] = jobset["spec"]["replicatedJobs"]
@@ -87,12 +87,12 @@ def test_a_jobset_fits_its_schema(name):
   )
   assert spec["parallelism"] == spec["completions"]
   pod = spec["template"]["spec"]
-  assert pod["restartPolicy"] == "Never"  # what podFailurePolicy asks for
+  assert pod["restartPolicy"] == "Never"  # required by podFailurePolicy
   [container] = pod["containers"]
   exit_codes = spec["podFailurePolicy"]["rules"][0]["onExitCodes"]
   assert exit_codes["containerName"] == container["name"]
   assert exit_codes["values"] == [143]
-  # The image's entry point is the one command; the arguments are its flags.
+  # The image's entry point is main; the arguments are its flags.
   assert "command" not in container
   assert all(arg.startswith("--") for arg in container["args"])
   variables = {x["name"]: x.get("value") for x in container.get("env", ())}
@@ -102,7 +102,7 @@ def test_a_jobset_fits_its_schema(name):
   assert variables.get("NUM_PROCESSES", "4") == str(spec["parallelism"])
 
 
-def test_the_volume_fits_its_schema():
+def test_volume_is_valid():
   volume = load("volume.yaml")
   kubernetes_validate.validate(volume, "1.31", strict=True)
   claims = load("jobset.yaml")["spec"]["replicatedJobs"][0]["template"]["spec"]
@@ -110,12 +110,12 @@ def test_the_volume_fits_its_schema():
   assert claim["claimName"] == volume["metadata"]["name"]
 
 
-def test_skypilot_reads_its_file(tmp_path):
-  # SkyPilot brings half a gigabyte, so it may live in a place of its own.
+def test_skypilot_parses_its_file(tmp_path):
+  # SkyPilot takes half a gigabyte; it can be in a separate environment.
   python = os.environ.get("SEQSUM_SKY_PYTHON", sys.executable)
   there = subprocess.run([python, "-c", "import sky"], capture_output=True)
   if there.returncode:
-    pytest.skip("SEQSUM_SKY_PYTHON=a Python that has skypilot adds this test")
+    pytest.skip("set SEQSUM_SKY_PYTHON to a Python that has SkyPilot")
   program = (
     "import json, sys, sky\n"
     "task = sky.Task.from_yaml(sys.argv[1])\n"
@@ -141,8 +141,8 @@ def test_skypilot_reads_its_file(tmp_path):
   assert mounts == {"/runs": "MOUNT_CACHED"}
 
 
-def test_skypilot_runs_the_one_command(tmp_path):
-  """The `run` part as bash runs it, with a python that prints arguments."""
+def test_skypilot_runs_main(tmp_path):
+  """Runs the `run` part in bash, with a python that prints its arguments."""
   task = yaml.safe_load((LAUNCH / "skypilot.yaml").read_text())
   activate = tmp_path / ".venv/bin/activate"
   activate.parent.mkdir(parents=True)

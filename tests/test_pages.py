@@ -1,9 +1,9 @@
-"""The code blocks of the pages do what the pages promise.
+"""The code blocks of the pages work.
 
-Fast: every command of every block is split by bash, and its files, flags,
-config and packages are checked. Slow: the blocks of each page are run from top
-to bottom, as a reader runs them, those labelled `hour` with smaller numbers.
-What was not run is printed at the end of the tests (`conftest.py`).
+Fast tests: bash splits every command of every block; its files, flags, config
+and packages are checked. Slow tests: the blocks of each page run from top to
+bottom, those labelled `hour` with smaller numbers. Commands that were not run
+are printed after the tests (`conftest.py`).
 """
 
 import ast
@@ -29,7 +29,7 @@ from seqsum.data import digits
 
 BLOCKS = [block for page in pages.PAGES for block in pages.read(page)]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-# A hundred MNIST images, and few long sums, where a block reads all of them.
+# Limits blocks that read all MNIST images to a hundred, and loops to two.
 SMALLER = """\
 import builtins
 from seqsum.data import digits
@@ -45,7 +45,7 @@ range = lambda *args: builtins.range(*(min(x, 2) for x in args))
 """
 
 
-def test_no_page_is_left_out():
+def test_all_pages_are_listed():
   found = set(ROOT.glob("*.md")) | set((ROOT / "benchmarks").glob("*.md"))
   for folder in ("configs", "docs", "launch", "seqsum", "tests"):
     found |= set((ROOT / folder).rglob("*.md"))
@@ -65,12 +65,12 @@ def test_no_page_is_left_out():
     ("```text\n.venv/bin/python -m x\n```\n", "commands in a block of text"),
   ],
 )
-def test_a_block_that_would_not_be_run_is_refused(text, words):
+def test_invalid_block_is_refused(text, words):
   with pytest.raises(ValueError, match=words):
     pages.parse("page.md", text)
 
 
-def test_blocks_are_read_as_they_stand():
+def test_indented_block_is_dedented():
   text = (
     "A\n\n- b\n\n  ```bash mnist hour\n  ls \\\n      x\n  ```\n\n    prose\n"
   )
@@ -80,7 +80,7 @@ def test_blocks_are_read_as_they_stand():
 
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory):
-  """Every command of every block of bash: its block's name and arguments."""
+  """Block name, program and arguments of every command in a bash block."""
   folder = pages.clone(tmp_path_factory.mktemp("clone"))
   commands = []
   for block in BLOCKS:
@@ -93,7 +93,7 @@ def commands(tmp_path_factory):
 
 
 def seqsum_flags(command):
-  """What seqsum's programs are called with, wherever the call stands."""
+  """Yields module and arguments of seqsum's programs in a command."""
   program, *rest = command
   if program in pages.PYTHONS and rest[:1] == ["-m"]:
     if rest[1].startswith("seqsum."):
@@ -113,9 +113,7 @@ def seqsum_flags(command):
         yield ["seqsum.main", *shlex.split(variable[5:])]
 
 
-def test_flags_of_every_command_are_known_and_its_config_resolves(
-  commands, tmp_path
-):
+def test_flags_and_configs_of_all_commands_are_valid(commands, tmp_path):
   requests = {}
   for where, *command in commands:
     for request in seqsum_flags(command):
@@ -133,7 +131,7 @@ def test_flags_of_every_command_are_known_and_its_config_resolves(
     [sys.executable, pages.__file__, "--read_flags"],
     input=json.dumps(list(requests)),
     cwd=clone,
-    env=os.environ | {"PYTHONPATH": str(clone)},  # as `python -m` has it
+    env=os.environ | {"PYTHONPATH": str(clone)},  # like `python -m`
     capture_output=True,
     text=True,
   )
@@ -163,7 +161,7 @@ def test_flags_of_benchmarks_are_known(commands):
       raise AssertionError(f"{where}: {module} {arguments}") from error
 
 
-def test_tests_that_are_named_are_there(commands):
+def test_tests_named_in_commands_exist(commands):
   found = 0
   for where, program, *rest in commands:
     if program not in pages.PYTHONS:
@@ -188,13 +186,13 @@ def test_tests_that_are_named_are_there(commands):
   assert found >= 10
 
 
-def test_packages_that_are_installed_exist(commands):
+def test_installed_packages_are_pinned_or_extras(commands):
   pinned = {
     Requirement(line.partition("#")[0]).name.lower()
     for line in (ROOT / "constraints.txt").read_text().splitlines()
     if line.partition("#")[0].strip()
   }
-  elsewhere = {"skypilot"}  # in an environment of its own
+  elsewhere = {"skypilot"}  # in a separate environment
   seen = set()
   for where, program, *rest in commands:
     if not program.endswith("pip"):
@@ -215,7 +213,7 @@ def test_packages_that_are_installed_exist(commands):
   assert seen >= {"bench", "demo", "dev", "video"}
 
 
-def test_files_that_clouds_are_given_are_there(commands):
+def test_launch_files_named_in_commands_exist(commands):
   found = 0
   for where, program, *rest in commands:
     if program in ("sbatch", "kubectl", "docker", "sky"):
@@ -226,14 +224,14 @@ def test_files_that_clouds_are_given_are_there(commands):
   assert found >= 6
 
 
-def test_blocks_of_python_are_python():
+def test_python_blocks_compile():
   blocks = [block for block in BLOCKS if block.language == "python"]
   assert len(blocks) >= 6
   for block in blocks:
     compile(block.text, block.name, "exec")
 
 
-def test_what_blocks_use_of_seqsum_is_there():
+def test_names_of_seqsum_in_python_blocks_exist():
   found = 0
   for block in BLOCKS:
     if block.language != "python":
@@ -259,7 +257,7 @@ def test_what_blocks_use_of_seqsum_is_there():
   assert found >= 6
 
 
-def test_config_fields_that_pages_name_exist():
+def test_config_fields_named_in_pages_exist():
   configs = []
   for path in (ROOT / "configs").rglob("*.py"):
     name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -282,7 +280,7 @@ def test_config_fields_that_pages_name_exist():
   assert found > 30
 
 
-def test_files_that_pages_name_exist():
+def test_files_named_in_pages_exist():
   folders = [".", "benchmarks", "launch", "configs", "configs/studies"]
   for top in ("seqsum", "tests"):
     folders += [top, *(ROOT / top).glob("*/")]
@@ -303,7 +301,7 @@ def test_files_that_pages_name_exist():
 
 
 def prepare(page: str, folder: pathlib.Path, run) -> None:
-  """What a reader of the page has, besides a clone."""
+  """Adds the files that a page expects its reader to have."""
   split = digits.load("digits").test
   for name in ("3.png", "4.jpg", "8.jpg", "9.png", "10.jpg", "11.png"):
     which = np.flatnonzero(split.labels == int(name[0]))[0]
@@ -322,7 +320,7 @@ def prepare(page: str, folder: pathlib.Path, run) -> None:
       for n in range(1, 11):
         for key, value in test_eccv16.layout().items():
           file[f"video_{n}/{key}"] = value
-  if page == "docs/beyond.md":  # two runs of studies that take hours
+  if page == "docs/beyond.md":  # short versions of two long runs of studies
     for config, workdir in (
       ("fold", "studies/length/runs/fold/0"),
       ("beyond/sum_long", "studies/sum_1024/runs/1024/0"),
@@ -333,12 +331,12 @@ def prepare(page: str, folder: pathlib.Path, run) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)  # two minutes of one core that nobody else uses
+@pytest.mark.timeout(1800)  # two minutes on an idle core
 @pytest.mark.parametrize("page", pages.PAGES)
-def test_the_blocks_of_a_page_run(page, environment, tmp_path, record_property):
+def test_blocks_of_a_page_run(page, environment, tmp_path, record_property):
   folder = pages.clone(tmp_path)
   variables = environment | {"PYTHONPATH": str(folder), "WANDB_MODE": "offline"}
-  variables.pop("JAX_PLATFORMS", None)  # as a reader has it
+  variables.pop("JAX_PLATFORMS", None)  # as on a reader's machine
 
   def unrun(line):
     record_property("not run", line)

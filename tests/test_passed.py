@@ -1,4 +1,4 @@
-"""Tests that passed in one environment, and the rest in another."""
+"""Tests that passed in one environment are not repeated in the next."""
 
 import os
 import pathlib
@@ -47,8 +47,8 @@ def test_in_a_module_that_is_skipped():
 
 
 def session(folder, *flags, **env):
-  """The names of the tests that pytest lists with -v, and its exit code."""
-  # A session of its own, also where this one is a worker of pytest-xdist.
+  """Runs pytest; returns the names of the tests it ran and the process."""
+  # An independent session, even if this one is a worker of pytest-xdist.
   outside = {k: v for k, v in os.environ.items() if "XDIST" not in k}
   done = subprocess.run(
     [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *flags],
@@ -63,7 +63,7 @@ def session(folder, *flags, **env):
 
 
 @pytest.mark.slow
-def test_each_test_passes_once_and_none_is_lost(tmp_path):
+def test_each_test_passes_once_over_several_sessions(tmp_path):
   shutil.copy(pathlib.Path(__file__).with_name("passed.py"), tmp_path)
   (tmp_path / "conftest.py").write_text(
     "from passed import pytest_configure  # noqa: F401\n"
@@ -71,7 +71,7 @@ def test_each_test_passes_once_and_none_is_lost(tmp_path):
   (tmp_path / "test_one.py").write_text(TESTS)
   (tmp_path / "test_two.py").write_text(MODULE)
 
-  # Two workers, as README's command has.
+  # Two workers, as in README's command.
   _, done = session(tmp_path, "-n", "2", "--dist", "loadfile")
   assert done.returncode == 1
   assert (tmp_path / "passed.txt").read_text().splitlines() == [
@@ -88,5 +88,5 @@ def test_each_test_passes_once_and_none_is_lost(tmp_path):
     "test_in_a_module_that_is_skipped",
   }
   left, done = session(tmp_path, MORE="1")
-  assert done.returncode == 5, "no test is left"
+  assert done.returncode == 5, "no tests were collected"
   assert left == set()

@@ -1,4 +1,4 @@
-"""The arithmetic of benchmarks/scaling.py, and its reading of programs."""
+"""benchmarks/scaling.py: its formulas and its analysis of programs."""
 
 import functools
 
@@ -32,26 +32,26 @@ def reducer():
 ARRAYS = {"a": jnp.ones((300, 7)), "b": jnp.ones(5, jnp.int32), "c": 1.0}
 
 
-def test_bytes_of_a_program_that_is_known():
+def test_reduced_bytes_of_a_known_program():
   program = reducer().lower(ARRAYS).compile().as_text()
   assert reduced_bytes(program) == 4 * (300 * 7 + 5 + 1)
   alone = jax.jit(lambda x: x + 1).lower(ARRAYS["a"]).compile()
   assert reduced_bytes(alone.as_text()) == 0
 
 
-def test_the_profiler_sees_it():
+def test_profiler_measures_time_in_all_reduce():
   run = lambda: reducer()(ARRAYS)
   run()
   assert 0 < share_reduced(run, 4) < 1
 
 
-def test_a_ring_by_hand():
+def test_ring_seconds_by_hand():
   # 4 devices: 6 messages, each of a quarter of the bytes.
   assert ring_seconds(1000, 4, 100, 0.5) == pytest.approx(6 * 2.5 + 6 * 0.5)
   assert ring_seconds(1000, 1, 100, 0.5) == 0
 
 
-def test_the_batch_that_keeps_a_share():
+def test_smallest_batch_for_an_efficiency():
   link = {"sequences_per_second": 1e5, "size": 2e7, "rate": 1e11}
   link["latency"] = 1e-6
   need = batch_for(0.9, 256, **link)

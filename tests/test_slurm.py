@@ -1,4 +1,4 @@
-"""launch/slurm.sbatch on a real Slurm: preempted, requeued, finished."""
+"""launch/slurm.sbatch on a real Slurm: preemption, requeue, completion."""
 
 import json
 import pathlib
@@ -16,7 +16,7 @@ pytestmark = [
 SCRIPT = ROOT / "launch/slurm.sbatch"
 CONFIG = "--config=configs/sum_tiny.py"
 ONE_NODE = ("--nodes=1", "--gpus-per-node=0", "--cpus-per-task=1")
-# What sum_tiny is cut down to: enough steps to be interrupted, a short end.
+# A short sum_tiny: enough steps to be interrupted, and a short test.
 STEPS, LOG_EVERY = 800, 50
 SMALL = (
   "--config.epochs=1",
@@ -28,7 +28,8 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def cluster():
-  folder = tempfile.mkdtemp(prefix="slurm-")  # pytest's own is closed to munge
+  # Not a folder of pytest's, which munge refuses.
+  folder = tempfile.mkdtemp(prefix="slurm-")
   try:
     with running(pathlib.Path(folder)) as cluster:
       yield cluster
@@ -43,7 +44,7 @@ def read_lines(workdir: pathlib.Path) -> list[dict]:
 
 
 def submit_run(cluster, workdir: pathlib.Path, tasks: int = 1) -> str:
-  """A run in the queue that has begun to train."""
+  """Submits a run and waits until it trains."""
   job = cluster.submit(
     *ONE_NODE,
     *(f"--ntasks-per-node={tasks}", "--partition=spot"),
@@ -55,7 +56,7 @@ def submit_run(cluster, workdir: pathlib.Path, tasks: int = 1) -> str:
 
 
 @pytest.mark.parametrize("tasks", [1, 2])
-def test_a_preempted_run_goes_on_and_ends(cluster, tmp_path, tasks):
+def test_preempted_run_resumes_and_finishes(cluster, tmp_path, tasks):
   workdir = tmp_path / "run"
   job = submit_run(cluster, workdir, tasks)
   urgent = cluster.submit("--partition=urgent", "--ntasks=2", "--wrap=sleep 1")
@@ -68,28 +69,28 @@ def test_a_preempted_run_goes_on_and_ends(cluster, tmp_path, tasks):
   assert cluster.show(job)["JobState"] == "COMPLETED", log
   assert cluster.show(job)["Restarts"] == "1"
   assert "stopped by SIGTERM" in log
-  assert f"job {job} goes back to the queue" in log
-  assert "goes on from step" in log
-  # The lines of both parts, each step once, in one folder.
+  assert f"requeueing job {job}" in log
+  assert "resuming from step" in log
+  # metrics.jsonl has the lines of both parts, each step once.
   steps = [x["step"] for x in read_lines(workdir) if x["split"] == "train"]
   assert steps == list(range(LOG_EVERY, STEPS + 1, LOG_EVERY))
   assert 1 < seen < len(steps)
   assert (workdir / "summary.json").exists()
 
 
-def test_a_run_that_slurm_requeues_is_requeued_once(cluster, tmp_path):
+def test_run_requeued_by_slurm_is_requeued_once(cluster, tmp_path):
   workdir = tmp_path / "run"
   job = submit_run(cluster, workdir)
-  cluster("scontrol", "requeue", job)  # as a preemption without a grace time
+  cluster("scontrol", "requeue", job)  # like a preemption without a grace time
   cluster.wait(job, "COMPLETED", "FAILED")
   log = cluster.log(job)
   assert cluster.show(job)["JobState"] == "COMPLETED", log
   assert cluster.show(job)["Restarts"] == "1"
   assert "stopped by SIGTERM" in log
-  assert "goes back to the queue" not in log
+  assert "requeueing job" not in log
 
 
-def test_a_cancelled_run_has_saved_and_stays_cancelled(cluster, tmp_path):
+def test_cancelled_run_saves_and_stays_cancelled(cluster, tmp_path):
   workdir = tmp_path / "run"
   job = submit_run(cluster, workdir)
   cluster("scancel", job)
@@ -100,7 +101,7 @@ def test_a_cancelled_run_has_saved_and_stays_cancelled(cluster, tmp_path):
   assert max(saved) >= read_lines(workdir)[-1]["step"]
 
 
-def test_an_array_runs_a_line_for_each_task(cluster, tmp_path):
+def test_array_runs_one_line_for_each_task(cluster, tmp_path):
   commands = tmp_path / "commands.txt"
   short = "--config.epochs=1 --config.sequences_per_epoch=320"
   commands.write_text(
@@ -116,6 +117,6 @@ def test_an_array_runs_a_line_for_each_task(cluster, tmp_path):
   first, second = cluster.show(f"{array}_1"), cluster.show(f"{array}_2")
   assert first["JobState"] == "COMPLETED", cluster.log(array)
   assert (tmp_path / "a b/summary.json").exists()
-  # An error is an error: reported, not tried again.
+  # An error is reported, not retried.
   assert (second["JobState"], second["ExitCode"]) == ("FAILED", "1:0")
   assert "config.task.name='nonsense' is not known" in cluster.log(array)

@@ -1,4 +1,4 @@
-"""A program that `warm` forks is as one that Python starts."""
+"""A program forked by `warm` behaves like one started by Python."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ sys.exit({end})
   ("end", "code", "last"),
   [("0", 0, ""), ("3", 3, ""), ("'no'", 1, "no\n"), ("1 / 0", 1, "by zero\n")],
 )
-def test_a_fork_is_as_a_process_of_its_own(
+def test_forked_program_behaves_like_a_started_one(
   warm, environment, tmp_path, end, code, last
 ):
   (tmp_path / "program.py").write_text(PROGRAM.format(end=end))

@@ -1,6 +1,6 @@
 """.github/workflows/ci.yml is a valid workflow and runs the steps of .ci/run.
 
-Offline, by the schema of GitHub's workflows that check-jsonschema holds.
+Validated offline, with the schema of GitHub workflows in check-jsonschema.
 """
 
 import re
@@ -14,13 +14,13 @@ from short_runs import ROOT, first
 from test_launch import lint
 
 PATH = ROOT / ".github" / "workflows" / "ci.yml"
-# What GitHub offers where the file uses `${{ }}`.
+# The values that the file uses in `${{ }}`; GitHub provides them there.
 CONTEXTS = {"github.workflow", "github.ref", "matrix.python", "matrix.newest"}
 
 
 @pytest.fixture(scope="module")
 def job():
-  # BaseLoader: `on` is a word, not a boolean.
+  # BaseLoader: `on` is a string, not a boolean.
   workflow = yaml.load(PATH.read_text(), yaml.BaseLoader)
   (job,) = workflow["jobs"].values()
   return job
@@ -37,7 +37,7 @@ def validate(path):
   )
 
 
-def test_the_workflow_is_valid():
+def test_workflow_is_valid():
   done = validate(PATH)
   assert not done.returncode, done.stdout + done.stderr
 
@@ -53,7 +53,7 @@ def test_the_workflow_is_valid():
     ]
   ),
 )
-def test_a_workflow_that_is_not_valid_is_refused(tmp_path, old, new):
+def test_invalid_workflow_is_refused(tmp_path, old, new):
   text = PATH.read_text()
   assert text.count(old) == 1
   (tmp_path / "ci.yml").write_text(text.replace(old, new))
@@ -62,7 +62,7 @@ def test_a_workflow_that_is_not_valid_is_refused(tmp_path, old, new):
   assert "Schema validation errors were encountered" in done.stdout
 
 
-def test_it_runs_every_step_of_ci_in_order(job):
+def test_workflow_runs_all_steps_in_order(job):
   (steps,) = re.findall(
     r"^steps=\((.*)\)$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE
   )
@@ -74,7 +74,7 @@ def test_it_runs_every_step_of_ci_in_order(job):
   assert named == [(name, f"bash .ci/run {name}") for name in steps.split()]
 
 
-def test_it_runs_every_python_with_both_sets_of_releases(job):
+def test_workflow_runs_every_python_with_pinned_and_newest_releases(job):
   matrix = job["strategy"]["matrix"]
   assert matrix == {"python": ["3.11", "3.12", "3.13"], "newest": ["0", "1"]}
   assert job["env"]["SEQSUM_CI_NEWEST"] == "${{ matrix.newest }}"
@@ -82,7 +82,7 @@ def test_it_runs_every_python_with_both_sets_of_releases(job):
   assert project["requires-python"] == f">={matrix['python'][0]}"
 
 
-def test_it_uses_what_is_there():
+def test_workflow_uses_known_expressions():
   found = re.findall(r"\$\{\{(.*?)\}\}", PATH.read_text())
   assert found
   for expression in found:
@@ -91,7 +91,7 @@ def test_it_uses_what_is_there():
     }
 
 
-def test_its_scripts_are_sound(job, tmp_path):
+def test_scripts_of_the_workflow_pass_shellcheck(job, tmp_path):
   for n, step in enumerate(job["steps"]):
     if "run" in step:
       path = tmp_path / f"{n}.sh"

@@ -1,11 +1,11 @@
-"""Runs programs as `python -m` does, without the seconds of their imports.
+"""Run programs like `python -m`, without the seconds of their imports.
 
-A process that has imported what the programs import forks once for each, before
-any of them has started JAX's threads. The fork is a process of its own: with
-its own flags, folder, environment, output and exit code.
+A process imports the programs' packages once and forks for each program, before
+JAX starts threads. Each fork has its own flags, folder, environment, output and
+exit code.
 
-Run as a program, it reads a JSON object a line, one for each, and prints the
-exit codes.
+Run as a program, this file reads one JSON object a line, one for each program,
+and prints their exit codes.
 """
 
 import gc
@@ -24,14 +24,14 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 
 class Warm:
-  """Starts the process; a context that ends it.
+  """A context in which the process runs.
 
   Args:
-    environment: Of the process, and of all programs.
+    environment: Variables of the process and of all programs.
   """
 
   def __init__(self, environment: dict[str, str]):
-    # Else `malloc.keep_memory` would start the program anew.
+    # Set, so that `malloc.restart_with_tunables` does not restart programs.
     environment = {malloc.VARIABLE: malloc.SETTING} | environment
     self._process = subprocess.Popen(
       [sys.executable, "-m", "tests.warm"],
@@ -46,7 +46,7 @@ class Warm:
   def run(
     self, program: str, *flags: str, cwd: os.PathLike, **env: str
   ) -> subprocess.CompletedProcess:
-    """As `subprocess.run` of `python -m program`, its output captured."""
+    """Like `subprocess.run` of `python -m program`, with captured output."""
     with tempfile.TemporaryDirectory() as folder:
       out, err = (pathlib.Path(folder, name) for name in ("out", "err"))
       job = {
@@ -73,7 +73,7 @@ class Warm:
 
 
 def become(argv, cwd, out, err, environment):
-  """Turns this process into `python -m argv[0] argv[1:]`."""
+  """Turn this process into `python -m argv[0] argv[1:]`."""
   os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
   for number, path in (1, out), (2, err):
     os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
@@ -86,7 +86,7 @@ def become(argv, cwd, out, err, environment):
 
 
 def serve():
-  """Forks for each line; returns in the fork alone, which ends as usual."""
+  """Fork for each line; return only in the forks."""
   import matplotlib.backends.backend_agg
   import matplotlib.figure
   import matplotlib.font_manager  # noqa: F401
@@ -95,7 +95,7 @@ def serve():
   import seqsum.studies.charts
   import seqsum.train  # noqa: F401
 
-  gc.freeze()  # else a fork's collector touches, and so copies, all pages
+  gc.freeze()  # else the collector of a fork copies all pages
   for line in iter(sys.stdin.readline, ""):
     if (child := os.fork()) == 0:
       become(**json.loads(line))

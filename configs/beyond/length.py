@@ -1,18 +1,18 @@
-"""Trained on sums of 1..10 digits, tested on up to 1,000.
+r"""Length generalization: trained on 1..10 digits, tested on up to 1,000.
 
     python -m seqsum.study --study=configs/beyond/length.py \
         --manual_dir=FOLDER
 
-To beat: 96, 92 and 79% exact at 20, 50 and 100 digits (Deep Sets with a CNN:
-dpernes/deepsets-digitsum, read off its plot; digits 1..9 of infiMNIST, which
-are deformed training digits). A GRU and an LSTM of Deep Sets' own notebook
-(Zaheer et al. 2017) are at 0 from 20 on. To reach, on MNIST's test digits: 97,
-93 and 87%, and the mean error at 1,000.
+Best published: 96, 92 and 79% exact at 20, 50 and 100 digits (Deep Sets with a
+CNN: dpernes/deepsets-digitsum, read off its plot; digits 1..9 of infiMNIST,
+which are deformed training digits). The GRU and LSTM in the notebook of Deep
+Sets (Zaheer et al. 2017) are at 0 from 20 digits on. Target, on MNIST's test
+digits: 97, 93 and 87%, and the mean error at 1,000.
 
-Budget: 400,000 sequences of 5.5 digits, 2.2 million frames a run, for the cores
-that are given the fold (theirs: 150,000 of 5, each 100 times); a quarter of it
-for those that learn one, which more training does not teach to read on. All
-cores behind the same encoder, three seeds.
+Budget: 400,000 sequences of 5.5 digits, 2.2 million frames per run, for the
+cores with addition built in (theirs: 150,000 of 5, each 100 times); a quarter
+of it for the learned cores, which longer training does not help to generalize.
+All cores use the same encoder; three seeds.
 """
 
 import functools
@@ -38,22 +38,22 @@ def get_study() -> Study:
     "model.hidden_sizes": (128,),
   }
   return Study(
-    question="Which cores read sequences longer than those they learned from?",
+    question="Which cores generalize to longer sequences than in training?",
     base=get_config(),
     variants={
       "fold": {},
       "additive": {
         "model.core": "additive",
-        "loss": "mae",  # Deep Sets' own
+        "loss": "mae",  # as in Deep Sets
         "task.center_targets": 0.9,
       },
       "gru": learned | {"model.core": "gru"},
       "lstm": learned | {"model.core": "lstm"},
       "simple": learned | {"model.core": "simple"},
     },
-    labels={
-      "fold": "fold, given",
-      "additive": "additive, given",
+    display_names={
+      "fold": "fold, built in",
+      "additive": "additive, built in",
       "gru": "GRU",
       "lstm": "LSTM",
       "simple": "simple recurrence",

@@ -1,15 +1,15 @@
-"""The post's task: sums of 1..4 digits, fresh sequences, the sum alone a label.
+r"""The task of the post: sums of 1..4 digits, from fresh sequences.
 
     python -m seqsum.study --study=configs/beyond/post_task.py \
         --manual_dir=FOLDER
 
-To beat: mse 0.61 (the post, 2016: a GRU, 20 epochs of 60,000 sequences). To
-reach: mse 0.12 and 99.0% exact. The distribution that the fold says has a mode,
-which is its prediction, and a mean (mse_of_mean).
+Best published: MSE 0.61 (the post, 2016: a GRU, 20 epochs of 60,000 sequences).
+Target: MSE 0.12 and 99.0% exact. The prediction is the mode of the predicted
+distribution; `mse_of_mean` is the MSE of its mean.
 
-Budget: 1,200,000 sequences a run, as the post's; five seeds. One run of it is
-`--config=configs/fold.py` in seqsum.main. Other cores behind the same encoder
-are compared in length.py.
+Budget: 1,200,000 sequences per run, as in the post; five seeds. A single run is
+`--config=configs/fold.py` of seqsum.main. length.py compares other cores with
+the same encoder.
 """
 
 import ml_collections
@@ -25,7 +25,7 @@ def get_config() -> ml_collections.ConfigDict:
 
 def get_study() -> Study:
   return Study(
-    question="How well does a core that knows how to add do the post's task?",
+    question="How accurate is built-in addition on the post's task?",
     base=get_config(),
     variants={"fold": {}},
     seeds=5,

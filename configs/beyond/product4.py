@@ -1,13 +1,13 @@
-"""Products of four digits 0..9, fresh sequences, the product alone a label.
+r"""Products of four digits 0..9, from fresh sequences.
 
     python -m seqsum.study --study=configs/beyond/product4.py \
         --manual_dir=FOLDER
 
-To beat: no number was found. A third of the products are 0, and one says
-nothing of the other three digits. `by_target` in results.jsonl has each of the
-226 products; the figure `targets` shows the error over their size.
+Best published: none found. A third of the products are 0, and a 0 carries no
+information about the other three digits. `by_target` in results.jsonl has each
+of the 226 products; the figure `targets` shows the error against their size.
 
-Budget: 150,000 sequences a run, 600,000 frames; five seeds.
+Budget: 150,000 sequences, 600,000 frames per run; five seeds.
 """
 
 import functools
@@ -29,7 +29,7 @@ def get_config() -> ml_collections.ConfigDict:
 
 def get_study() -> Study:
   return Study(
-    question="How well are four digits multiplied?",
+    question="How accurate are products of four digits?",
     base=get_config(),
     variants={"fold": {}},
     seeds=5,

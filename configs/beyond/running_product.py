@@ -1,16 +1,16 @@
-"""Running products of digits 1..9, trained on two, tested on up to twenty.
+r"""Running products of digits 1..9, trained on 2 digits, tested on up to 20.
 
     python -m seqsum.study --study=configs/beyond/running_product.py \
         --manual_dir=FOLDER
 
-To beat: 8 of 10 seeds solved at length 20 (the neural multiplication unit,
-Madsen & Johansen 2020, read off their plot; LSTM and NALU: none, at any
+Best published: 8 of 10 seeds solved at length 20 (the neural multiplication
+unit, Madsen & Johansen 2020, read off their plot; LSTM and NALU: none, at any
 length). Their protocol: a target at every step, digits 1..9, training on two
-digits, up to 1,000 epochs. Solved, here: the digits of a sequence are read
-right as often as by a classifier of 99%, so that at length 20 at least 81.8%
-(0.99 to the power of 20) of the products are exact. To reach: 10 of 10.
+digits, up to 1,000 epochs. Solved, here: as many products exact as with a
+classifier of 99% of the digits, which at length 20 is 0.99^20 = 81.8%. Target:
+10 of 10.
 
-Budget: 160,000 sequences a run; ten seeds.
+Budget: 160,000 sequences per run; ten seeds.
 """
 
 import functools
@@ -36,7 +36,7 @@ def get_config() -> ml_collections.ConfigDict:
 
 def get_study() -> Study:
   return Study(
-    question="Does a product of two digits teach the product of twenty?",
+    question="Do products of two digits generalize to products of twenty?",
     base=get_config(),
     variants={"fold": {}},
     seeds=10,

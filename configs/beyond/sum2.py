@@ -1,14 +1,15 @@
-"""Sums of two digits, each training image in one pair: 27,500 of them.
+r"""Sums of two digits, each training image in one of 27,500 pairs.
 
-    python -m seqsum.study --study=configs/beyond/sum2.py --manual_dir=FOLDER
+    python -m seqsum.study --study=configs/beyond/sum2.py \
+        --manual_dir=FOLDER
 
-To beat: 98.4% exact (DeepSoftLog, Maene & De Raedt 2023, of 30,000 pairs); and
-98.1% in 47 seconds on an A100 (ABL, examples/mnist_add of ABLkit). 5,000 images
-are kept for validation here, so there are 27,500 pairs. To reach: 98.5%, and
-the CPU's seconds to 98.1%, of which metrics.jsonl has one at every validation.
+Best published: 98.4% exact (DeepSoftLog, Maene & De Raedt 2023, with 30,000
+pairs), and 98.1% in 47 seconds on an A100 (ABL, examples/mnist_add of ABLkit).
+5,000 images are the validation split here, which leaves 27,500 pairs. Target:
+98.5%, and the CPU seconds to 98.1%, from the validation lines of metrics.jsonl.
 
-Budget: each pair 12 times, 660,000 frames a run; five seeds. `quick` is for
-the clock: each pair four times, and a validation after each.
+Budget: each pair 12 times, 660,000 frames per run; five seeds. The variant
+`quick` measures time: each pair four times, with a validation after each pass.
 """
 
 import functools
@@ -27,13 +28,13 @@ def get_config() -> ml_collections.ConfigDict:
   config.sequence.min_len = 2
   config.sequence.max_len = 2
   config.sequence.num_sequences = 27_500
-  config.checkpoint.best = "loss"  # the same sequences, again and again
+  config.checkpoint.best = "loss"  # a fixed training set can overfit
   return config
 
 
 def get_study() -> Study:
   return Study(
-    question="How well are two digits added, and how soon?",
+    question="How accurate are sums of two digits, and after how many seconds?",
     base=get_config(),
     variants={
       "fold": {},

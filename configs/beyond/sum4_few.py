@@ -1,14 +1,14 @@
-"""Sums of four digits from 5,000 sequences.
+r"""Sums of four digits from 5,000 sequences.
 
     python -m seqsum.study --study=configs/beyond/sum4_few.py \
         --manual_dir=FOLDER
 
-To beat: 94.13% exact (DeepSoftLog), 94.10% (ISED), 92.17% (CTSketch), all of
-5,000 training sequences (CTSketch, Solko-Breslin et al. 2025, whose mnist-sum
-has 5,000 / 1,000 / 1,000; the page debugml.github.io of 2025-11-04 has the
-table). To reach: 95.5%.
+Best published: 94.13% exact (DeepSoftLog), 94.10% (ISED), 92.17% (CTSketch),
+all with 5,000 training sequences (CTSketch, Solko-Breslin et al. 2025, whose
+mnist-sum has 5,000 / 1,000 / 1,000; the page debugml.github.io of 2025-11-04
+has the table). Target: 95.5%.
 
-Budget: each sequence 40 times (theirs: up to 100), 800,000 frames a run; five
+Budget: each sequence 40 times (theirs: up to 100), 800,000 frames per run; five
 seeds. 20,000 of the 55,000 training images are used, each once.
 """
 
@@ -28,7 +28,7 @@ def get_config() -> ml_collections.ConfigDict:
 
 def get_study() -> Study:
   return Study(
-    question="How well are four digits added after 5,000 sums?",
+    question="How accurate are sums of four digits after 5,000 sequences?",
     base=get_config(),
     variants={"fold": {}},
     seeds=5,

@@ -1,12 +1,13 @@
-"""Sums of 1..8 digits, fresh sequences.
+r"""Sums of 1..8 digits, from fresh sequences.
 
-    python -m seqsum.study --study=configs/beyond/sum8.py --manual_dir=FOLDER
+    python -m seqsum.study --study=configs/beyond/sum8.py \
+        --manual_dir=FOLDER
 
-To beat: rmse 1.17 (the Keras example mnistCRNN) and 0.65 (the same with a
-MobileNet); both in the README of github.com/jamesmf/mnistCRNN, whose sequences
-are padded with blank frames. To reach: rmse 0.30, which is an mse of 0.09.
+Best published: RMSE 1.17 (the Keras example mnistCRNN) and 0.65 (the same with
+a MobileNet); both in the README of github.com/jamesmf/mnistCRNN, whose
+sequences are padded with blank frames. Target: RMSE 0.30, an MSE of 0.09.
 
-Budget: 600,000 sequences of 4.5 digits a run; five seeds.
+Budget: 600,000 sequences of 4.5 digits per run; five seeds.
 """
 
 import ml_collections
@@ -25,7 +26,7 @@ def get_config() -> ml_collections.ConfigDict:
 
 def get_study() -> Study:
   return Study(
-    question="How small does the error of sums of up to eight digits become?",
+    question="How small is the error of sums of up to eight digits?",
     base=get_config(),
     variants={"fold": {}},
     seeds=5,

@@ -1,14 +1,14 @@
-"""Sums of 1,024 digits, from 5,000 sequences.
+r"""Sums of 1,024 digits, from 5,000 sequences.
 
     python -m seqsum.study --study=configs/beyond/sum_1024.py \
         --manual_dir=FOLDER
 
-As sum_long.py, which has the shorter ones, and in all else as its 256 digits.
-To beat: 2.73% exact (CTSketch). To reach: more. Of each image there are a
-hundred frames in an epoch.
+sum_long.py has shorter sums and the details of training; this study uses its
+settings for 256 digits. Best published: 2.73% exact (CTSketch). Target: more.
+Each image appears in about a hundred frames per epoch.
 
-Budget: each sequence eight times, 41 million frames a run, which is two hours
-of one core; three seeds.
+Budget: each sequence eight times, 41 million frames per run, two hours on one
+core; three seeds.
 """
 
 import ml_collections
@@ -24,7 +24,7 @@ def get_config() -> ml_collections.ConfigDict:
 
 def get_study() -> Study:
   return Study(
-    question="Do sums of a thousand digits teach digits?",
+    question="Can digits be learned from sums of a thousand digits?",
     base=get_config(),
     variants={"1024": {}},
     seeds=3,

@@ -1,23 +1,22 @@
-"""Sums of 16, 64 and 256 digits, from 5,000 sequences each.
+r"""Sums of 16, 64 and 256 digits, from 5,000 sequences each.
 
     python -m seqsum.study --study=configs/beyond/sum_long.py \
         --manual_dir=FOLDER
 
-To beat: 83.84, 47.14 and 7.76% exact (CTSketch, Solko-Breslin et al.
+Best published: 83.84, 47.14 and 7.76% exact (CTSketch, Solko-Breslin et al.
 2025: 5,000 sequences to train on, 1,000 to validate, 1,000 to test at every
-length, the 55,000 images recycled, up to 100 epochs). To reach: more at every
+length, the 55,000 images recycled, up to 100 epochs). Target: more at every
 length.
 
 Most of the batch-mean error is subtracted from the targets
 (`config.task.center_targets`), and a frame's logits start from a Gaussian prior
-over the digits (`config.model.digit_prior_std`; docs/beyond.md). At 256 digits
-frames are shifted by one pixel at most, since networks learn unmoved frames
-sooner, and the last parameters are tested: digits still improve when the
-validation loss does not.
-sum_1024.py has longer ones.
+over the digits (`config.model.digit_prior_std`); docs/beyond.md explains both.
+At 256 digits frames are shifted by one pixel at most, because networks learn
+undistorted frames sooner, and the last checkpoint is tested, because digits
+still improve when the validation loss does not. sum_1024.py has longer sums.
 
-Budget: each sequence ten times at 16 and 64 digits and eight times at 256,
-which is 0.8, 3.2 and 10 million frames a run; three seeds.
+Budget: each sequence ten times at 16 and 64 digits and eight times at 256, that
+is 0.8, 3.2 and 10 million frames per run; three seeds.
 """
 
 import ml_collections
@@ -38,14 +37,14 @@ def get_config() -> ml_collections.ConfigDict:
   config.task.center_targets = 0.9
   config.model.digit_prior_std = 1.4
   config.checkpoint.every_steps = 500
-  config.checkpoint.best = "loss"  # the same sequences, again and again
+  config.checkpoint.best = "loss"  # a fixed training set can overfit
   config.log_every = 50
   return config
 
 
-# Overrides, for 256 digits and more.
+# Overrides for 256 digits and more.
 LONGEST = {
-  "epochs": 8,  # each a pass over the 5,000
+  "epochs": 8,  # each one pass over the 5,000 sequences
   "batch_size": 4,
   "sequence.shift": 1,
   "sequence.rotate": 0.0,
@@ -55,13 +54,13 @@ LONGEST = {
 
 
 def of(length: int, **more) -> dict:
-  """Overrides for sequences of one length, and others."""
+  """Overrides for sequences of one length, and further overrides."""
   return {"sequence.min_len": length, "sequence.max_len": length} | more
 
 
 def get_study() -> Study:
   return Study(
-    question="How long may the sums be that the digits are learned from?",
+    question="From how long sums can digits be learned?",
     base=get_config(),
     variants={
       "16": of(16, sequences_per_epoch=12_500, batch_size=16),

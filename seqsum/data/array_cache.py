@@ -1,7 +1,7 @@
-"""Arrays kept in a file, because it takes long to make them again.
+"""A cache of arrays that are slow to prepare, in an uncompressed .npz file.
 
-The file is NumPy's .npz, uncompressed, and carries the digest of what it holds.
-Trouble with it is a warning and never an error: whoever asked makes the arrays.
+The file contains a digest of its arrays. A cache that cannot be read or written
+is a warning and never an error: the caller prepares the arrays again.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from seqsum.runtime.errors import require_file
 
 
 def digest(arrays: Iterable[np.ndarray]) -> str:
-  """SHA-256 of the arrays' bytes (C order, little-endian), one by one."""
+  """SHA-256 of the bytes of all arrays, in C order, little-endian."""
   sha256 = hashlib.sha256()
   for array in arrays:
     little = array.dtype.newbyteorder("<")
@@ -27,15 +27,15 @@ def digest(arrays: Iterable[np.ndarray]) -> str:
 def load(
   path: Path, keys: Sequence[str], sha256: str | None = None
 ) -> list[np.ndarray] | None:
-  """Reads what `save` kept.
+  """Reads the arrays of a cache.
 
   Args:
-    path: The file's.
+    path: The file.
     keys: Names of all arrays, in the order in which they were saved.
-    sha256: The digest they must have; None for the one in the file.
+    sha256: The expected digest; None for the one in the file.
 
   Returns:
-    The arrays, or None if the file is not there or damaged.
+    The arrays, or None if the file is missing or damaged.
   """
   try:
     require_file(path)
@@ -47,22 +47,24 @@ def load(
       return arrays
   except (FileNotFoundError, NotADirectoryError):
     return None
-  except Exception as error:  # whatever damage does to a zip file
-    logging.warning("%s is damaged (%s); making it again", path, error)
+  except Exception as error:  # zipfile and NumPy raise many kinds on damage
+    logging.warning("%s is damaged (%s); preparing it again", path, error)
     return None
 
 
 def save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-  """Keeps the arrays, if the folder is there and has room.
+  """Writes the arrays to a cache; logs a warning if that is impossible.
 
-  They are written under another name and renamed, so that whoever reads sees
-  all of the file or none.
+  The file is written under another name and renamed, so that readers never see
+  a part of it.
   """
   partial = path.with_name(f".{uuid.uuid4().hex}.npz")
   try:
     np.savez(partial, sha256=np.array(digest(arrays.values())), **arrays)
     partial.replace(path)
   except OSError as error:
-    logging.warning("cannot keep %s (%s); starts will be slow", path, error)
+    logging.warning(
+      "cannot write %s (%s); every start will be slow", path, error
+    )
   finally:
     partial.unlink(missing_ok=True)

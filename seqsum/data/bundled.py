@@ -1,4 +1,4 @@
-"""The digits that need no network: those that come with scikit-learn."""
+"""The digits that are bundled with scikit-learn; no network needed."""
 
 import importlib.util
 from pathlib import Path
@@ -9,21 +9,21 @@ from seqsum.sequences.digit import SHAPE
 
 
 def load() -> tuple[np.ndarray, np.ndarray]:
-  """scikit-learn's bundled digits in the geometry of MNIST.
+  """Loads scikit-learn's digits in the geometry of MNIST.
 
   MNIST fits a digit into 20x20 pixels and puts its centre of mass at (14, 14).
-  These came as 8x8 counts of ink; a cubic zoom makes them 20x20. Cutting grey
-  off at both ends gives back the stroke width and the mean ink of MNIST.
+  These are 8x8 counts of ink: a cubic zoom makes them 20x20, and clipping the
+  greys restores the stroke width and the mean ink of MNIST.
 
-  Source: https://archive.ics.uci.edu/dataset/80, its test part.
+  Source: the test part of https://archive.ics.uci.edu/dataset/80.
 
   Returns:
-    [1797, 28, 28, 1] uint8, ink is 255; and [1797] int32, 0..9.
+    [1797, 28, 28, 1] uint8 images, ink is 255; and [1797] int32 labels, 0..9.
   """
   from scipy import ndimage
 
   raw, labels = read()
-  zoom = ndimage.zoom(  # [20, 8]: zooming is linear, this is its matrix
+  zoom = ndimage.zoom(  # [20, 8], the matrix of the zoom, which is linear
     np.eye(8), (2.5, 1), order=3, mode="grid-constant", grid_mode=True
   )
   ink = zoom @ (raw / 16.0) @ zoom.T  # [N, 20, 20]
@@ -36,13 +36,13 @@ def load() -> tuple[np.ndarray, np.ndarray]:
 
 
 def read() -> tuple[np.ndarray, np.ndarray]:
-  """[1797, 8, 8] 0..16 and [1797] int32, without importing sklearn: 2 s."""
+  """Reads [1797, 8, 8] 0..16 and [1797] int32 without the import of sklearn."""
   package = Path(importlib.util.find_spec("sklearn").origin).parent
   path = package / "datasets" / "data" / "digits.csv.gz"
   if path.exists():
     table = np.loadtxt(path, delimiter=",", dtype=np.int32)
     return table[:, :-1].reshape(-1, 8, 8), table[:, -1]
-  from sklearn.datasets import load_digits  # they moved the file
+  from sklearn.datasets import load_digits  # takes 2 s
 
   bunch = load_digits()
   return bunch.images.astype(np.int32), bunch.target.astype(np.int32)

@@ -1,22 +1,27 @@
-"""Where the images come from: arrays of digits, in three splits.
+"""Data sets of digit images: arrays in memory, in three splits.
 
-Everything is NumPy arrays in memory. What TFDS took seconds to read is kept in
-an array file beside its records; the next start needs neither them nor TFDS.
+Reading TFDS records takes seconds, so the arrays are cached in a file beside
+them; the next start reads only that file and does not import TFDS.
 """
 
 import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
+import jax
 import numpy as np
 from absl import logging
+from jax.sharding import Sharding
 
-from seqsum.data import array_cache, bundled, idx, mnist, tfds
+from seqsum.data import array_cache, bundled, mnist, tfds
 from seqsum.data.tfds import Arrays
 from seqsum.runtime.errors import InputError, require
 from seqsum.sequences.digit import CLASSES
+from seqsum.sequences.sampler import Sampler
+from seqsum.sequences.shapes import Feed
+from seqsum.sequences.videos import VideoSampler
 
 VALIDATION = 5_000  # images from the end of a training split
 KEYS = [  # the arrays of a cached data set
@@ -27,7 +32,7 @@ KEYS = [  # the arrays of a cached data set
 
 
 class Split(NamedTuple):
-  """Images and what they show.
+  """Images and labels.
 
   Attributes:
     images: [N, 28, 28, 1] uint8, ink is 255.
@@ -43,12 +48,13 @@ class Digits:
   """A data set: choose models on `validation`, read `test` once, at the end.
 
   Attributes:
-    name: The data really used, which may be the fallback.
-    train, validation, test: No image of MNIST or digits is in two of them.
-    origin: Where the images are: a package, or a path.
-    sha256: The `array_cache.digest` of all images and labels, in that order.
+    name: The data set in use, which may be the fallback.
+    train, validation, test: Disjoint for MNIST and digits.
+    origin: A package, or the path of the data.
+    sha256: The `array_cache.digest` of the images and labels of each split.
   """
 
+  facts: ClassVar[None] = None
   name: str
   train: Split
   validation: Split
@@ -61,7 +67,7 @@ class Digits:
     object.__setattr__(self, "sha256", array_cache.digest(arrays))
 
   def only(self, digits: Sequence[int]) -> "Digits":
-    """The images that show one of some digits."""
+    """The subset of images whose label is in `digits`."""
     if set(digits) == set(range(CLASSES)):
       return self
     splits = [
@@ -70,6 +76,37 @@ class Digits:
     ]
     return Digits(self.name, *splits, origin=self.origin)
 
+  def feed(
+    self, split: str, sharding: Sharding, batch_size: int, **_: int | None
+  ) -> Feed:
+    """Batches are drawn from all images of a split, on the devices once."""
+    arrays = jax.device_put(getattr(self, split), sharding)
+    return lambda n: arrays
+
+  def held_out(
+    self, split: str, sequences: int, batch_size: int, devices: int
+  ) -> tuple[int, int]:
+    return sequences, batch_size
+
+  def mean_target(
+    self, sampler: Sampler | VideoSampler, per_step: bool
+  ) -> np.ndarray | float:
+    return sampler.mean_target(self.train.labels, per_step)
+
+  def describe(self) -> str:
+    counts = ", ".join(
+      f"{len(split.labels):,} {name}"
+      for name, split in (
+        ("training", self.train),
+        ("validation", self.validation),
+        ("test", self.test),
+      )
+    )
+    height, width, _ = self.train.images.shape[1:]
+    return (
+      f"{self.name}: {counts} images of {height}x{width}, from {self.origin}"
+    )
+
 
 def load(
   name: str = "mnist",
@@ -77,29 +114,27 @@ def load(
   data_dir: str | os.PathLike | None = None,
   manual_dir: str | os.PathLike | None = None,
   fallback: str = "digits",
-  size: Sequence[int] = (),
 ) -> Digits:
-  """Loads a data set, preparing it the first time.
+  """Loads a data set; prepares it the first time.
 
   Args:
     name: `mnist`; `digits`, which needs no network; or a TFDS data set of
       28x28x1 images in 10 classes, such as `kmnist` or `emnist/digits` (whose
       images TFDS gives transposed).
-    data_dir: Where TFDS keeps its data sets; None or "" for TFDS's default.
+    data_dir: TFDS's folder of data sets; None or "" for TFDS's default.
     manual_dir: A folder with MNIST's four .gz files, for `mnist` alone; None or
       "" to download them.
-    fallback: What to load when MNIST cannot be had; "" makes that an error.
-    size: Must be (): digits are 28x28.
+    fallback: The data set to load if MNIST is unavailable; "" raises an error.
 
   Raises:
-    InputError: The data cannot be had, or is damaged.
+    InputError: The data is unavailable or damaged.
   """
-  require(not len(size), "data.size", tuple(size), "is for 'frames:FOLDER'")
   if name == "digits":
     return _bundled()
   data_dir = data_dir or os.environ.get("TFDS_DATA_DIR", "")
-  remedy = "must be a local folder, copy the data there"
-  require("://" not in str(data_dir), "data.data_dir", str(data_dir), remedy)
+  remedy = "must be a local folder; copy the data there"
+  path = str(data_dir)
+  require("://" not in path, "config.data.data_dir", path, remedy)
   root = Path(data_dir or "~/tensorflow_datasets").expanduser()
   if name == "mnist":
     return _mnist(root, manual_dir, fallback)
@@ -110,7 +145,7 @@ def load(
 
 def _mnist(root, manual_dir, fallback) -> Digits:
   files = None
-  if manual_dir:  # somebody named it: it must be right, used or not
+  if manual_dir:  # must be right, even if a cache makes it unnecessary
     manual_dir = Path(manual_dir).expanduser()
     files = mnist.read_folder(manual_dir)
 
@@ -126,20 +161,22 @@ def _mnist(root, manual_dir, fallback) -> Digits:
   except mnist.Unavailable as error:
     reason = error
   if files:
-    logging.warning("%s; going on in memory", reason)
+    logging.warning("%s; using the files of %s directly", reason, manual_dir)
     arrays = [
-      idx.decode(files[images], files[labels], count)
-      for images, labels, count in mnist.SPLITS.values()
+      mnist.decode(files[images], files[labels])
+      for images, labels in mnist.SPLITS.values()
     ]
     return _carve("mnist", *arrays, origin=str(manual_dir))
   if not fallback or fallback == "mnist":
     raise InputError(
-      f"data.name='mnist' cannot be had: {reason}; set data.manual_dir to a "
-      "folder with its four files, or data.fallback='digits'"
+      f"config.data.name='mnist' is unavailable: {reason}; set "
+      "config.data.manual_dir to a folder with its four files, or "
+      "config.data.fallback='digits'"
     )
   logging.warning(
-    "MNIST CANNOT BE HAD: %s. GOING ON WITH %r INSTEAD; set data.manual_dir to "
-    "a folder with MNIST's four files, or data.fallback='' to stop here.",
+    "MNIST IS UNAVAILABLE: %s. USING %r INSTEAD; set config.data.manual_dir to "
+    "a folder with MNIST's four files, or config.data.fallback='' to make this "
+    "an error.",
     reason,
     fallback,
   )
@@ -147,12 +184,12 @@ def _mnist(root, manual_dir, fallback) -> Digits:
 
 
 def _carve(name, *splits: Arrays, origin: str = "") -> Digits:
-  """Takes the validation split off the end of the training split."""
+  """Splits the validation images off the end of the training images."""
   train, test = (Split(*arrays) for arrays in splits)
   for images, labels in (train, test):
     if len(labels) < 10 or labels.min() < 0 or labels.max() >= CLASSES:
       raise InputError(
-        f"data.name={name!r} has a split of {len(labels)} images "
+        f"config.data.name={name!r} has a split of {len(labels)} images "
         f"{images.shape}, expected at least 10 with labels 0..9: choose another"
       )
   held_out = min(VALIDATION, len(train.labels) // 10)
@@ -166,9 +203,9 @@ def _carve(name, *splits: Arrays, origin: str = "") -> Digits:
 
 
 def _bundled() -> Digits:
-  """scikit-learn's digits; the same 300 are tested in every run."""
+  """scikit-learn's digits; every run has the same 300 test images."""
   images, labels = bundled.load()
-  # Shuffled, then dealt so that each digit has its share in every prefix.
+  # Shuffled, then ordered so that every prefix is stratified by digit.
   order = np.random.default_rng(0).permutation(len(labels))
   place = np.empty(len(labels))
   for digit in range(CLASSES):
@@ -182,7 +219,7 @@ def _bundled() -> Digits:
 
 
 def _cached(name, folder: Path, prepare, sha256=None) -> Digits:
-  """What `folder` keeps, or else what `prepare` gives, kept from now on."""
+  """Loads the arrays cached in `folder`; prepares and caches them if needed."""
   path = folder / "seqsum.data.npz"
   arrays = array_cache.load(path, KEYS, sha256)
   origin = str(folder)

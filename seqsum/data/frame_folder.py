@@ -1,13 +1,13 @@
-"""Sequences in a folder: a folder of pictures or a video each, and targets.csv.
+"""Sequences in a folder: a video, or a folder of pictures, for each sequence.
 
     mine/targets.csv      sequence,target
     mine/walk/1.png       walk,3
     mine/walk/2.png       jump.mp4,5
     mine/jump.mp4
 
-has a target for each sequence. With a column `frame`, counted from 1, it has
-one for every frame; columns that begin with `target` make a vector together; a
-column `split` says which sequences are train, validation and test.
+targets.csv has one line for each sequence. With a column `frame`, counted from
+1, it has one line for each frame. Several columns that begin with `target` form
+a vector. A column `split` assigns sequences to train, validation and test.
 """
 
 import csv
@@ -19,15 +19,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqsum.data import image_files, natural_order, video_files
-from seqsum.data.npz import spread
+from seqsum.data import image_files, natural_order, targets, video_files
 from seqsum.runtime.errors import InputError, require_file
 
-FILE = "targets.csv"
-MORE = object()  # where cells go that no column is for
+TABLE = "targets.csv"
+EXTRA = object()  # csv.DictReader's key of cells without a column
 LARGEST = float(np.finfo(np.float32).max)
-MOST_NAMED = 3  # sequences that an error names
-VIDEOS = (  # endings of their names
+MAX_NAMED = 3  # sequences listed in an error message
+VIDEOS = (  # file name endings
   *(".3g2", ".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mj2", ".mkv"),
   *(".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogg", ".ogv", ".ts", ".webm"),
   ".wmv",
@@ -38,9 +37,9 @@ class Line(NamedTuple):
   """A line of the table.
 
   Attributes:
-    number: Its number in the file, from 1.
+    number: Line number in the file, from 1.
     frame: Counted from 1; None if the table has one line for each sequence.
-    target: The numbers of the target columns.
+    target: The numbers in the target columns.
     split: None if the table has no such column.
   """
 
@@ -50,38 +49,38 @@ class Line(NamedTuple):
   split: str | None
 
 
-Table = dict[str, list[Line]]  # sequence -> its lines
+Table = dict[str, list[Line]]  # keyed by sequence
 
 
-class ClipFolder:
+class FrameFolder:
   """A `recordings.Source` of a folder.
+
+  Frames have one channel if no frame of any sequence has colours.
 
   Args:
     path: The folder.
-    size: (H, W) that frames are brought to; () for that of the first frame.
+    size: (H, W) to resize frames to; () for the size of the first frame.
 
   Attributes:
     pictures: How all pictures become frames, see `video_files.survey`.
     sizes: The smallest and the largest (H, W) of the files' frames; () if all
-      have one size.
-
-  Frames have one channel if no frame of any sequence has colours.
+      have the same size.
   """
 
   floats = False
 
   def __init__(self, path: Path, size: tuple[int, ...] = ()):
-    self._path, table = path, path / FILE
+    self._path, table = path, path / TABLE
     if path.is_dir() and not os.path.lexists(table):
       raise InputError(
         f"{table} is missing: write a table with the columns sequence and "
-        "target, a line for each folder or video"
+        "target, one line for each folder or video"
       )
     lines = _read_table(table)
     self._names = list(lines)
     for name in self._names:
-      plain = name not in ("", ".", "..") and os.path.basename(name) == name
-      if not plain or not (path / name).exists():
+      inside = name not in ("", ".", "..") and os.path.basename(name) == name
+      if not inside or not (path / name).exists():
         raise InputError(
           f"{table}, line {lines[name][0].number}: there is no sequence "
           f"{name!r} in the folder"
@@ -104,18 +103,18 @@ class ClipFolder:
     )
     if len(frames) != self.lengths[n]:
       raise InputError(
-        f"{self._path / self._names[n]}: has {len(frames)} frames now, had "
-        f"{self.lengths[n]} when the run began"
+        f"{self._path / self._names[n]}: has {len(frames)} frames, had "
+        f"{self.lengths[n]} at the start of the run"
       )
     return frames
 
 
 def _read_table(path: Path) -> Table:
-  """Its lines by sequence, in the order of the file."""
+  """Reads the lines of each sequence, in the order of the file."""
   table = {}
   require_file(path)
   with path.open(newline="", encoding="utf-8-sig") as stream:
-    reader = csv.DictReader(stream, strict=True, restkey=MORE, restval="")
+    reader = csv.DictReader(stream, strict=True, restkey=EXTRA, restval="")
     try:
       names = reader.fieldnames or []
       columns = [name for name in names if name.startswith("target")]
@@ -129,10 +128,10 @@ def _read_table(path: Path) -> Table:
           raise InputError(f"{path}: has the column {name!r} twice")
       for cells in reader:
         where = f"{path}, line {reader.line_num}"
-        if cells.pop(MORE, None) is not None:
+        if cells.pop(EXTRA, None) is not None:
           raise InputError(
-            f"{where}: has more cells than the {len(names)} columns; a decimal "
-            "comma?"
+            f"{where}: more cells than the {len(names)} columns: write decimal "
+            "points, not commas"
           )
         line = Line(
           reader.line_num,
@@ -142,14 +141,14 @@ def _read_table(path: Path) -> Table:
         )
         table.setdefault(cells["sequence"], []).append(line)
     except (csv.Error, UnicodeDecodeError) as error:
-      raise InputError(f"{path}: not a sound CSV file ({error})") from error
+      raise InputError(f"{path}: not a valid CSV file ({error})") from error
   if not table:
-    raise InputError(f"{path}: names no sequence")
+    raise InputError(f"{path}: has no sequence")
   return table
 
 
 def _check_all_named(path: Path, table: Table) -> None:
-  """Raises `InputError` if the folder has a sequence that the table lacks."""
+  """Raises `InputError` if a sequence in the folder is not in the table."""
   names = [
     entry.name
     for entry in os.scandir(path)
@@ -157,52 +156,52 @@ def _check_all_named(path: Path, table: Table) -> None:
   ]
   if names:
     names = natural_order.sort(names)
-    more = len(names) - MOST_NAMED
+    more = len(names) - MAX_NAMED
     raise InputError(
-      f"{path / FILE}: has no line for {len(names)} of the "
+      f"{path / TABLE}: has no line for {len(names)} of the "
       f"{len(names) + len(table)} sequences in the folder ("
-      + ", ".join(map(repr, names[:MOST_NAMED]))
+      + ", ".join(map(repr, names[:MAX_NAMED]))
       + (f" and {more} more" if more > 0 else "")
       + "): add lines, or move them out of the folder"
     )
 
 
 def _is_sequence(entry: os.DirEntry) -> bool:
-  """Whether it is a video, a picture, or a folder with one somewhere in it."""
+  """Whether it is a video, a picture, or a folder that contains one."""
   if image_files.is_hidden(entry.name):
     return False
   if not entry.is_dir():
-    return _holds_frames(entry.name)
+    return _is_frame_file(entry.name)
   for _, folders, names in os.walk(entry.path):
     folders[:] = [name for name in folders if not image_files.is_hidden(name)]
     if any(
-      _holds_frames(name) and not image_files.is_hidden(name) for name in names
+      _is_frame_file(name) and not image_files.is_hidden(name) for name in names
     ):
       return True
   return False
 
 
-def _holds_frames(name: str) -> bool:
+def _is_frame_file(name: str) -> bool:
   """Whether a file is a video or a picture, by its name."""
   endings = VIDEOS + image_files.HEIF_ENDINGS
-  return name.lower().endswith(endings) or image_files.is_named_so(name)
+  return name.lower().endswith(endings) or image_files.is_image_name(name)
 
 
 def _targets(path: Path, table: Table, lengths: np.ndarray) -> np.ndarray:
   """[N, T] or [N, T, D] float32."""
   time = int(lengths.max())
   first = next(iter(table.values()))[0]
-  found = np.zeros((len(table), time, len(first.target)))
+  values = np.zeros((len(table), time, len(first.target)))
   for n, (name, lines) in enumerate(table.items()):
     wanted = 1 if first.frame is None else lengths[n]
     if len(lines) != wanted:
-      what = "one line" if first.frame is None else "a line a frame"
+      what = "one line" if first.frame is None else "one line per frame"
       raise InputError(
         f"{path}, line {lines[0].number}: {name!r} has {lengths[n]} frames and "
         f"{len(lines)} lines, expected {what}"
       )
     if first.frame is None:
-      found[n] = lines[0].target
+      values[n] = lines[0].target
       continue
     seen = set()
     for line in lines:
@@ -212,9 +211,10 @@ def _targets(path: Path, table: Table, lengths: np.ndarray) -> np.ndarray:
           f"expected each of 1..{lengths[n]} once"
         )
       seen.add(line.frame)
-      found[n, int(line.frame) - 1] = line.target
-  targets = found[..., 0] if len(first.target) == 1 else found
-  return spread(f"{path}: targets", targets, lengths, time)
+      values[n, int(line.frame) - 1] = line.target
+  if len(first.target) == 1:
+    values = values[..., 0]
+  return targets.per_frame(f"{path}: targets", values, lengths, time)
 
 
 def _number(where: str, column: str, cell: str) -> float:
@@ -222,14 +222,14 @@ def _number(where: str, column: str, cell: str) -> float:
     number = float(cell)
   except ValueError:
     number = math.nan
-  # Python reads 1_000 as 1000.
+  # float('1_000') is 1000.
   if not abs(number) <= LARGEST or "_" in cell:
     raise InputError(f"{where}: {column} is {cell!r}, not a number")
   return number
 
 
 def _splits(path: Path, table: Table) -> list[str] | None:
-  """The split of each sequence; None if there is no such column."""
+  """The split of each sequence; None without such a column."""
   found = {name: {line.split for line in table[name]} for name in table}
   for name, splits in found.items():
     if len(splits) > 1:

@@ -1,6 +1,6 @@
-"""Image files of digits -> frames, whatever the files are.
+"""Image files in any common format: find them in folders, and read pixels.
 
-Every file that cannot be used is an `InputError` of one line that names it.
+A file that cannot be used raises an `InputError` whose message names it.
 """
 
 import codecs
@@ -18,11 +18,11 @@ from PIL import Image
 
 from seqsum.data import natural_order, pixels
 from seqsum.data.pixels import PictureFacts
-from seqsum.runtime.errors import InputError, require_file
+from seqsum.runtime.errors import InputError, one_line, require_file
 from seqsum.sequences.pixel_rule import PixelRule
 
 T = TypeVar("T")
-# No format that runs another program (EPS) or is none of a camera's. HEIF needs
+# Formats of photos; none that runs another program (EPS). HEIF needs
 # pillow-heif.
 FORMATS = (
   "AVIF",
@@ -39,23 +39,33 @@ FORMATS = (
 )
 HEIF_ENDINGS = (".heic", ".heif", ".hif", ".heics", ".heifs")
 NO_HEIF = "pip install 'seqsum[heif]' reads HEIC"
-# Files that Windows, macOS and a NAS add to a folder of pictures.
+# Files that Windows, macOS and NAS devices add to folders of pictures.
 SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir")
-MOST_NAMED = 3  # files that an error names
+MAX_NAMED = 3  # files listed in an error message
 
 
 class PictureWarning(UserWarning):
-  """A picture that can be read and is perhaps not what was meant."""
+  """A readable picture that may not be what the user intended."""
 
 
 def find(paths: Iterable[str | os.PathLike]) -> list[str]:
-  """The files that are meant, in order.
+  """Lists the files of paths, folders and globs.
+
+  Args:
+    paths: Files, which are listed as they are; folders, see `find_in_folder`;
+      and globs, whose matches are in natural order.
 
   Raises:
-    InputError: A path leads to none; see also `find_in_folder`.
+    InputError: A path matches no file.
   """
+  try:
+    names = [os.fspath(path) for path in paths]
+  except TypeError as error:
+    raise InputError(
+      f"paths={paths!r}: expected a list of files, folders or globs"
+    ) from error
   found = []
-  for path in map(os.fspath, paths):
+  for path in names:
     if os.path.isdir(path):
       found += find_in_folder(path)
     elif os.path.lexists(path):
@@ -71,16 +81,16 @@ def find(paths: Iterable[str | os.PathLike]) -> list[str]:
 
 
 def find_in_folder(folder: str | os.PathLike) -> list[str]:
-  """The pictures in a folder, in natural order.
+  """Lists the pictures in a folder, in natural order.
 
-  A file is a picture by the ending of its name, or by its content if the ending
-  is none of a picture's. Hidden files, those of the system (Thumbs.db) and text
-  are no pictures. All other files, and folders that hold pictures, are refused,
-  since a sequence without one of its frames has another sum.
+  A file is a picture by the ending of its name, or else by its content. Hidden
+  files, those of the system (Thumbs.db) and text files are skipped. Any other
+  file, and a folder that contains pictures, is an error, since a sequence
+  without one of its frames has another sum.
 
   Raises:
-    InputError: The folder cannot be listed, has no picture, or has files that
-      may be pictures and cannot be read.
+    InputError: The folder cannot be listed, contains no picture, or contains
+      files that may be pictures and cannot be read.
   """
   try:
     entries = [x for x in os.scandir(folder) if not is_hidden(x.name)]
@@ -90,46 +100,46 @@ def find_in_folder(folder: str | os.PathLike) -> list[str]:
   pictures, unread = [], []
   for entry in map(entries.get, natural_order.sort(entries)):
     if entry.is_dir():
-      if any(is_named_so(x) for x in os.listdir(entry) if not is_hidden(x)):
+      if any(is_image_name(x) for x in os.listdir(entry) if not is_hidden(x)):
         unread.append(entry.name + os.sep)
-    elif is_named_so(entry.name) or _can_identify(entry.path):
+    elif is_image_name(entry.name) or _can_identify(entry.path):
       pictures.append(entry.path)
     elif not _is_text(entry.path) or _is_drawing(entry.name):
       unread.append(entry.name)
   if unread:
     count = len(unread)
-    names = ", ".join(map(repr, unread[:MOST_NAMED]))
-    more = f" and {count - MOST_NAMED} more" if count > MOST_NAMED else ""
+    names = ", ".join(map(repr, unread[:MAX_NAMED]))
+    more = f" and {count - MAX_NAMED} more" if count > MAX_NAMED else ""
     heif = any(x.lower().endswith(HEIF_ENDINGS) for x in unread)
     raise InputError(
       f"{os.fspath(folder)}: {count} of {count + len(pictures)} files cannot "
       f"be read as pictures ({names}{more}): "
       + (f"{NO_HEIF}; " if heif else "")
-      + "convert them to PNG, move them away, or name the files that are meant"
+      + "convert them to PNG, move them away, or list the files to read"
     )
   if not pictures:
-    raise InputError(f"{os.fspath(folder)}: a folder without images")
+    raise InputError(f"{os.fspath(folder)}: the folder contains no images")
   return pictures
 
 
 def is_hidden(name: str) -> bool:
-  """Whether a file or folder is hidden or the system's, and never a picture."""
+  """Whether a file or folder is hidden, or one of `SYSTEM_FILES`."""
   return name.startswith(".") or name.lower() in SYSTEM_FILES
 
 
 def _can_identify(path: str) -> bool:
-  """Whether the content is a picture's of one of `FORMATS`."""
+  """Whether the content of a file is a picture in one of `FORMATS`."""
   try:
     with _open(path):
       return True
-  except Exception:  # whatever the content does to Pillow's parsers
+  except Exception:  # Pillow's parsers raise many kinds
     return False
 
 
 def _is_text(path: str) -> bool:
-  """Whether a file begins as text does; an empty one is text."""
+  """Whether a file begins as text does; an empty file is text."""
   try:
-    if not os.path.isfile(path):  # opening a pipe would wait
+    if not os.path.isfile(path):  # opening a pipe would block
       return False
     with open(path, "rb") as file:
       start = file.read(4096)
@@ -138,7 +148,7 @@ def _is_text(path: str) -> bool:
   if start.startswith((b"\xff\xfe", b"\xfe\xff")):  # UTF-16
     return True
   try:
-    # The last character may be cut off.
+    # The last character may be incomplete.
     codecs.getincrementaldecoder("utf-8")().decode(start)
   except UnicodeDecodeError:
     return False
@@ -146,14 +156,14 @@ def _is_text(path: str) -> bool:
 
 
 def _is_drawing(name: str) -> bool:
-  """Whether a text file is a picture by its name: SVG, XPM, EPS."""
+  """Whether a text file is a drawing by its name: SVG, XPM, EPS."""
   ending = Path(name).suffix.lower()
   return ending in (".svg", ".ai", *Image.registered_extensions())
 
 
 @functools.cache
 def _formats() -> list[str]:
-  """Those of `FORMATS` that are installed."""
+  """The `FORMATS` that are installed."""
   Image.init()
   with contextlib.suppress(ImportError):
     import pillow_heif
@@ -162,8 +172,8 @@ def _formats() -> list[str]:
   return [name for name in FORMATS if name in Image.OPEN]
 
 
-def is_named_so(path: str | os.PathLike) -> bool:
-  """Whether a file is an image by the ending of its name."""
+def is_image_name(path: str | os.PathLike) -> bool:
+  """Whether a file is a picture by the ending of its name."""
   formats = _formats()
   return Image.registered_extensions().get(Path(path).suffix.lower()) in formats
 
@@ -171,20 +181,19 @@ def is_named_so(path: str | os.PathLike) -> bool:
 def read_picture(
   path: str | os.PathLike, rule: PixelRule | None = None
 ) -> np.ndarray:
-  """The brightness of an image file: [H, W] float32 in 0..1.
+  """Reads the brightness of a picture, [H, W] float32 in 0..1.
 
-  Colour becomes luminance, transparency the paper behind it, and a photo is
-  turned as its camera was held.
+  Colours become luminance, transparent pixels get a background, and the
+  orientation in the EXIF data is applied.
 
   Args:
     path: The file.
-    rule: Of the data set that it belongs to. Values outside the rule's range
-      are returned as they are, outside 0..1. None chooses a rule for this
-      picture alone.
+    rule: The rule of its data set; values outside the rule's range are returned
+      outside 0..1. None chooses a rule for this picture alone.
 
   Raises:
-    InputError: It cannot be read, is more than one picture, or does not go with
-      the rule.
+    InputError: The file cannot be read, contains several pictures, or does not
+      fit the rule.
   """
   return _read(path, lambda image: pixels.brightness(image, rule))
 
@@ -192,25 +201,25 @@ def read_picture(
 def read_colours(
   path: str | os.PathLike, rule: PixelRule | None = None
 ) -> np.ndarray:
-  """[H, W, 3] float32 in 0..1, red, green and blue; see `read_picture`."""
+  """Reads a picture as [H, W, 3] float32 RGB in 0..1; see `read_picture`."""
   return _read(path, lambda image: pixels.colours(image, rule))
 
 
 def inspect(path: str | os.PathLike, colour: bool) -> PictureFacts:
-  """What a `PixelRule` depends on, see `pixels.inspect`.
+  """Inspects a picture, see `pixels.inspect`.
 
   Raises:
-    InputError: As `read_picture` does, as far as pixels are decoded.
+    InputError: As for `read_picture`, as far as pixels are decoded.
   """
   return _read(path, lambda image: pixels.inspect(image, colour))
 
 
 @contextlib.contextmanager
 def _open(path: str | os.PathLike) -> Iterator[Image.Image]:
-  """Opens a picture, its pixels not yet read."""
+  """Opens a picture without reading its pixels."""
   require_file(path)
-  # Pillow 13 maps an uncompressed TIFF that it opens by path into memory with
-  # the sides of the turned picture, which scrambles the pixels.
+  # Opened by path, an uncompressed TIFF is memory-mapped by Pillow 13 with the
+  # height and width of the rotated picture, which scrambles the pixels.
   with (
     open(path, "rb") as file,
     Image.open(file, formats=_formats()) as image,
@@ -221,14 +230,14 @@ def _open(path: str | os.PathLike) -> Iterator[Image.Image]:
 def _read(path: str | os.PathLike, convert: Callable[[Image.Image], T]) -> T:
   try:
     with warnings.catch_warnings():
-      # Pillow warns of one that is large and refuses one that is larger.
+      # Pillow warns of large pictures and refuses larger ones.
       warnings.simplefilter("error", Image.DecompressionBombWarning)
       with _open(path) as image:
-        # MPO is what some cameras write: a photo and its preview.
+        # MPO: a photo and its preview, as some cameras write them.
         count = getattr(image, "n_frames", 1)
         if count > 1 and image.format != "MPO":
           raise InputError(
-            f"{path}: {count} pictures in one file (animated, or pages): save "
+            f"{path}: {count} pictures in one file (animation or pages): save "
             "each as a file"
           )
         try:
@@ -239,7 +248,7 @@ def _read(path: str | os.PathLike, convert: Callable[[Image.Image], T]) -> T:
     raise
   except Image.UnidentifiedImageError as error:
     size = os.path.getsize(path)
-    what = "not an image that can be read" if size else "empty, zero bytes"
+    what = "not an image" if size else "empty, zero bytes"
     heif = os.fspath(path).lower().endswith(HEIF_ENDINGS)
     raise InputError(
       f"{path}: {what}; give PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF"
@@ -247,15 +256,10 @@ def _read(path: str | os.PathLike, convert: Callable[[Image.Image], T]) -> T:
     ) from error
   except (Image.DecompressionBombWarning, Image.DecompressionBombError):
     raise InputError(
-      f"{path}: more than {Image.MAX_IMAGE_PIXELS:,} pixels, and not read; "
-      "make it smaller"
+      f"{path}: more than {Image.MAX_IMAGE_PIXELS:,} pixels: scale it down"
     ) from None
   except OSError as error:
-    reason = error.strerror or f"damaged or cut off ({_line(error)})"
+    reason = error.strerror or f"damaged or truncated ({one_line(error)})"
     raise InputError(f"{path}: {reason}") from error
-  except Exception as error:  # Pillow's decoders raise what they come upon
-    raise InputError(f"{path}: damaged ({_line(error)})") from error
-
-
-def _line(error: Exception) -> str:
-  return " ".join(str(error).split()) or type(error).__name__
+  except Exception as error:  # Pillow's decoders raise many kinds
+    raise InputError(f"{path}: damaged ({one_line(error)})") from error

@@ -1,11 +1,12 @@
-"""MNIST: four gzipped IDX files, and the TFDS data set made of them.
+"""MNIST: four gzipped IDX files, and the TFDS data set made from them.
 
-TFDS's own `mnist` needs TensorFlow to unpack and to encode PNGs. The builder
-here needs neither: it downloads through TFDS, reads the files with zlib and
-NumPy and writes array_record, which can be read without TensorFlow too.
+TFDS's own `mnist` needs TensorFlow to unpack files and to encode PNGs. The
+builder here needs neither: it downloads through TFDS, reads the files with gzip
+and NumPy, and writes array_record, which is read without TensorFlow too.
 """
 
 import contextlib
+import gzip
 import hashlib
 import io
 import threading
@@ -14,17 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from seqsum.data import idx
 from seqsum.runtime.errors import InputError, require_file
 from seqsum.sequences.digit import CLASSES, SHAPE
 
 NAME, VERSION = "seqsum_mnist", "1.0.0"  # TFDS has a builder named mnist
 URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"
-# What `digits.load` makes of the four files, whichever way they came.
+# The `array_cache.digest` of MNIST as `digits.load` returns it.
 SHA256 = "7629d34a944737500a27becb6c4bd66820602db3998cb189d92cef9b95c8b6a7"
-
-
-FILES = {  # name: bytes and sha256, as in TFDS's url_checksums/mnist.txt
+FILES = {  # name: size and sha256, as in TFDS's url_checksums/mnist.txt
   "train-images-idx3-ubyte.gz": (
     9_912_422,
     "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
@@ -42,25 +40,21 @@ FILES = {  # name: bytes and sha256, as in TFDS's url_checksums/mnist.txt
     "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
   ),
 }
-SPLITS = {  # images, labels, and how many there are
-  "train": (
-    "train-images-idx3-ubyte.gz",
-    "train-labels-idx1-ubyte.gz",
-    60_000,
-  ),
-  "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz", 10_000),
+SPLITS = {
+  "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
+  "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
 }
 
 
 class Unavailable(Exception):
-  """MNIST can be neither fetched nor prepared here; the message says why."""
+  """MNIST cannot be downloaded or prepared here; the message has the reason."""
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:
-  """The four files by name, checked against their known sha256.
+  """Reads the four files of a folder, by name, and checks their sha256.
 
   Raises:
-    InputError: One is missing, cut off or altered.
+    InputError: A file is missing, truncated or altered.
   """
   contents = {}
   for name, (size, sha256) in FILES.items():
@@ -71,31 +65,43 @@ def read_folder(folder: Path) -> dict[str, bytes]:
     except (InputError, OSError) as error:
       reason = getattr(error, "strerror", error)
       raise InputError(
-        f"data.manual_dir={str(folder)!r}: cannot read {name} "
+        f"config.data.manual_dir={str(folder)!r}: cannot read {name} "
         f"({reason}): put MNIST's four files there, from {URL}"
       ) from error
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
       raise InputError(
-        f"data.manual_dir={str(folder)!r}: {name} is damaged: expected {size} "
-        f"bytes of sha256 {sha256}, got {len(data)}{'+' * (len(data) > size)} "
-        f"of {found}: fetch it again from {URL}"
+        f"config.data.manual_dir={str(folder)!r}: {name} is damaged: expected "
+        f"{size} bytes with the sha256 {sha256}, got "
+        f"{len(data)}{'+' * (len(data) > size)} with {found}: download it "
+        f"again from {URL}"
       )
     contents[name] = data
   return contents
 
 
+def decode(images: bytes, labels: bytes) -> tuple[np.ndarray, np.ndarray]:
+  """Arrays of two gzipped IDX files whose sha256 has been checked.
+
+  Format: http://yann.lecun.com/exdb/mnist; the pixels follow a header of 16
+  bytes, the labels one of 8.
+
+  Returns:
+    [N, 28, 28, 1] uint8 images and [N] int32 labels.
+  """
+  pixels = np.frombuffer(gzip.decompress(images), np.uint8, offset=16)
+  digits = np.frombuffer(gzip.decompress(labels), np.uint8, offset=8)
+  return pixels.reshape(-1, *SHAPE), digits.astype(np.int32)
+
+
 def announce(name: str, origin: str, folder: Path) -> None:
-  """Prints where a data set comes from and where it will be kept."""
+  """Prints where a data set comes from and where it will be stored."""
   print(f"{name}: {origin}, once; keeping it in {folder}", flush=True)
 
 
 @contextlib.contextmanager
 def without_noise() -> Iterator[None]:
-  """Hides what TFDS prints while it prepares a data set.
-
-  It prints sizes as unknown and rates of files that are already there.
-  """
+  """Hides TFDS's progress output, whose sizes and rates are wrong here."""
   import tensorflow_datasets as tfds
 
   tfds.disable_progress_bar()
@@ -104,10 +110,10 @@ def without_noise() -> Iterator[None]:
 
 
 def answers(url: str, seconds: float = 3.0) -> bool:
-  """Whether `url` can be had at all. TFDS would find out in two minutes.
+  """Whether a server answers for `url`; TFDS would try for two minutes.
 
-  Asked through `requests`, as TFDS does, so that proxies and certificates are
-  the same; in a thread, because looking up a name knows no time-out.
+  Uses `requests`, as TFDS does, so that proxies and certificates are the same,
+  in a thread, because name resolution has no timeout.
   """
   replies = []
 
@@ -116,7 +122,7 @@ def answers(url: str, seconds: float = 3.0) -> bool:
 
     try:
       replies.append(requests.head(url, timeout=seconds).ok)
-    except OSError:  # all of requests' errors are
+    except OSError:  # the base of requests' errors
       replies.append(False)
 
   thread = threading.Thread(target=ask, daemon=True)
@@ -130,18 +136,18 @@ def _builder(data_dir: Path):
   from tensorflow_datasets.core.download import checksums
 
   class SeqsumMnist(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """MNIST in the order of its files: the splits are made by position."""
+    """MNIST in the order of its files, since splits are made by position."""
 
     name = NAME
     VERSION = tfds.core.Version(VERSION)
-    url_infos = {  # noqa: RUF012 (TFDS checks downloads against these)
+    url_infos = {  # noqa: RUF012 (TFDS checks the sha256 of downloads)
       URL + name: checksums.UrlInfo(size, sha256, filename=name)
       for name, (size, sha256) in FILES.items()
     }
 
     def _info(self):
-      # Encoding.BYTES: one string an image instead of 784 integers, which
-      # halves the time to prepare.
+      # Encoding.BYTES stores an image as one string instead of 784 integers,
+      # which halves the time to prepare.
       return tfds.core.DatasetInfo(
         builder=self,
         description=__doc__,
@@ -161,12 +167,12 @@ def _builder(data_dir: Path):
     def _split_generators(self, dl_manager):
       paths = dl_manager.download({name: URL + name for name in FILES})
       return {
-        split: self._generate_examples(paths[images], paths[labels], count)
-        for split, (images, labels, count) in SPLITS.items()
+        split: self._generate_examples(paths[images], paths[labels])
+        for split, (images, labels) in SPLITS.items()
       }
 
-    def _generate_examples(self, images, labels, count):
-      arrays = idx.decode(images.read_bytes(), labels.read_bytes(), count)
+    def _generate_examples(self, images, labels):
+      arrays = decode(images.read_bytes(), labels.read_bytes())
       for index, (image, label) in enumerate(zip(*arrays, strict=True)):
         yield index, {"image": image, "label": label}
 
@@ -174,15 +180,15 @@ def _builder(data_dir: Path):
 
 
 def prepare(data_dir: Path, manual_dir: Path | None):
-  """The TFDS builder of MNIST, prepared: once, in about 7 seconds.
+  """Prepares MNIST the first time, in about 7 seconds; returns its builder.
 
   Args:
-    data_dir: Where TFDS keeps its data sets.
-    manual_dir: Where the four files are, checked; None to download them.
+    data_dir: TFDS's folder of data sets.
+    manual_dir: A folder with the four files, checked; None downloads them.
 
   Raises:
     Unavailable: No network, or `data_dir` cannot be written.
-    InputError: What was downloaded is not MNIST.
+    InputError: The download is not MNIST.
   """
   folder = data_dir / NAME / VERSION
   if not folder.exists():
@@ -202,12 +208,11 @@ def prepare(data_dir: Path, manual_dir: Path | None):
         _builder(data_dir).download_and_prepare(download_config=config)
     except download_manager.NonMatchingChecksumError as error:
       raise InputError(
-        f"{URL} served something that is not MNIST: set data.manual_dir to a "
-        "folder that holds the four files"
+        f"{URL} served something that is not MNIST: set config.data.manual_dir "
+        "to a folder with the four files"
       ) from error
     except (OSError, util.DownloadError) as error:
-      # TFDS renames a finished folder into place: another process may have
-      # been first.
+      # TFDS renames a finished folder; another process may have been first.
       if not folder.exists():
         reason = f"cannot prepare MNIST in {data_dir}: {error}"
         raise Unavailable(reason) from error

@@ -1,4 +1,4 @@
-"""Sort names as a person would: 2 before 10, t0.25 before t0.5, -1 before 0."""
+"""Natural sort order: 2 before 10, t0.25 before t0.5, -1 before 0."""
 
 import os
 import re
@@ -14,11 +14,11 @@ NUMBER = re.compile(r"(?:(?:^|(?<=[_=(]))-)?(?P<digits>\d+(?:\.\d+)*)")
 def sort(paths: Iterable[str]) -> list[str]:
   """Sorts paths in natural order, folder by folder.
 
-  Whole numbers in a name are compared as numbers, and text without regard to
-  case. `0.25` is a decimal number; `1.2.3`, with two or more dots, is three
-  whole numbers. So is `1.10` if the names count: 1.9 is there as well, and no
-  decimal number would end in 0 only to be longer than another. What is equal
-  up to here (1.png and 01.png) is in the order of characters.
+  Whole numbers in a name compare as numbers, text compares without case. `0.25`
+  is a decimal number; `1.2.3`, with two or more dots, is three whole numbers.
+  `1.10` is two whole numbers if the names of the folder count up: 1.9 is there
+  as well, and some number is longer than another and ends in 0. Names that are
+  equal so far (1.png and 01.png) are in the order of their characters.
 
   Args:
     paths: Files, folders or names.
@@ -35,15 +35,15 @@ def sort(paths: Iterable[str]) -> list[str]:
 
 
 def _counters(paths: Iterable[list[str]]) -> dict[int, set[int]]:
-  """Which numbers have a dot that is not a decimal point.
+  """Finds numbers whose dot separates whole numbers.
 
   Args:
-    paths: Their names, from the outermost folder.
+    paths: Paths as lists of names, outermost folder first.
 
   Returns:
-    Which name of a path -> which numbers of it, from 0.
+    Position of a name in its path -> positions of such numbers in the name.
   """
-  fractions = defaultdict(set)  # which name, which number -> after its only dot
+  fractions = defaultdict(set)  # (name, number) -> digits after the only dot
   for path in paths:
     for i, name in enumerate(path):
       for j, match in enumerate(NUMBER.finditer(name)):
@@ -62,10 +62,10 @@ def _counters(paths: Iterable[list[str]]) -> dict[int, set[int]]:
 
 
 def _key(name: str, counters: set[int]) -> tuple[list[Any], str]:
-  """Text, number, text, ...; and the ending, which counts last."""
+  """The sort key of a name: [text, numbers, text, ...] and the ending."""
   name = name.lower()
   stem, ending = os.path.splitext(name)
-  if not ending[1:2].isalpha():  # of t0.25 it is no ending
+  if not ending[1:2].isalpha():  # t0.25 has no ending
     stem, ending = name, ""
   parts, end = [], 0
   for i, match in enumerate(NUMBER.finditer(stem)):

@@ -1,168 +1,143 @@
-"""Sequences in one file of NumPy's: frames, lengths and targets.
+"""Sequences in NumPy arrays: an .npz file, or a folder of .npy files.
 
     np.savez("mine.npz", frames=frames, lengths=lengths, targets=targets)
 
-writes one. Not compressed, as by this, its frames are mapped into memory and
-read when they are needed, however large they are.
+writes an .npz file, which is read into memory. A folder of frames.npy,
+lengths.npy, targets.npy and split.npy is memory-mapped, so its frames may be
+larger than memory; `python -m zipfile -e mine.npz mine` makes one.
 """
 
-import struct
+import hashlib
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 
-from seqsum.runtime.errors import InputError, brief, require, require_file
+from seqsum.data import targets
+from seqsum.runtime.errors import InputError, one_line, require_file
 
-LOCAL_HEADER = struct.Struct("<4s22xHH")  # of a member: signature, two lengths
-FIELDS = {"frames", "lengths", "targets", "split"}
-LARGE = 1 << 32  # bytes; a compressed member is read into memory
-LARGEST = 1e15  # target; float32 holds the square of an error, and sums of it
+NAMES = ("frames", "lengths", "split", "targets")
+MAX_BYTES = 1 << 32  # of the unpacked arrays of an .npz file
+
+Arrays = dict[str, np.ndarray]
 
 
 class NpzSource:
-  """A `recordings.Source` of a file's arrays.
+  """A `recordings.Source` of NumPy arrays.
 
   Args:
-    path: The file.
-    size: Must be (): frames are what they are.
+    path: An .npz file, or a folder of .npy files.
   """
 
-  pictures, sizes = None, ()  # no file is a picture
+  pictures, sizes = None, ()
 
-  def __init__(self, path: Path, size: tuple[int, ...] = ()):
-    require(not size, "data.size", size, "frames of an .npz file stay as large")
-    require_file(path)
-    self._path, self._stamp = path, _stamp(path)
-    with path.open("rb") as stream:
-      try:
-        members, arrays = _read_members(path, stream)
-      except MemoryError:
-        raise
-      # What zipfile comes upon in a damaged file; it may lead it anywhere.
-      except Exception as error:
-        words = brief(error)
-        raise InputError(f"{path}: not a sound .npz file ({words})") from error
+  def __init__(self, path: Path):
+    read = _map_folder if path.is_dir() else _read_file
+    arrays, self.fingerprint = read(path)
     for name in ("frames", "targets"):
-      found = ", ".join(members) or "nothing"
-      require(
-        name in arrays, f"{path}: array", name, f"is missing; has {found}"
-      )
-    frames = arrays["frames"]
+      if name not in arrays:
+        raise InputError(
+          f"{path}: the array {name!r} is missing; it has "
+          + (", ".join(arrays) or "none of " + ", ".join(NAMES))
+        )
+    self._path, frames = path, arrays["frames"]
     _check_frames(path, frames)
     if frames.ndim == 4:  # one channel
       frames = frames[..., None]
-    self._frames = frames
+    self._frames, self._is_mapped = frames, isinstance(frames, np.memmap)
+    self._stamp = _stamp(path) if self._is_mapped else None
     self.shape, self.floats = frames.shape[2:], frames.dtype != np.uint8
     self.lengths = _lengths(path, arrays.get("lengths"), *frames.shape[:2])
-    self.targets = spread(
+    self.targets = targets.per_frame(
       f"{path}: targets", arrays["targets"], self.lengths, frames.shape[1]
     )
-    split = arrays.get("split")
-    if split is not None and split.shape != self.lengths.shape:
-      raise InputError(
-        f"{path}: split has the shape {split.shape}, expected one a sequence, "
-        f"{self.lengths.shape}"
-      )
-    self.splits: Sequence[str] | None = (
-      None if split is None else list(map(_word, split.tolist()))
-    )
-    # The zip file has a checksum of every member.
-    self.fingerprint = repr(
-      [(name, x.CRC, x.file_size) for name, x in sorted(members.items())]
-    ).encode()
+    self.splits: Sequence[str] | None = None
+    if "split" in arrays:
+      split = arrays["split"]
+      if split.shape != self.lengths.shape:
+        raise InputError(
+          f"{path}: split has the shape {split.shape}, expected one for each "
+          f"sequence, {self.lengths.shape}"
+        )
+      self.splits = [
+        name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+        for name in split.tolist()
+      ]
 
   def read(self, n: int) -> np.ndarray:
-    # What is mapped of a file that was cut off would end the process.
-    if isinstance(self._frames, np.memmap) and self._stamp != _stamp(
-      self._path
-    ):
+    # Reading a mapped file that was truncated would end the process (SIGBUS).
+    if self._is_mapped and self._stamp != _stamp(self._path):
       raise InputError(
-        f"{self._path}: was changed while it was read; start again"
+        f"{self._path}: frames.npy changed during the run; restart the run"
       )
     frames = np.asarray(self._frames[n, : self.lengths[n]])
     if frames.dtype == np.uint8:
       return frames
-    frames = _float32(frames)
+    with np.errstate(over="ignore"):  # becomes inf
+      frames = frames.astype(np.float32)
     if not np.isfinite(frames).all():
       raise InputError(
-        f"{self._path}: frames of sequence {n} hold inf or nan: mend them"
+        f"{self._path}: frames of sequence {n} contain inf or nan; remove or "
+        "replace them"
       )
     return frames
 
 
-def _read_members(
-  path: Path, stream: BinaryIO
-) -> tuple[dict[str, zipfile.ZipInfo], dict[str, np.ndarray]]:
-  """All members of the file by name, and the arrays that are asked for."""
-  with zipfile.ZipFile(stream) as file:
-    members = {
-      info.filename.removesuffix(".npy"): info for info in file.infolist()
-    }
-    arrays = {
-      name: _read(path, file, members[name]) for name in FIELDS & members.keys()
-    }
-  return members, arrays
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-  """What changes when a file does: its size, and when it was written."""
-  found = path.stat()
-  return found.st_size, found.st_mtime_ns
-
-
-def _word(name: Any) -> str:
-  return name.decode(errors="replace") if type(name) is bytes else str(name)
-
-
-def _float32(numbers: np.ndarray) -> np.ndarray:
-  """What is too large for it becomes inf."""
-  with np.errstate(over="ignore"):
-    return numbers.astype(np.float32)
-
-
-def _read(
-  path: Path, file: zipfile.ZipFile, info: zipfile.ZipInfo
-) -> np.ndarray:
-  """An array of the file, mapped into memory if it is not compressed."""
-  with file.open(info) as stream:
-    version = np.lib.format.read_magic(stream)
-    header = (
-      np.lib.format.read_array_header_1_0
-      if version == (1, 0)
-      else np.lib.format.read_array_header_2_0
-    )
-    shape, fortran, dtype = header(stream)
-    start = stream.tell()
-    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if dtype.hasobject:
-      raise ValueError(f"{info.filename} holds Python objects, not numbers")
-    if size != info.file_size - start:
-      raise ValueError(
-        f"{info.filename} has {info.file_size - start:,} bytes, its header "
-        f"says {size:,}"
-      )
-    if info.compress_type != zipfile.ZIP_STORED:
-      if size > LARGE:
-        raise ValueError(
-          f"{info.filename} is compressed and has {size:,} bytes: write it "
-          "with np.savez, which does not compress"
+def _read_file(path: Path) -> tuple[Arrays, bytes]:
+  """The arrays of an .npz file, and a fingerprint of all its members."""
+  require_file(path)
+  arrays = {}
+  try:
+    with zipfile.ZipFile(path) as file:
+      members = {x.filename.removesuffix(".npy"): x for x in file.infolist()}
+      names = [name for name in NAMES if name in members]
+      size = sum(members[name].file_size for name in names)
+      if size > MAX_BYTES:
+        raise InputError(
+          f"{path}: {size:,} bytes unpacked, more than the {MAX_BYTES:,} that "
+          "are read into memory: unpack it into a folder with `python -m "
+          "zipfile -e FILE FOLDER` and set config.data.name='npz:FOLDER'"
         )
-      flat = np.frombuffer(stream.read(size), dtype)
-      return flat.reshape(shape, order="F" if fortran else "C")
-  with path.open("rb") as raw:
-    raw.seek(info.header_offset)
-    mark, name, extra = LOCAL_HEADER.unpack(raw.read(LOCAL_HEADER.size))
-  if mark != b"PK\x03\x04":
-    raise ValueError(f"{info.filename} is not where the file says")
-  offset = info.header_offset + LOCAL_HEADER.size + name + extra + start
-  if not size:
-    return np.zeros(shape, dtype)
-  return np.memmap(
-    path, dtype, "r", offset, shape, order="F" if fortran else "C"
-  )
+      for name in names:
+        with file.open(members[name]) as stream:
+          arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
+          if stream.read(1):
+            raise ValueError(f"{name}.npy has bytes after its array")
+  except InputError:
+    raise
+  except Exception as error:  # zipfile and NumPy raise many kinds on damage
+    raise InputError(
+      f"{path}: not a valid .npz file ({one_line(error)})"
+    ) from error
+  # The zip file has a CRC-32 of each member.
+  found = [(name, x.CRC, x.file_size) for name, x in sorted(members.items())]
+  return arrays, repr(found).encode()
+
+
+def _map_folder(path: Path) -> tuple[Arrays, bytes]:
+  """The memory-mapped arrays of a folder, and a fingerprint of the files."""
+  arrays, found = {}, []
+  for name in NAMES:
+    file = path / f"{name}.npy"
+    if not file.exists():
+      continue
+    require_file(file)
+    try:
+      arrays[name] = np.lib.format.open_memmap(file, mode="r")
+    except Exception as error:  # NumPy raises many kinds on damage
+      raise InputError(
+        f"{file}: not a valid .npy file ({one_line(error)})"
+      ) from error
+    with file.open("rb") as stream:
+      found.append((name, hashlib.file_digest(stream, "sha256").hexdigest()))
+  return arrays, repr(found).encode()
+
+
+def _stamp(folder: Path) -> tuple[int, int]:
+  """Size and modification time of the frames of a folder."""
+  found = (folder / "frames.npy").stat()
+  return found.st_size, found.st_mtime_ns
 
 
 def _check_frames(path: Path, frames: np.ndarray) -> None:
@@ -179,8 +154,8 @@ def _check_frames(path: Path, frames: np.ndarray) -> None:
     )
   if frames.ndim not in (4, 5) or 0 in frames.shape:
     raise InputError(f"{shape}, expected [N, T, H, W, C] or [N, T, H, W]")
-  # A picture is wider than it has colours. Both wrong orders would be trained
-  # on without an error where the kernels are small enough.
+  # Images have few channels and more pixels. Where the kernels are small
+  # enough, both wrong orders would train without an error.
   few = lambda axis: frames.shape[axis] <= 4
   many = lambda *axes: min(frames.shape[axis] for axis in axes) > 4
   if frames.ndim == 4 and few(3) and many(1, 2):
@@ -200,13 +175,13 @@ def _check_frames(path: Path, frames: np.ndarray) -> None:
 def _lengths(
   path: Path, lengths: np.ndarray | None, count: int, longest: int
 ) -> np.ndarray:
-  """[N] int32; all as long as the array, if None."""
+  """[N] int32; by default all frames are real."""
   if lengths is None:
     return np.full(count, longest, np.int32)
   if lengths.shape != (count,) or not np.issubdtype(lengths.dtype, np.integer):
     raise InputError(
       f"{path}: lengths are {lengths.dtype} of the shape {lengths.shape}, "
-      f"expected whole numbers, one a sequence, ({count},)"
+      f"expected whole numbers of the shape ({count},)"
     )
   wrong = np.flatnonzero((lengths < 1) | (lengths > longest))
   if wrong.size:
@@ -215,84 +190,3 @@ def _lengths(
       f"expected 1..{longest}"
     )
   return np.array(lengths, np.int32)
-
-
-def spread(
-  what: str, targets: np.ndarray, lengths: np.ndarray, time: int
-) -> np.ndarray:
-  """A target for every frame, whether there was one or one a sequence.
-
-  Args:
-    what: How the targets are called in an error.
-    targets: [N], [N, T] or [N, T, D] numbers.
-    lengths: [N] int.
-    time: T.
-
-  Returns:
-    [N, T] or [N, T, D] float32. One that is for a whole sequence stands at
-    every frame of it; in the padding the final one goes on.
-
-  Raises:
-    InputError: They are of another shape, hold inf or nan, or are numbers that
-      float32 does not tell apart.
-  """
-  count = len(lengths)
-  if not (
-    np.issubdtype(targets.dtype, np.number) or targets.dtype == np.bool_
-  ) or np.iscomplexobj(targets):
-    raise InputError(f"{what} are {targets.dtype}, expected numbers")
-  shapes = (count,), (count, time)
-  if targets.shape[:2] not in shapes or targets.ndim > 3 or not targets.size:
-    raise InputError(
-      f"{what} have the shape {targets.shape}, expected ({count},), "
-      f"({count}, {time}) or ({count}, {time}, D)"
-    )
-  if targets.ndim == 1:
-    targets = np.repeat(targets[:, None], time, axis=1)
-  last = np.minimum(np.arange(time), lengths[:, None] - 1)  # [N, T]
-  targets = targets[np.arange(count)[:, None], last]
-  finite = np.isfinite(targets.reshape(count, -1)).all(axis=1)
-  if not finite.all():
-    raise InputError(
-      f"{what} of sequence {np.flatnonzero(~finite)[0]} are inf or nan: leave "
-      "it out, or mend it"
-    )
-  check_precision(what, targets)
-  return targets.astype(np.float32)
-
-
-def check_precision(what: str, targets: np.ndarray) -> None:
-  """Checks that float32 tells targets apart and holds their squares.
-
-  Whole numbers must stay as they are. Other numbers may be rounded by a
-  thousandth of their standard deviation, a hundredth of what counts as exact.
-
-  Args:
-    what: How the targets are called in an error.
-    targets: [N, T] or [N, T, D] finite numbers. The parts of a vector are
-      checked one by one.
-
-  Raises:
-    InputError: Rounding would change what is learned; the message has a remedy.
-  """
-  parts = targets[..., None] if targets.ndim == 2 else targets
-  for d in range(parts.shape[-1]):
-    where = what if targets.ndim == 2 else f"{what}, part {d} of the vectors,"
-    with np.errstate(over="ignore"):
-      part = parts[..., d].astype(np.float64)
-    low, high = part.min(), part.max()
-    largest, differ = max(-low, high), low < high
-    if largest > LARGEST or (differ and part.std() < 1 / LARGEST):
-      remedy = "subtract an offset, or divide" if largest > 1 else "multiply"
-      raise InputError(
-        f"{where} are in {low:.12g}..{high:.12g}, whose squared errors do not "
-        f"fit into float32: {remedy} them, so that they are about 1"
-      )
-    whole = (part == np.rint(part)).all()
-    error = np.abs(part - part.astype(np.float32)).max()
-    if (whole or differ) and error > (0 if whole else part.std() / 1000):
-      raise InputError(
-        f"{where} are {'whole numbers ' if whole else ''}in {low:.12g}.."
-        f"{high:.12g}, which float32 rounds by up to {error:.3g}: subtract an "
-        f"offset ({low:.12g} is the least), or divide them by a larger unit"
-      )

@@ -1,9 +1,9 @@
 """Pixels of an opened picture -> brightness or colours in 0..1.
 
-A picture of a digit is converted by itself: its values are stretched to 0..1,
-and the paper behind transparent pixels is chosen for it. The pictures of a data
-set are converted by one `PixelRule`. A choice for each picture would hide what
-changes from frame to frame: a scene that becomes brighter would stay the same.
+Without a `PixelRule` a picture is converted by itself: its values are stretched
+to 0..1, and the background of transparent pixels is chosen for it. All pictures
+of a data set are converted by one rule. A choice for each picture would hide
+what changes from frame to frame: a scene that becomes brighter would not.
 """
 
 import dataclasses
@@ -15,19 +15,19 @@ from PIL import Image, ImageOps
 from seqsum.runtime.errors import InputError
 from seqsum.sequences.pixel_rule import DEPTHS, PixelRule
 
-LARGE = 2048  # a larger picture is made smaller as it is read
-GREY = ("1", "L", "LA", "La")  # modes that have no colour
+MAX_SIDE = 2048  # pixels; larger pictures are scaled down
+GREY = ("1", "L", "LA", "La")  # modes without colour
 ORIENTATION = 0x112  # the EXIF tag
 
 
 class PictureFacts(NamedTuple):
-  """What `inspect` finds out about a picture.
+  """The properties of a picture that a `PixelRule` depends on.
 
   Attributes:
-    size: (H, W) as it is shown, before it is made smaller.
+    size: (H, W) as displayed, before it is scaled down.
     depth: "8-bit", "integer" (more than 8 bits) or "float".
-    low, high: The least and the largest value, unless `depth` is "8-bit".
-    coloured: Whether a visible pixel is not grey; False if nobody asked.
+    low, high: The minimum and maximum value, unless `depth` is "8-bit".
+    coloured: Whether a visible pixel is not grey; False if not looked for.
     transparent: Whether a pixel is not opaque.
     ink: Brightness times opacity, summed over a transparent picture.
     cover: Opacity, summed over a transparent picture.
@@ -44,10 +44,10 @@ class PictureFacts(NamedTuple):
 
 
 class PixelSurvey:
-  """Collects the facts of all pictures of a data set, to choose its rule."""
+  """Collects the facts of all pictures of a data set and chooses its rule."""
 
   def __init__(self):
-    self._depths: dict[str, str] = {}  # -> the first picture that has it
+    self._depths: dict[str, str] = {}  # -> name of the first picture
     self._low, self._high = np.inf, -np.inf
     self._ink, self._cover, self._transparent = 0.0, 0.0, False
     self.coloured = False
@@ -65,10 +65,10 @@ class PixelSurvey:
       self._cover += facts.cover
 
   def rule(self) -> PixelRule:
-    """The rule for all that was added.
+    """Chooses one rule for all pictures that were added.
 
     Raises:
-      InputError: They have no scale in common.
+      InputError: The pictures have no common scale.
     """
     if len(self._depths) > 1:
       (depth, name), (other_depth, other) = list(self._depths.items())[:2]
@@ -86,24 +86,24 @@ class PixelSurvey:
 
 
 def inspect(image: Image.Image, colour: bool) -> PictureFacts:
-  """Finds out what a rule depends on, from the header where that is enough.
+  """Inspects a picture; reads only the header where that is enough.
 
-  Pixels are decoded if they have more than 8 bits, may be transparent, or may
-  have a colour that is looked for.
+  Pixels are decoded if they have more than 8 bits, may be transparent, or if
+  colours are looked for and possible.
 
   Args:
     image: An opened picture.
     colour: Whether to look for colours.
 
   Raises:
-    InputError: It holds inf or nan.
+    InputError: A value is inf or nan.
   """
   size, depth = _shown_size(image), _depth(image)
   if depth != "8-bit":
     values = np.asarray(image)
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
-      raise InputError("holds inf or nan")
+      raise InputError("contains inf or nan")
     return PictureFacts(size, depth, low, high)
   colour = colour and image.mode not in GREY
   if not (colour or image.has_transparency_data):
@@ -128,14 +128,14 @@ def inspect(image: Image.Image, colour: bool) -> PictureFacts:
 
 
 def brightness(image: Image.Image, rule: PixelRule | None = None) -> np.ndarray:
-  """[H, W] float32 in 0..1: colours become luminance.
+  """Converts a picture to [H, W] float32 in 0..1; colours become luminance.
 
   Args:
     image: An opened picture.
-    rule: Of its data set; None chooses one for this picture.
+    rule: The rule of its data set; None chooses one for this picture.
 
   Raises:
-    InputError: It does not go with the rule, or holds inf or nan.
+    InputError: The picture does not fit the rule, or a value is inf or nan.
   """
   if rule is not None:
     rule.check_depth(_depth(image))
@@ -147,7 +147,7 @@ def brightness(image: Image.Image, rule: PixelRule | None = None) -> np.ndarray:
 
 
 def colours(image: Image.Image, rule: PixelRule | None = None) -> np.ndarray:
-  """[H, W, 3] float32 in 0..1, red, green and blue; see `brightness`."""
+  """Converts a picture to [H, W, 3] float32 RGB in 0..1; see `brightness`."""
   if rule is not None:
     rule.check_depth(_depth(image))
   if _depth(image) != "8-bit":
@@ -164,7 +164,7 @@ def _depth(image: Image.Image) -> str:
 
 
 def _shown_size(image: Image.Image) -> tuple[int, int]:
-  """(H, W), by the header."""
+  """(H, W) as displayed, from the header."""
   width, height = image.size
   # PNG's own `getexif` would decode the pixels.
   turned = Image.Image.getexif(image).get(ORIENTATION) in (5, 6, 7, 8)
@@ -172,11 +172,11 @@ def _shown_size(image: Image.Image) -> tuple[int, int]:
 
 
 def _deep(image: Image.Image, rule: PixelRule | None) -> np.ndarray:
-  """Brightness of more than 8 bits; beyond 0..1 where it is beyond the rule."""
+  """Brightness of more than 8 bits; may exceed 0..1, the range of the rule."""
   values = np.asarray(ImageOps.exif_transpose(image)).astype(np.float64)
   low, high = values.min(), values.max()
   if not np.isfinite([low, high]).all():
-    raise InputError("holds inf or nan")
+    raise InputError("contains inf or nan")
   if rule is not None:
     low, high = rule.low, rule.high
   span = high - low
@@ -184,13 +184,13 @@ def _deep(image: Image.Image, rule: PixelRule | None) -> np.ndarray:
 
 
 def _load(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:
-  """The picture, RGB or L, and its opacity [H, W]; None if it is opaque."""
-  image.draft("RGB", (LARGE, LARGE))  # a JPEG's decoder can skip detail
+  """The picture, RGB or L, and its opacity [H, W] in 0..1; None if opaque."""
+  image.draft("RGB", (MAX_SIDE, MAX_SIDE))  # a JPEG decoder can skip detail
   if image.has_transparency_data:
     image = image.convert("RGBA")
   elif image.mode != "L":
     image = image.convert("RGB")
-  image.thumbnail((LARGE, LARGE))
+  image.thumbnail((MAX_SIDE, MAX_SIDE))
   image = ImageOps.exif_transpose(image)
   if image.mode != "RGBA":
     return image, None
@@ -199,12 +199,12 @@ def _load(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:
 
 
 def _light(picture: Image.Image) -> np.ndarray:
-  """[H, W] float32 in 0..1, luminance."""
+  """Luminance, [H, W] float32 in 0..1."""
   return np.asarray(picture.convert("L"), np.float32) / 255
 
 
 def _choose_paper(ink: float, cover: float) -> float:
-  """Behind dark ink the paper is white, behind light ink it is black."""
+  """The background: 1 (white) behind dark ink, 0 (black) behind light ink."""
   return float(ink < 0.5 * max(cover, 1))
 
 
@@ -214,7 +214,7 @@ def _on_paper(
   alpha: np.ndarray,
   rule: PixelRule | None,
 ) -> np.ndarray:
-  """What is seen of [H, W] or [H, W, 3] over paper."""
+  """Composites [H, W] or [H, W, 3] over the background."""
   if rule is None:
     paper = _choose_paper((alpha * light).sum(), alpha.sum())
   elif rule.paper is None:

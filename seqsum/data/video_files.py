@@ -1,8 +1,8 @@
 """Video files and folders of pictures -> frames.
 
-Needs PyAV: pip install 'seqsum[video]'. Files are strangers': FFmpeg would
+Needs PyAV: pip install 'seqsum[video]'. Files are untrusted: FFmpeg would
 follow a playlist to other files and to the network, so only containers that
-hold the video themselves are opened, and sizes are bounded before decoding.
+hold the video themselves are opened, and sizes are checked before decoding.
 """
 
 import os
@@ -15,14 +15,13 @@ from PIL import Image
 
 from seqsum.data import image_files
 from seqsum.data.pixels import PictureFacts, PixelSurvey
-from seqsum.runtime.errors import InputError, brief
+from seqsum.runtime.errors import InputError, one_line
 from seqsum.sequences.pixel_rule import PixelRule
 
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,ogg,flv,gif"
-MOST_PIXELS = 8192 * 4320  # of one picture of a video
-MOST_BYTES = 1 << 30  # of all frames that are returned
-PLAIN = PixelRule()
-NO_FRAME = "there is no frame in it"
+MAX_PIXELS = 8192 * 4320  # of a frame
+MAX_BYTES = 1 << 30  # of all frames of a sequence
+NO_FRAME = "contains no frame"
 
 
 def read(
@@ -30,28 +29,24 @@ def read(
   shape: tuple[int, int, int] | None = None,
   rule: PixelRule | None = None,
 ) -> np.ndarray:
-  """The frames of a video, or of a folder of pictures of one size.
+  """Reads the frames of a video, or of a folder of pictures of one size.
 
   Args:
-    path: A video, of which sound is left out, or a folder, whose pictures are
-      taken in natural order, 2.png before 10.png; or one picture.
-    shape: H, W, C to bring the frames to, C 1 (luminance) or 3 (red, green,
-      blue): each pixel is the mean of what it covers, and what has other
-      proportions is stretched. By default the size that they have, in colour.
+    path: A video, without its sound; a folder, whose pictures are read in
+      natural order, 2.png before 10.png; or one picture.
+    shape: (H, W, C) to resize frames to, C 1 (luminance) or 3 (RGB): each pixel
+      is the mean of the area that it covers, other proportions are stretched.
+      By default the original size, in RGB.
     rule: How pictures become frames; None chooses one rule for all pictures of
       the folder. Values outside its range are clipped, with a warning.
 
   Returns:
-    [T, H, W, C] uint8, T at least 1. Of a video that is cut off, what is there
-    where the container does not tell (MKV, AVI).
+    [T, H, W, C] uint8, T at least 1. A truncated video returns its remaining
+    frames if the container does not record its length (MKV, AVI).
 
   Raises:
-    InputError: It cannot be read, or is too large; one line names the file.
+    InputError: The file cannot be read or is too large; the message names it.
   """
-  if shape is not None and (
-    len(shape) != 3 or min(shape) < 1 or shape[2] not in (1, 3)
-  ):
-    raise ValueError(f"shape {shape}, expected (H, W, C) with C of 1 or 3")
   channels = 3 if shape is None else shape[2]
   if rule is None and is_pictures(path):
     rule = survey([path]).rule
@@ -59,14 +54,14 @@ def read(
 
 
 class Survey(NamedTuple):
-  """What is known of sequences whose frames are not kept.
+  """Properties of a set of sequences, found without keeping their frames.
 
   Attributes:
-    counts: How many frames each sequence has.
+    counts: Number of frames of each sequence.
     size: (H, W) of the first frame.
     range: The smallest and the largest (H, W), by area; () if all frames have
-      one size.
-    coloured: Whether any frame is more than grey.
+      the same size.
+    coloured: Whether any pixel is not grey.
     rule: For all pictures.
   """
 
@@ -78,15 +73,15 @@ class Survey(NamedTuple):
 
 
 def survey(paths: Iterable[str | os.PathLike]) -> Survey:
-  """Looks at all frames that `read` would return, one in memory at a time.
+  """Inspects all frames that `read` would return, one in memory at a time.
 
-  Of most pictures the header is enough: pixels are decoded where a picture has
+  The header of most pictures is enough: pixels are decoded where a picture has
   more than 8 bits, may be transparent, or may be the first with a colour.
   Videos are decoded.
 
   Raises:
-    InputError: As `read` does, but for the sizes; or the pictures have no scale
-      in common.
+    InputError: As for `read`, except for the sizes; or the pictures have no
+      common scale.
   """
   pixels, counts, sizes, first = PixelSurvey(), [], set(), None
   for path in paths:
@@ -125,16 +120,16 @@ def _is_coloured(frame: np.ndarray) -> bool:
 
 
 def names(path: str | os.PathLike, count: int) -> list[str]:
-  """What to call each of the `count` frames that `read` returned."""
+  """Names of the `count` frames that `read` returned."""
   if is_pictures(path):
     return image_files.find([path])
   return [f"{path}:{i + 1}" for i in range(count)]
 
 
 def is_pictures(path: str | os.PathLike) -> bool:
-  """Whether it is a folder or a picture, by its name; else it is a video."""
+  """Whether a path is a folder or, by its name, a picture; else a video."""
   name = str(path).lower()
-  is_picture = image_files.is_named_so(path) or name.endswith(
+  is_picture = image_files.is_image_name(path) or name.endswith(
     image_files.HEIF_ENDINGS
   )
   # A GIF may be animated.
@@ -142,13 +137,13 @@ def is_pictures(path: str | os.PathLike) -> bool:
 
 
 def _frames(
-  path: str | os.PathLike, channels: int, rule: PixelRule = PLAIN
+  path: str | os.PathLike, channels: int, rule: PixelRule | None = None
 ) -> Iterator[tuple[str, np.ndarray]]:
-  """Names and [h, w, channels] uint8; raises `InputError` as `read` does."""
+  """Yields names and [h, w, channels] uint8; raises as `read` does."""
   if is_pictures(path):
-    yield from _pictures(path, channels, rule)
+    yield from _pictures(path, channels, rule or PixelRule())
     return
-  if not os.path.isfile(path):  # of a pipe there is no end
+  if not os.path.isfile(path):  # a pipe has no end
     raise InputError(f"{path}: there is no such file")
   if not os.path.getsize(path):
     raise InputError(f"{path}: empty, zero bytes")
@@ -157,15 +152,15 @@ def _frames(
     yield from _decode(av, path, channels)
   except InputError:
     raise
-  except Exception as error:  # PyAV has a class for each error of FFmpeg's
+  except Exception as error:  # PyAV has a class for each error of FFmpeg
     raise InputError(
-      f"{path}: not a video that can be read, damaged or cut off "
+      f"{path}: not a video, damaged or truncated "
       f"({reason(error)}); give MP4, MOV, MKV, WebM, AVI, MPEG, OGG or GIF"
     ) from error
 
 
 def require_av(path: str | os.PathLike) -> Any:
-  """PyAV, or an `InputError` that says how to get it."""
+  """Imports PyAV; raises `InputError` if it is not installed."""
   try:
     import av
   except ImportError as error:
@@ -176,8 +171,8 @@ def require_av(path: str | os.PathLike) -> Any:
 
 
 def reason(error: Exception) -> str:
-  """What the system or FFmpeg says, in few words."""
-  return getattr(error, "strerror", None) or brief(error)
+  """The message of the system or of FFmpeg."""
+  return getattr(error, "strerror", None) or one_line(error)
 
 
 def _collect(
@@ -185,21 +180,21 @@ def _collect(
   frames: Iterable[tuple[str, np.ndarray]],
   shape: tuple[int, int, int] | None,
 ) -> np.ndarray:
-  """Names and [h, w, C] uint8 -> [T, H, W, C] uint8."""
+  """Stacks named frames [h, w, C] uint8 -> [T, H, W, C] uint8."""
   found, size = [], 0
   for name, frame in frames:
     frame = frame if shape is None else _resize(frame, *shape[:2])
     if found and frame.shape != found[0].shape:
       (h, w, _), (height, width, _) = frame.shape, found[0].shape
       raise InputError(
-        f"{name}: {w}x{h} pixels, the first was {width}x{height}; give a shape "
-        "for all"
+        f"{name}: {w}x{h} pixels, the first frame has {width}x{height}; give "
+        "a shape for all"
       )
     size += frame.nbytes
-    if size > MOST_BYTES:
+    if size > MAX_BYTES:
       raise InputError(
-        f"{path}: {len(found)} frames already fill {MOST_BYTES:,} bytes; give "
-        "a smaller shape, or cut it"
+        f"{path}: more than {len(found)} frames exceed {MAX_BYTES:,} bytes; "
+        "give a smaller shape, or cut the video"
       )
     found.append(frame)
   if not found:
@@ -235,28 +230,28 @@ def _decode(
   av: Any, path: str | os.PathLike, channels: int
 ) -> Iterator[tuple[str, np.ndarray]]:
   options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "none"}
-  limit = {"max_pixels": str(MOST_PIXELS)}
-  # A file that is open already: no name is taken for a protocol.
+  limit = {"max_pixels": str(MAX_PIXELS)}
+  # An open file, so that FFmpeg takes no file name for a protocol.
   with (
     open(path, "rb") as file,
     av.open(file, options=options | limit, metadata_errors="replace") as box,
   ):
     if not box.streams.video:
-      raise InputError(f"{path}: there is no video in it")
+      raise InputError(f"{path}: contains no video")
     stream = box.streams.video[0]
     codec = stream.codec_context
     if codec is None:
-      raise InputError(f"{path}: a kind of video that FFmpeg cannot decode")
-    if codec.width * codec.height > MOST_PIXELS:
+      raise InputError(f"{path}: FFmpeg has no decoder for this video")
+    if codec.width * codec.height > MAX_PIXELS:
       raise InputError(
-        f"{path}: {codec.width}x{codec.height} pixels, and not read; make it "
-        "smaller"
+        f"{path}: {codec.width}x{codec.height} pixels are too many: scale it "
+        "down"
       )
-    codec.options = limit  # the size may change on the way
+    codec.options = limit  # the size may change within the video
     for i, frame in enumerate(box.decode(stream)):
       picture = frame.to_ndarray(format="gray" if channels == 1 else "rgb24")
       picture = picture.reshape(*picture.shape[:2], channels)
-      # As the camera was held; degrees, counterclockwise.
+      # `rotation` is in degrees, counterclockwise.
       turned = np.rot90(picture, round(frame.rotation / 90))
       yield f"{path}: frame {i}", np.ascontiguousarray(turned)
 

@@ -81,7 +81,7 @@ def make_app(model: Trained):
     frames = np.array(drawn.frames, np.uint8).reshape(-1, *SHAPE)
     reading = model.read(frames)
     shares = reading.probabilities
-    return files.plain(
+    return files.to_json(
       {
         "predictions": reading.predictions.tolist(),
         "probabilities": None if shares is None else shares.tolist(),

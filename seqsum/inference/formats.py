@@ -30,7 +30,6 @@ from seqsum.models.model import SequenceModel
 from seqsum.runs import folder, run_files
 from seqsum.runtime import files
 from seqsum.runtime.errors import InputError
-from seqsum.sequences.recorded import SequenceSpec
 
 NO_ONNX = "pip install -e '.[onnx]' && pip install --no-deps jax2onnx"
 # Programs for each of these are in one file.
@@ -65,13 +64,11 @@ def _program(model: Trained):
     for field in dataclasses.fields(SequenceModel)
     if field.name not in ("parent", "name")
   }
-  plain = _Folded(**attributes | {"fused": False, "remat": 0})
+  plain = _Folded(**attributes)
 
   def program(frames):
-    said = plain.apply(model.params, frames)
-    if objective.probabilities is None:
-      return (objective.predict(said),)
-    return objective.predict(said), objective.probabilities(said)
+    decoded = objective.decode(plain.apply(model.params, frames))
+    return tuple(x for x in decoded if x is not None)
 
   return program
 
@@ -156,18 +153,18 @@ def pack_weights(workdir: epath.PathLike) -> dict[str, bytes]:
     InputError: The run is not finished: it has no summary.json.
   """
   model = load(workdir)
-  workdir = files.locate(workdir)
-  said = run_files.read_json(workdir / "config.json", run_files.CONFIG)
+  workdir = files.parse_path(workdir)
+  said = folder.read_config(workdir)
   summary = run_files.read_json(workdir / "summary.json", run_files.SUMMARY)
   if summary is None:
     raise InputError(
       f"--workdir={workdir}: the run is not finished, so its test accuracy is "
       "not known; run it to its end"
     )
-  for name in folder.MACHINE:
+  for name in folder.MACHINE_FIELDS:
     section, field = name.split(".")
     said["config"][section][field] = ""
-  kept = {x: said[x] for x in (*run_files.CONFIG, "versions")}
+  kept = {x: said[x] for x in ("format", *run_files.CONFIG, "versions")}
   as_bytes = lambda x: (json.dumps(x, indent=2) + "\n").encode()
   return {
     "config.json": as_bytes(kept),
@@ -250,7 +247,7 @@ def readme(model: Trained, files: Collection[str]) -> str:
     f"Trained on up to {model.longest} frames.",
   )
   task = model.experiment.sampler.task
-  if isinstance(task, SequenceSpec) and task.pictures:
+  if model.experiment.sampler.kind == "files" and task.pictures:
     say(f"Frames of pictures and videos: {task.describe_frames()}.")
   if len(model.values):
     low, high = model.values[[0, -1]]

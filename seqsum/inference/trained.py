@@ -13,22 +13,17 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
 from seqsum.data import image_files, video_files
 from seqsum.inference import photos, weights
-from seqsum.models.distribution import build_support
-from seqsum.models.known_fold import FoldCore
 from seqsum.runs import run_files
-from seqsum.runs.session import open_trained, restore_best
+from seqsum.runs.restore import restore_best
+from seqsum.runs.session import open_trained
 from seqsum.runtime.errors import InputError
 from seqsum.sequences.pixel_rule import PixelRule
-from seqsum.sequences.recorded import SequenceSpec
-from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import ROUNDING
-from seqsum.sequences.videos import DistinctSum
 from seqsum.training.state import Experiment
 
 # The network that is used where no run is named; README.md in it has its data.
@@ -86,19 +81,19 @@ class Trained:
   @property
   def reads_digits(self) -> bool:
     """Whether each frame is one digit, drawn as MNIST has them."""
-    return isinstance(self.experiment.sampler, Sampler)
+    return self.experiment.sampler.kind == "digits"
 
   @property
   def floats(self) -> bool:
     """Whether it was trained on floats of any range, and not on uint8."""
-    task = self.experiment.sampler.task
-    return isinstance(task, SequenceSpec) and task.floats
+    sampler = self.experiment.sampler
+    return sampler.kind == "files" and sampler.task.floats
 
   @property
   def says_whole(self) -> bool:
     """Whether the targets that it was trained on are whole numbers."""
-    task = self.experiment.sampler.task
-    if isinstance(task, DistinctSum) and task.with_importance:
+    sampler, task = self.experiment.sampler, self.experiment.sampler.task
+    if sampler.kind == "videos" and task.with_importance:
       return False  # of two parts the second is none
     return task.tolerance == ROUNDING
 
@@ -108,7 +103,8 @@ class Trained:
 
     Of a fold that is given they do.
     """
-    return np.array(self.experiment.objective.values, np.float32)
+    objective = self.experiment.objective
+    return objective.support(0) if objective.fold is None else np.zeros(0)
 
   def predict(self, frames: np.ndarray) -> np.ndarray:
     """The running value after each frame; `read` says more.
@@ -138,9 +134,7 @@ class Trained:
     predictions, probabilities = jax.tree.map(
       lambda x: x[:, :time].reshape(*batch, time, *x.shape[2:]), said
     )
-    values = self.values
-    if self._fold:
-      values = build_support(self._fold.task, time + blank).values
+    values = self.experiment.objective.support(time + blank)
     return Reading(predictions, probabilities, values)
 
   def read_files(
@@ -221,32 +215,12 @@ class Trained:
         said.append(f"{line} only: check that it shows one upright digit")
     return said
 
-  @property
-  def _fold(self) -> FoldCore | None:
-    known_fold = self.experiment.model.known_fold
-    return known_fold if isinstance(known_fold, FoldCore) else None
-
   @functools.cached_property
   def _read(self):
     model, objective = self.experiment.model, self.experiment.objective
-
-    @jax.jit
-    def read(params, frames):
-      outputs = model.apply(params, frames)
-      of = objective.probabilities
-      return objective.predict(outputs), of and of(outputs)
-
-    @jax.jit
-    def read_fold(params, frames):
-      batch, time = frames.shape[:2]
-      _, aside = model.read(params, frames, (batch,) * time, True)
-      said = self._fold.running(aside["inputs"])
-      values = jnp.asarray(build_support(self._fold.task, time).values)
-      likeliest = values[said.argmax(axis=-1)]
-      lost = jnp.isnan(said).any(axis=-1)
-      return jnp.where(lost, jnp.nan, likeliest), jnp.exp(said)
-
-    return read_fold if self._fold else read
+    return jax.jit(
+      lambda params, frames: objective.decode(model.apply(params, frames))
+    )
 
   def _check(self, frames: np.ndarray) -> np.ndarray:
     if self.shape[-1] == 1 and frames.shape[-2:] == self.shape[:2]:

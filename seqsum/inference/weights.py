@@ -16,7 +16,7 @@ import numpy as np
 from etils import epath
 
 from seqsum.runs import manifest, run_files
-from seqsum.runtime.errors import InputError, brief
+from seqsum.runtime.errors import InputError, one_line
 
 FILE, MANIFEST = "weights.npz", "weights.json"
 SHAPE: run_files.Shape = {
@@ -32,7 +32,9 @@ def pack(step: int, params: Any) -> dict[str, bytes]:
     step: The training step that the parameters are of.
     params: A tree of arrays.
   """
-  arrays = {name: np.asarray(x) for name, x in manifest.named(params).items()}
+  arrays = {
+    name: np.asarray(x) for name, x in manifest.leaves_by_name(params).items()
+  }
   stream = io.BytesIO()
   np.savez_compressed(stream, **arrays)
   header = {"step": step, "arrays": manifest.describe(params)}
@@ -60,7 +62,9 @@ def read(folder: epath.Path, abstract_state: Any) -> tuple[int, Any]:
     with np.load(
       io.BytesIO(run_files.read_bytes(path)), allow_pickle=False
     ) as file:
-      arrays = {name: file[name] for name in manifest.named(abstract_state)}
+      arrays = {
+        name: file[name] for name in manifest.leaves_by_name(abstract_state)
+      }
     damaged = manifest.describe(arrays) != saved
   except InputError as error:
     raise InputError(f"{path}: {error}") from error
@@ -75,7 +79,7 @@ def read(folder: epath.Path, abstract_state: Any) -> tuple[int, Any]:
     zipfile.BadZipFile,
   ) as error:
     raise InputError(
-      f"{path}: cannot be read with {MANIFEST} ({brief(error)}); copy the "
+      f"{path}: cannot be read with {MANIFEST} ({one_line(error)}); copy the "
       "folder again"
     ) from error
   if damaged:
@@ -83,5 +87,5 @@ def read(folder: epath.Path, abstract_state: Any) -> tuple[int, Any]:
       f"{path}: not what {MANIFEST} describes: a SHA-256 differs; copy the "
       "folder again"
     )
-  leaves = [arrays[name] for name in manifest.named(abstract_state)]
+  leaves = [arrays[name] for name in manifest.leaves_by_name(abstract_state)]
   return step, jax.tree.unflatten(jax.tree.structure(abstract_state), leaves)

@@ -1,4 +1,4 @@
-"""`nn.Conv` with the same parameters, written for how XLA compiles it."""
+"""Convolution and max pooling that XLA compiles to faster code on a CPU."""
 
 import math
 
@@ -8,37 +8,37 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-MAX_TAPS = 32  # above that, XLA's convolution is faster than multiply-adds
+MAX_TAPS = 32  # with more, XLA's convolution is faster than multiply-adds
 
 
 class Conv(nn.Module):
-  """A valid convolution: `nn.Conv(padding="VALID")`, faster on a CPU.
+  """`nn.Conv(padding="VALID")`: the same parameters and values.
 
   Attributes:
     features: Number of filters.
-    side: Of the square filters, in pixels.
-    stride: Pixels from one place of a filter to the next.
-    kernel_init: For [side, side, C, features].
-    dtype: Of the computation; parameters stay float32.
+    kernel_size: Height and width of the filters, in pixels.
+    strides: In pixels, in both directions.
+    kernel_init: For [*kernel_size, C, features].
+    dtype: Of the computation; parameters are float32.
   """
 
   features: int
-  side: int
-  stride: int
+  kernel_size: tuple[int, int]
+  strides: int
   kernel_init: nn.initializers.Initializer
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """[N, H, W, C] -> [N, H', W', features], H' = (H - side) // stride + 1."""
-    shape = (self.side, self.side, x.shape[-1], self.features)
+    """[N, H, W, C] -> [N, H', W', features], H' = (H - h) // stride + 1."""
+    shape = (*self.kernel_size, x.shape[-1], self.features)
     kernel = self.param("kernel", self.kernel_init, shape).astype(self.dtype)
     bias = self.param("bias", nn.initializers.zeros, shape[-1:])
-    few = self.stride == 1 and math.prod(shape[:3]) <= MAX_TAPS
-    if few and jax.default_backend() == "cpu":
+    has_few_taps = self.strides == 1 and math.prod(shape[:3]) <= MAX_TAPS
+    if has_few_taps and jax.default_backend() == "cpu":
       x = shifted(x, kernel)
     else:
-      x = plain(x, kernel, self.stride)
+      x = plain(x, kernel, self.strides)
     return add_bias(x, bias.astype(self.dtype))
 
 
@@ -51,11 +51,11 @@ def plain(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
 
 @jax.custom_vjp
 def shifted(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """A convolution as one loop of shifted multiply-adds, one for each tap.
+  """A convolution as a sum of shifted products, one for each tap.
 
-  For few taps that is several times faster than XLA's convolution on a CPU
-  (docs/performance.md): every multiply-add is a load and a fused loop over
-  whole rows. Its gradients are those of the plain convolution.
+  With few taps it is several times faster than XLA's convolution on a CPU
+  (docs/performance.md), because XLA fuses it into one loop over rows. Its
+  gradients are those of `plain`.
 
   Args:
     x: [N, H, W, C].
@@ -88,10 +88,10 @@ shifted.defvjp(_shifted_forward, _shifted_backward)
 
 @jax.custom_vjp
 def add_bias(x: jax.Array, bias: jax.Array) -> jax.Array:
-  """[..., F] + [F], with a gradient that is a product.
+  """[..., F] + [F], with a matrix product as the bias's gradient.
 
-  The gradient of a bias is a sum over all leading axes. XLA sums that on one
-  core, row by row; a product with ones uses both, and vector units.
+  That gradient is a sum over all leading axes, which XLA computes row by row on
+  one core; a product with ones uses all cores and vector instructions.
   """
   return x + bias.reshape((1,) * (x.ndim - 1) + bias.shape)
 
@@ -107,3 +107,22 @@ def _add_bias_backward(_, gradient):
 
 
 add_bias.defvjp(_add_bias_forward, _add_bias_backward)
+
+
+def max_pool(x: jax.Array, side: int) -> jax.Array:
+  """`nn.max_pool` with window and strides (side, side), as a reshape.
+
+  XLA differentiates it faster than a reduce-window.
+
+  Args:
+    x: [N, H, W, C]. Rows and columns left over at the bottom and on the right
+      are dropped.
+    side: Of the windows, in pixels.
+
+  Returns:
+    [N, H // side, W // side, C]. Equal maxima share the gradient.
+  """
+  n, height, width, channels = x.shape
+  height, width = height // side, width // side
+  x = x[:, : height * side, : width * side]
+  return x.reshape(n, height, side, width, side, channels).max((2, 4))

@@ -1,4 +1,4 @@
-"""The recurrent cells that a model can have, each written in two ways."""
+"""Recurrent cells: `config.model.core` names one of `CORES`."""
 
 import functools
 from collections.abc import Callable
@@ -9,24 +9,38 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from seqsum.models.packed_cells import (
-  PackedCell,
-  PackedGRU,
-  PackedGRUKeras1,
-  PackedLSTM,
-  PackedSimple,
-  hard_sigmoid,
-  kernel_init,
-  recurrent_init,
-)
+from seqsum.models.encoder import kernel_init
+
+recurrent_init = nn.initializers.orthogonal()  # Keras's default
+
+
+class Core(NamedTuple):
+  """A recurrent cell.
+
+  Attributes:
+    name: Its name in `config.model.core` and in the names of parameters.
+    cell: Constructor, with the arguments of `nn.GRUCell`.
+  """
+
+  name: str
+  cell: Callable[..., nn.RNNCellBase]
+
+
+def hard_sigmoid(x: jax.Array) -> jax.Array:
+  """That of Theano and Keras 1; `nn.hard_sigmoid` has a slope of 1/6."""
+  return jnp.clip(0.2 * x + 0.5, 0, 1)
 
 
 class GRUKeras1Cell(nn.RNNCellBase):
-  """The GRU of Keras 1: `packed_cells.PackedGRUKeras1` has the equations.
+  """The GRU of Keras 1, which the original post used.
 
-  The reset gate is applied to the carry before the product, as Cho et al. 2014
-  have it, and gates are hard sigmoids. Parameters are named as those of
-  `nn.GRUCell`; the attributes too.
+      r = hard_sigmoid(W_ir x + b_ir + W_hr h)
+      z = hard_sigmoid(W_iz x + b_iz + W_hz h)
+      n = tanh(W_in x + b_in + W_hn (r * h))
+      h' = (1 - z) * n + z * h
+
+  (Cho et al. 2014, with hard sigmoids.) Attributes and parameters have the
+  names of those of `nn.GRUCell`.
   """
 
   features: int
@@ -57,27 +71,13 @@ class GRUKeras1Cell(nn.RNNCellBase):
     return 1
 
 
-class Core(NamedTuple):
-  """A recurrent cell; both ways have the same parameters and values.
-
-  Attributes:
-    name: What `config.model.core` calls it.
-    plain: Flax's, for `nn.RNN`: the reference.
-    packed: The fast one, over packed batches.
-  """
-
-  name: str
-  plain: Callable[..., nn.RNNCellBase]
-  packed: Callable[..., PackedCell]
-
-
-GRU = Core("gru", nn.GRUCell, PackedGRU)
+GRU = Core("gru", nn.GRUCell)
 CORES = {
   core.name: core
   for core in (
     GRU,
-    Core("gru_keras1", GRUKeras1Cell, PackedGRUKeras1),
-    Core("lstm", nn.LSTMCell, PackedLSTM),
-    Core("simple", nn.SimpleCell, PackedSimple),
+    Core("gru_keras1", GRUKeras1Cell),
+    Core("lstm", nn.LSTMCell),
+    Core("simple", nn.SimpleCell),
   )
 }

@@ -1,10 +1,9 @@
-"""The exact distribution of a fold, one digit's distribution at a time.
+"""The exact distribution of a fold, updated one digit at a time.
 
-If the digits of a sequence are independent, and each is known up to a
-distribution, then so is their fold: a Markov chain over the values that it can
-reach, moved from one to the next by each digit. For the sum a move is a
-convolution. Everything is in logarithms, so that no probability is too small
-to have a gradient.
+If the digits of a sequence are independent, each with a known distribution, the
+running fold is a Markov chain over the values that it can reach. For the sum, a
+step of the chain is a convolution. All probabilities are logarithms, so that
+none is too small to have a gradient.
 """
 
 import dataclasses
@@ -16,19 +15,19 @@ import numpy as np
 
 from seqsum.sequences.tasks import Task
 
-LOWEST = -1e30  # the logarithm of none; -inf would make gradients nan
+LOWEST = -1e30  # the logarithm of 0; -inf would make gradients nan
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Support:
-  """The K values that a fold of up to so many digits can have.
+  """The K values that a fold of up to T digits can have.
 
   Attributes:
-    values: [K] float32, ascending, the fold of no digits among them. Values
-      that float32 cannot tell apart are one.
-    start: The place of the fold of no digits.
-    after: [D, K] int, the place to which each of the task's D digits takes each
-      value; K if it is not among them, as after one digit too many.
+    values: [K] float32, ascending, with the fold of no digits among them.
+      Values that float32 does not distinguish are one.
+    start: Index of the fold of no digits.
+    after: [D, K] int, the index to which each of the task's D digits takes each
+      value; K if the result is not among the values (more than T digits).
   """
 
   values: np.ndarray
@@ -36,8 +35,8 @@ class Support:
   after: np.ndarray
 
   @functools.cached_property
-  def is_shift(self) -> bool:
-    """Whether each digit moves all values by so many places, as in a sum."""
+  def is_translation(self) -> bool:
+    """Whether a digit adds a constant to every index, as in a sum."""
     count = len(self.values)
     moved = np.arange(count) + (self.after[:, :1] - self.start)
     return self.start == 0 and np.array_equal(
@@ -46,7 +45,7 @@ class Support:
 
   @functools.cached_property
   def before(self) -> np.ndarray:
-    """[D, K] int, whence a digit leads to a value; K if from none or many."""
+    """[D, K] int, the one index from which a digit leads to a value; else K."""
     count = len(self.values)
     before = np.full((len(self.after), count), count)
     for row, after in zip(before, self.after, strict=True):
@@ -59,7 +58,7 @@ class Support:
 
   @functools.cached_property
   def merging(self) -> tuple[tuple[int, int, np.ndarray], ...]:
-    """(digit, value, whence), all places, where many values become one."""
+    """(digit, value, origins), all indices, where many values become one."""
     count = len(self.values)
     found = []
     for digit, after in enumerate(self.after):
@@ -69,27 +68,27 @@ class Support:
     return tuple(found)
 
   def delta(self, rows: int) -> jax.Array:
-    """[rows, K] float32, all on the fold of no digits."""
+    """[rows, K] float32, log-probability 0 of the fold of no digits."""
     none = jnp.full((rows, len(self.values)), LOWEST)
     return none.at[:, self.start].set(0.0)
 
   def move(self, fold: jax.Array, digit: jax.Array) -> jax.Array:
-    """The fold with one digit more.
+    """Adds a digit to the fold.
 
     Args:
-      fold: [n, K] float32, logarithms of its probabilities so far.
-      digit: [n, D] float32, those of the next digit.
+      fold: [n, K] float32, log-probabilities of the fold's values.
+      digit: [n, D] float32, log-probabilities of the next digit.
 
     Returns:
-      [n, K] float32. The relative error of a probability p grows by about
-      1e-7 (1 + |log p|) a digit.
+      [n, K] float32. Each digit adds about 1e-7 (1 + |log p|) to the relative
+      error of a probability p.
     """
     return jax.nn.logsumexp(digit[:, :, None] + self._moved(fold), axis=1)
 
   def _moved(self, fold: jax.Array) -> jax.Array:
-    """[n, K] -> [n, D, K], the fold with each digit, were it certain."""
+    """[n, K] -> [n, D, K], the fold after each digit."""
     count = len(self.values)
-    if self.is_shift:
+    if self.is_translation:
       by = [min(count, int(places)) for places in self.after[:, 0]]
       pad = functools.partial(jnp.pad, constant_values=LOWEST)
       return jnp.stack(
@@ -97,8 +96,8 @@ class Support:
       )
     padded = jnp.pad(fold, ((0, 0), (0, 1)), constant_values=LOWEST)
     moved = padded[:, self.before]
-    for digit, end, whence in self.merging:
-      many = jax.nn.logsumexp(fold[:, whence], axis=1)
+    for digit, end, origins in self.merging:
+      many = jax.nn.logsumexp(fold[:, origins], axis=1)
       moved = moved.at[:, digit, end].set(many)
     return moved
 
@@ -108,17 +107,17 @@ def build_support(task: Task, time: int) -> Support:
   """The support of a task for sequences of up to `time` digits.
 
   Raises:
-    InputError: It has too many values.
+    InputError: There are more values than `target_values.MAX_VALUES`.
   """
   exact = task.reachable(time, min_len=0)
   values, group = np.unique(exact.astype(np.float32), return_inverse=True)
-  group = np.append(group, len(values))  # whatever is not among them
+  group = np.append(group, len(values))  # for values outside the support
   _, first = np.unique(group[:-1], return_index=True)
   digits = np.array(task.digits, np.float64)[:, None]
   after = np.asarray(task.combine(exact[first], digits))
   borders = (exact[1:] + exact[:-1]) / 2
   nearest = np.searchsorted(borders, after)
-  # Beyond 2**53 the order of the factors shows in the last places.
+  # Beyond 2**53 the last bits depend on the order of the factors.
   among = np.isclose(exact[nearest], after, rtol=1e-12, atol=0)
   places = group[np.where(among, nearest, len(exact))]
   start = int(np.searchsorted(values, np.float32(task.initial)))

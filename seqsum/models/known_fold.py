@@ -1,8 +1,8 @@
-"""Cores that are given the fold: they have to learn what a frame shows.
+"""Cores with the task's reduction built in: only the digits are learned.
 
-A recurrence without parameters reads what the head says of each frame. Both of
-a model's recurrences run the same step: `nn.RNN` over `KnownFoldCell`, and
-`packing.scan` over packed batches.
+A known fold is a recurrence without parameters over the outputs of the head.
+`SequenceModel` runs it as an `nn.RNN` over a `KnownFoldCell`, `PackedModel`
+by `packing.scan`.
 """
 
 import dataclasses
@@ -15,30 +15,31 @@ import jax.numpy as jnp
 import numpy as np
 
 from seqsum.models.distribution import build_support
-from seqsum.runtime.errors import require
 from seqsum.sequences.tasks import Task
 
-LONG = 32  # frames; of longer sums the fold says its last value alone
+LONG = 32  # frames; `long_sum.py` computes the loss of longer sums
 
 
 class KnownFold(Protocol):
-  """A core that is given the fold.
+  """A recurrence without parameters over the outputs of the head.
 
   Attributes:
-    inputs: How many numbers the head gives it of a frame. `read` makes D of
-      them, which are what the recurrence reads.
+    inputs: How many outputs the head must have.
   """
 
   inputs: int
 
   def read(self, outputs: jax.Array) -> jax.Array:
-    """[..., inputs] what the head gives -> [..., D] what `step` takes."""
+    """[..., inputs] outputs of the head -> [..., D] inputs of `step`."""
 
   def digits(self, inputs: jax.Array) -> jax.Array:
-    """[..., D] what `step` takes -> [...] int32, the digits in it."""
+    """[..., D] inputs of `step` -> [...] int32, the predicted digits."""
 
-  def is_whole(self, time: int) -> bool:
-    """Whether the objective folds sequences of so many frames, all at once."""
+  def is_folded_by_loss(self, time: int) -> bool:
+    """Whether the loss of sequences of `time` frames computes the fold.
+
+    The model then returns the inputs of `step` in place of its carries.
+    """
 
   def start(self, rows: int, time: int) -> jax.Array:
     """[rows, K], the carry before the first of `time` frames."""
@@ -46,27 +47,27 @@ class KnownFold(Protocol):
   def step(
     self, time: int, carry: jax.Array, inputs: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
-    """[n, K] and [n, D] -> the carry with one frame more, twice."""
+    """[n, K] and [n, D] -> (new carry, output); both are the same array."""
 
 
 @dataclasses.dataclass(frozen=True)
 class FoldCore:
-  """The carry is the exact distribution of the fold so far.
+  """A known fold whose carry is the exact distribution of the task's value.
 
-  The head's numbers are the logarithms of the odds of each digit; a frame moves
-  the fold's distribution by the digit's (`distribution.Support.move`). So does
-  DeepProbLog (Manhaeve et al. 2018), here as a recurrence.
+  The head predicts logits of the digit on each frame; `distribution.Support`
+  has the recurrence. DeepProbLog (Manhaeve et al. 2018) computes the same by
+  logic programming.
 
-  Long sums say how large a digit is in the mean long before they say which one
-  it is: half a 0 and half a 2 will do for a 1, whose odds meanwhile fall until
-  no gradient reaches them. With a `spread`, the odds are those of a normal
-  distribution, and what the head says of each digit comes on top of them.
-  One more number of the head moves its centre: it is the natural parameter,
-  centre / spread^2, from the middle of the digits.
+  A failure of long sums: a mixture of the digits 0 and 2 has the mean of a 1.
+  The labels fix the mean of a digit's distribution long before its mode, and
+  the logit of 1 meanwhile falls until its gradient vanishes. A Gaussian prior
+  over the digits (`spread` > 0) prevents this: the logits are those of a normal
+  distribution plus those of the head. One more output of the head moves its
+  mean; it is the natural parameter (mean - middle of the digits) / spread^2.
 
   Attributes:
     task: The fold.
-    spread: Standard deviation of that distribution, in digits; 0 for none.
+    spread: Standard deviation of the prior, in digits; 0 for none.
   """
 
   task: Task
@@ -79,36 +80,36 @@ class FoldCore:
   def read(self, outputs: jax.Array) -> jax.Array:
     if self.spread:
       digits = np.array(self.task.digits, np.float32)
-      away = digits - digits.mean()
-      away = np.expand_dims(away, tuple(range(outputs.ndim - 1)))
-      bell = outputs[..., -1:] * away - away**2 / (2 * self.spread**2)
-      outputs = outputs[..., :-1] + bell
+      offset = digits - digits.mean()
+      offset = np.expand_dims(offset, tuple(range(outputs.ndim - 1)))
+      prior = outputs[..., -1:] * offset - offset**2 / (2 * self.spread**2)
+      outputs = outputs[..., :-1] + prior
     return nn.log_softmax(outputs)
 
   def digits(self, inputs: jax.Array) -> jax.Array:
     return jnp.asarray(self.task.digits, jnp.int32)[inputs.argmax(-1)]
 
-  def is_whole(self, time: int) -> bool:
+  def is_folded_by_loss(self, time: int) -> bool:
     return time > LONG and self.task.name == "sum"
 
   def start(self, rows: int, time: int) -> jax.Array:
     return build_support(self.task, time).delta(rows)
 
   def running(self, inputs: jax.Array) -> jax.Array:
-    """The fold after every frame, whatever the length.
+    """The fold's distribution after every frame, for any length.
 
     Args:
-      inputs: [B, T, D] what `read` gives.
+      inputs: [B, T, D] as returned by `read`.
 
     Returns:
-      [B, T, K] float32, logarithms of the probabilities of the K values of
+      [B, T, K] float32, log-probabilities of the K values of
       `distribution.build_support(task, T)`.
     """
     batch, time = inputs.shape[:2]
     step = functools.partial(self.step, time)
     over_time = inputs.swapaxes(0, 1)
-    _, said = jax.lax.scan(step, self.start(batch, time), over_time)
-    return said.swapaxes(0, 1)
+    _, carries = jax.lax.scan(step, self.start(batch, time), over_time)
+    return carries.swapaxes(0, 1)
 
   def step(self, time, carry, inputs):
     carry = build_support(self.task, time).move(carry, inputs)
@@ -117,10 +118,10 @@ class FoldCore:
 
 @dataclasses.dataclass(frozen=True)
 class AdditiveCore:
-  """The carry is the running total of one number a frame, without bounds.
+  """A known fold whose carry is the running sum of the head's output.
 
-  Deep Sets (Zaheer et al. 2017) with the identity after the sum; the recurrence
-  of a neural addition unit (Madsen & Johansen 2020) with all weights one.
+  Deep Sets (Zaheer et al. 2017) with the identity after the sum; a neural
+  addition unit (Madsen & Johansen 2020) whose weights are all one.
   """
 
   inputs: int = 1
@@ -132,7 +133,7 @@ class AdditiveCore:
     nearest = jnp.round(jnp.nan_to_num(inputs[..., 0]))
     return jnp.clip(nearest, 0, 9).astype(jnp.int32)
 
-  def is_whole(self, time: int) -> bool:
+  def is_folded_by_loss(self, time: int) -> bool:
     return False
 
   def start(self, rows: int, time: int) -> jax.Array:
@@ -144,10 +145,10 @@ class AdditiveCore:
 
 
 class KnownFoldCell(nn.RNNCellBase):
-  """A given core as `nn.RNN` runs it.
+  """A known fold as a cell of `nn.RNN`.
 
   Attributes:
-    core: The core.
+    core: The known fold.
     time: T, frames of the longest sequence.
   """
 
@@ -166,18 +167,8 @@ class KnownFoldCell(nn.RNNCellBase):
     return 1
 
 
-def _fold(task: Task, spread: float) -> FoldCore:
-  require(
-    isinstance(task, Task),
-    "config.model.core",
-    "fold",
-    "folds digits, one a frame; take 'additive' or 'gru'",
-  )
-  return FoldCore(task, spread)
-
-
-# (task, config.model.digit_prior_std) -> the core
+# (task, config.model.digit_prior_std) -> the known fold of that name
 KNOWN_FOLDS = {
-  "fold": _fold,
+  "fold": FoldCore,
   "additive": lambda task, _: AdditiveCore(max(1, task.size)),
 }

@@ -1,26 +1,25 @@
-"""Sums of long sequences: two values of their distribution, not all of it.
+"""Likelihood, mode and mean of long sums, by fast convolution.
 
-The scan of `distribution.Support.move` costs T times 9T numbers, and keeps as
-many for its gradient. Here the T digits' distributions are convolved in pairs,
-the results in pairs again, and so on: of a sum of 1,024 digits that takes a
-thousandth of the time.
+The scan of `distribution.Support.move` costs 9 T^2 operations and keeps as many
+numbers for its gradient. Here the T digits' distributions are convolved in
+pairs, the results in pairs again, and so on: for a sum of 1,024 digits this
+takes a thousandth of the time.
 
-Probabilities are not logarithms here, so one that is far from the likely ones
-would be lost to rounding. The digits are therefore tilted first (Esscher 1932;
-the saddlepoint of Daniels 1954): for any t,
+Probabilities are not logarithms here, so an unlikely sum would be lost to
+rounding. The digits are therefore tilted first (Esscher 1932; the saddlepoint
+approximation of Daniels 1954): for any t,
 
     p(s) = p_t(s) M(t) exp(-t s),
 
-where p_t is the sum's distribution if digit d of each frame is made exp(t d)
-times as likely, and M(t) what all frames are divided by for it. With the t for
-which s is the mean of p_t, p_t(s) is among its largest values, however
-unlikely s is under p. The identity holds for every t, so gradients need not
-know where t came from.
+where p_t is the distribution of the sum if digit d of each frame is made
+exp(t d) times as likely, and M(t) is the product of the frames' normalizers.
+With the t for which p_t has the mean s, p_t(s) is among its largest values,
+however small p(s) is. The identity holds for every t, so t needs no gradient.
 
-The smaller convolutions are sums of positive terms, the larger ones go through
-the FFT, whose error is some 1e-7 of the largest probability. Against the scan,
-log p(s) agrees to about 1e-4. A label that the tilted digits hardly allow, of
-less than `NOISE`, counts as that much; its gradient is then that of M alone.
+Small convolutions are sums of positive terms; large ones use the FFT, whose
+error is about 1e-7 of the largest probability. log p(s) agrees with that of the
+scan to about 1e-4. A p_t(s) below `NOISE` is replaced by `NOISE`; the gradient
+is then that of M alone.
 """
 
 import jax
@@ -28,22 +27,22 @@ import jax.numpy as jnp
 import numpy as np
 
 NOISE = 1e-7  # the error of the FFT, next to a probability of about one
-DIRECT = 40  # values; a convolution of more goes through the FFT
+DIRECT = 40  # values; larger convolutions use the FFT
 STEPS = 40  # of the bisection for the tilt; each halves the interval
-STEEPEST = 40.0  # the largest tilt: nine digits out of ten would be 0, or 9
+STEEPEST = 40.0  # the largest tilt: exp(40) between neighbouring digits
 
 
 def log_moments(
   digits: jax.Array, tilt: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """Tilts digits.
+  """Tilts the distributions of digits.
 
   Args:
-    digits: [B, T, 10] float32, logarithms of probabilities.
+    digits: [B, T, 10] float32, log-probabilities.
     tilt: [B] float32.
 
   Returns:
-    [B, T, 10] the tilted logarithms, normalised; [B] the logarithm of M.
+    [B, T, 10] the tilted log-probabilities, normalized; [B] the logarithm of M.
   """
   worth = jnp.arange(10, dtype=jnp.float32)
   tilted = digits + tilt[:, None, None] * worth[None, None, :]
@@ -52,7 +51,7 @@ def log_moments(
 
 
 def means(digits: jax.Array) -> jax.Array:
-  """[B, T, 10] logarithms of probabilities -> [B], the mean of the sum."""
+  """[B, T, 10] log-probabilities -> [B], the mean of the sum."""
   return (jnp.exp(digits) @ jnp.arange(10, dtype=jnp.float32)).sum(1)
 
 
@@ -71,7 +70,7 @@ def find_tilt(digits: jax.Array, target: jax.Array) -> jax.Array:
 
 
 def convolve(a: jax.Array, b: jax.Array) -> jax.Array:
-  """Distributions [..., M] of two terms -> [..., 2M - 1], of their sum."""
+  """Distributions [..., M] of two terms -> [..., 2M - 1], of the sum."""
   size = a.shape[-1]
   if size <= DIRECT:
     lead = [(0, 0)] * (a.ndim - 1)
@@ -84,7 +83,7 @@ def convolve(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def distribution(digits: jax.Array) -> jax.Array:
-  """[B, T, 10] logarithms of probabilities -> [B, 9T' + 1], of the sum.
+  """[B, T, 10] log-probabilities -> [B, 9T' + 1], of the sum.
 
   T' is the power of two that is at least T.
   """
@@ -101,15 +100,15 @@ def distribution(digits: jax.Array) -> jax.Array:
 def read(
   digits: jax.Array, values: tuple[int, ...], lengths: jax.Array
 ) -> jax.Array:
-  """What frames show, with digit 0 in the padding, which adds nothing.
+  """Extends log-probabilities to all ten digits, with digit 0 in the padding.
 
   Args:
-    digits: [B, T, D] float32, logarithms of probabilities.
+    digits: [B, T, D] float32, log-probabilities.
     values: The D digits.
     lengths: [B] int.
 
   Returns:
-    [B, T, 10] float32, those of all ten digits.
+    [B, T, 10] float32, log-probabilities.
   """
   none = jnp.finfo(jnp.float32).min / 4
   ten = jnp.full((*digits.shape[:2], 10), none)
@@ -120,7 +119,7 @@ def read(
 
 
 def log_likelihood(digits: jax.Array, target: jax.Array) -> jax.Array:
-  """[B, T, 10] logarithms of probabilities, [B] sums -> [B], log p(sum)."""
+  """[B, T, 10] log-probabilities and [B] sums -> [B], log p(sum)."""
   tilt = find_tilt(jax.lax.stop_gradient(digits), target)
   tilted, log_size = log_moments(digits, tilt)
   place = target.astype(jnp.int32)[:, None]
@@ -129,7 +128,7 @@ def log_likelihood(digits: jax.Array, target: jax.Array) -> jax.Array:
 
 
 def modes(digits: jax.Array) -> jax.Array:
-  """[B, T, 10] logarithms of probabilities -> [B] float32, likeliest sums."""
+  """[B, T, 10] log-probabilities -> [B] float32, the most likely sums."""
   sums = distribution(digits)
   mode = sums.argmax(-1).astype(jnp.float32)
   return jnp.where(jnp.isnan(sums).any(-1), jnp.nan, mode)

@@ -1,4 +1,4 @@
-"""Recurrent layers that Flax does not have: over packed batches."""
+"""Recurrent layers over packed batches, as fast twins of Flax's cells."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -10,18 +10,22 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from seqsum.models import packing
-from seqsum.models.packing import Rows
-from seqsum.sequences.shapes import Packed
+from seqsum.models.cores import (
+  Core,
+  GRUKeras1Cell,
+  hard_sigmoid,
+  recurrent_init,
+)
+from seqsum.models.encoder import kernel_init
+from seqsum.sequences.shapes import Packed, Rows
 
-Gates = tuple[Packed, ...]  # what the inputs give to each gate
-Biases = Mapping[str, bool]  # the names of some products -> has it a bias?
+Gates = tuple[Packed, ...]  # projections of the inputs, one for each gate
+Biases = Mapping[str, bool]  # name of a product -> whether it has a bias
 Product = Callable[[jax.Array], tuple[jax.Array, ...]]
-kernel_init = nn.initializers.glorot_uniform()  # as Keras
-recurrent_init = nn.initializers.orthogonal()
 
 
 class _Affine(nn.Module):
-  """The parameters of an `nn.Dense`, handed out instead of applied."""
+  """The parameters of an `nn.Dense`, returned instead of applied."""
 
   features: int
   use_bias: bool
@@ -36,21 +40,20 @@ class _Affine(nn.Module):
 
 
 class PackedCell(nn.Module):
-  """`nn.RNN(cell)` over a packed batch, at a third of the cost.
+  """`nn.RNN(cell)` over a packed batch.
 
-  The same mathematics and, under the cell's name, the same parameters as the
-  cell in Flax, so that checkpoints of one load into the other. What does not
-  depend on the carry is computed for all steps and sequences at once; products
-  with the same array are one; steps touch only rows that are alive.
+  It has the parameters of the cell under the cell's name, and the same values.
+  Inputs are projected for all steps and sequences at once, products with the
+  same array are one, and a step computes real frames only.
 
-  A subclass names its products and says how it steps.
+  A subclass lists its products and defines `step`.
 
   Attributes:
     features: Width of the carry.
-    activation: What makes the new content; the gates have their own.
-    dtype: Of the computation; parameters stay float32.
+    activation: Activation of the new content.
+    dtype: Of the computation; parameters are float32.
     of_inputs: The products with the inputs.
-    of_carry: The products with the carry, those of the same array together.
+    of_carry: The products with the carry, grouped by the array they multiply.
   """
 
   features: int
@@ -69,13 +72,13 @@ class PackedCell(nn.Module):
         setattr(self, name, _Affine(self.features, use_bias, init))
 
   def project(self, inputs: Packed) -> Gates:
-    """[N, F] -> [N, features] for each gate: what the inputs give to it."""
+    """[N, F] -> [N, features] for each gate."""
     return self._product(self.of_inputs, inputs.shape[-1])(
       inputs.astype(self.dtype)
     )
 
   def __call__(self, gates: Gates, rows: Rows) -> Packed:
-    """What `project` gives -> [N, features], the output of each step."""
+    """Projected inputs -> [N, features], the output at each step."""
     products = [self._product(group, self.features) for group in self.of_carry]
     step = functools.partial(self.step, *products)
     return packing.scan(step, self.start(rows[0]), gates, rows)
@@ -89,13 +92,13 @@ class PackedCell(nn.Module):
   def step(self, *args) -> tuple[Any, jax.Array]:
     """`(*products, carry, gates of one step) -> (carry, output)`, n rows.
 
-    There is a product for each group of `of_carry`: [n, features] -> a tuple of
+    Each group of `of_carry` has one product: [n, features] -> a tuple of
     [n, features], in the group's order.
     """
     raise NotImplementedError
 
   def _product(self, group: Biases, width: int) -> Product:
-    """One product of [N, width] with the kernels of all gates of a group."""
+    """A product of [N, width] with the kernels of all gates of a group."""
     affines = [getattr(self, name)(width) for name in group]
     kernels, biases = jax.tree.map(
       lambda x: x.astype(self.dtype), tuple(zip(*affines, strict=True))
@@ -113,7 +116,7 @@ class PackedCell(nn.Module):
 
 
 class PackedGRU(PackedCell):
-  """`nn.GRUCell`, and as cuDNN and Keras have it today.
+  """`nn.GRUCell`, the variant of cuDNN and of today's Keras.
 
       r = sigmoid(W_ir x + b_ir + W_hr h)
       z = sigmoid(W_iz x + b_iz + W_hz h)
@@ -136,21 +139,8 @@ class PackedGRU(PackedCell):
     return carry, carry
 
 
-def hard_sigmoid(x: jax.Array) -> jax.Array:
-  """Theano's and Keras 1's; `nn.hard_sigmoid` has a slope of 1/6."""
-  return jnp.clip(0.2 * x + 0.5, 0, 1)
-
-
 class PackedGRUKeras1(PackedCell):
-  """`cores.GRUKeras1Cell`, the GRU that the post had.
-
-      r = hard_sigmoid(W_ir x + b_ir + W_hr h)
-      z = hard_sigmoid(W_iz x + b_iz + W_hz h)
-      n = tanh(W_in x + b_in + W_hn (r * h))
-      h' = (1 - z) * n + z * h
-
-  (Cho et al. 2014 with the gates' activation of Keras 1.)
-  """
+  """`GRUKeras1Cell`."""
 
   of_inputs: ClassVar[Biases] = {"ir": True, "iz": True, "in": True}
   of_carry: ClassVar = ({"hr": False, "hz": False}, {"hn": False})
@@ -169,7 +159,7 @@ class PackedGRUKeras1(PackedCell):
 class PackedLSTM(PackedCell):
   """`nn.LSTMCell`: Hochreiter & Schmidhuber 1997, Gers et al. 2000.
 
-      i = sigmoid(W_ii x + W_hi h + b_hi), and so f and o
+      i = sigmoid(W_ii x + W_hi h + b_hi), and f and o alike
       g = tanh(W_ig x + W_hg h + b_hg)
       c' = f * c + i * g
       h' = o * tanh(c')
@@ -203,3 +193,51 @@ class PackedSimple(PackedCell):
   def step(self, product, carry, gates):
     carry = self.activation(gates[0] + product(carry)[0])
     return carry, carry
+
+
+class PaddedCell(nn.Module):
+  """Any Flax cell over a packed batch; it computes the padding as well.
+
+  Attributes:
+    cell: Constructor of the cell.
+    features, activation, dtype: As for `PackedCell`.
+  """
+
+  cell: Callable[..., nn.RNNCellBase]
+  features: int
+  activation: Callable[[jax.Array], jax.Array] = nn.tanh
+  dtype: DTypeLike = jnp.float32
+
+  def setup(self):
+    self.layer = self.cell(
+      self.features,
+      activation_fn=self.activation,
+      kernel_init=kernel_init,
+      recurrent_kernel_init=recurrent_init,
+      dtype=self.dtype,
+    )
+    nn.share_scope(self, self.layer)  # the cell's parameters, under its name
+    self.rnn = nn.RNN(self.layer)
+
+  def project(self, inputs: Packed) -> Packed:
+    """Returns the inputs; the cell projects them step by step."""
+    return inputs
+
+  def __call__(self, inputs: Packed, rows: Rows) -> Packed:
+    """[N, F] -> [N, features], the output at each step."""
+    padded = packing.unpack(inputs, rows, rows[0])
+    return packing.pack(self.rnn(padded), rows)
+
+
+PACKED_CELLS = {
+  nn.GRUCell: PackedGRU,
+  GRUKeras1Cell: PackedGRUKeras1,
+  nn.LSTMCell: PackedLSTM,
+  nn.SimpleCell: PackedSimple,
+}
+
+
+def packed_cell(core: Core) -> Callable[..., PackedCell | PaddedCell]:
+  """Constructor of the fastest layer for a core."""
+  slow = functools.partial(PaddedCell, core.cell)
+  return PACKED_CELLS.get(core.cell, slow)

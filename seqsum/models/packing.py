@@ -1,11 +1,11 @@
 """Packed batches: the real frames of sorted sequences, step after step.
 
-Let `rows[t]` be the number of leading rows of a batch that may be alive at step
-t, never rising with t. Packed, the batch is one array of `N = sum(rows)` rows:
-the `rows[0]` frames of step 0, then the `rows[1]` frames of step 1, and so on.
+Let `rows[t]` be the number of leading rows of a batch that may have a real
+frame at step t; it never increases with t. The packed batch is one array of N =
+sum(rows) rows: the `rows[0]` frames of step 0, then the `rows[1]` frames of
+step 1, and so on.
 """
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,22 +13,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqsum.sequences.shapes import Packed
+from seqsum.sequences.shapes import Packed, Rows
 
-Rows = tuple[int, ...]
-LAID_OUT = 16  # steps; a recurrence of more is a loop
+MAX_UNROLL = 16  # steps; longer recurrences are loops
 
 
 def places(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-  """Where packed frames come from: their rows [N] and their steps [N]."""
-  if any(a < b for a, b in itertools.pairwise(rows)):
-    raise ValueError(f"rows must not rise from step to step, got {rows}")
+  """The row [N] and the step [N] of each packed frame."""
   row = np.concatenate([np.arange(n) for n in rows])
   return row, np.repeat(np.arange(len(rows)), rows)
 
 
 def pack(padded: jax.Array, rows: Rows) -> Packed:
-  """[B, T, ...] -> [N, ...], leaving out what stands beyond `rows`."""
+  """[B, T, ...] -> [N, ...]; drops everything beyond `rows`."""
   return padded[places(rows)]
 
 
@@ -45,24 +42,23 @@ def scan(
   inputs: Any,
   rows: Rows,
 ) -> Any:
-  """A recurrence over a packed batch.
+  """Runs a recurrence over a packed batch.
 
-  Up to `LAID_OUT` steps follow each other without a loop, and each works on no
-  more rows than may be alive. More steps are one loop over all rows: they cost
-  twice what they must, but little beside an encoder, and the compiled program
-  does not grow with them.
+  Up to `MAX_UNROLL` steps are unrolled, and each computes its `rows[t]` rows
+  only. More steps are one `jax.lax.scan` over all rows, at about twice the
+  recurrent operations, so that the size of the compiled program stays bounded.
 
   Args:
     step: `(carry, inputs of one step) -> (carry, outputs of one step)`, row by
-      row; as for `jax.lax.scan`.
-    carry: A tree of arrays [rows[0], ...] to start from.
+      row, as for `jax.lax.scan`.
+    carry: The first carry, a tree of arrays [rows[0], ...].
     inputs: A tree of packed arrays [N, ...].
     rows: See the module's docstring.
 
   Returns:
     The outputs of all steps, a tree of packed arrays [N, ...].
   """
-  if len(rows) > LAID_OUT:
+  if len(rows) > MAX_UNROLL:
     padded = jax.tree.map(
       lambda x: unpack(x, rows, rows[0]).swapaxes(0, 1), inputs
     )

@@ -79,7 +79,7 @@ class Captions:
     Args:
       history: Lines of metrics.jsonl.
       sequences: How many were evaluated.
-      numbers: Has "mean squared error" and the exact share under `right`.
+      numbers: Has "mean squared error" and exact accuracy under `right`.
       split: Of which split.
     """
     if self.has_digits:

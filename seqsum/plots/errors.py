@@ -124,7 +124,7 @@ def _draw_accuracy(
 def _bins(
   values: np.ndarray, most: int
 ) -> Iterator[tuple[float, float, np.ndarray]]:
-  """Yields (lowest, highest, mask [N]) of at most so many bins of values.
+  """Yield (lowest, highest, mask [N]) of at most so many bins of values.
 
   Each distinct value has a bin if there is room. Values that are inf or nan are
   in no bin.
@@ -217,8 +217,8 @@ def agreement(
     (f"✓ {percent:.1f}% {'exactly right' if rounds else 'nearer'}", BLUE),
     (f"✗ {100 - percent:.1f}% off by {tolerance:.2g} or more", VERMILION),
   ]
-  if lost := np.count_nonzero(~np.isfinite(predictions)):
-    notes.append((f"{lost:,} not finite", VERMILION))
+  if count := np.count_nonzero(~np.isfinite(predictions)):
+    notes.append((f"{count:,} not finite", VERMILION))
   corner = {"transform": axes.transAxes, "va": "top"}
   for i, (line, color) in enumerate(notes):
     axes.text(0.03, 0.97 - 0.06 * i, line, color=color, **corner)

@@ -74,12 +74,12 @@ class Chart:
     functools.update_wrapper(self, draw)
 
   def __call__(self, *args, **kwargs) -> bytes:
-    """Returns a PNG for a light page."""
+    """Return a PNG for a light page."""
     with _style():
       return _png(self._figure(*args, **kwargs))
 
   def light_and_dark(self, *args, **kwargs) -> tuple[bytes, bytes]:
-    """Returns two PNGs of one size: for a light page and for a dark one."""
+    """Return two PNGs of one size: for a light page and for a dark one."""
     with _style():
       figure = self._figure(*args, **kwargs)
       light = _png(figure)
@@ -88,7 +88,7 @@ class Chart:
       return light, _png(figure)
 
   def figure(self, *args, **kwargs) -> Any:
-    """Returns the Matplotlib Figure, laid out."""
+    """Return the Matplotlib Figure, laid out."""
     with _style():
       figure = self._figure(*args, **kwargs)
       figure.draw_without_rendering()
@@ -103,7 +103,7 @@ class Chart:
 
 
 def picture(draw: Callable[..., None]) -> Chart:
-  """Turns `draw(figure, ...) -> None` into a function `(...) -> PNG`."""
+  """Turn `draw(figure, ...) -> None` into a function `(...) -> PNG`."""
   return Chart(draw)
 
 
@@ -125,7 +125,7 @@ def _png(figure: Any) -> bytes:
 
 
 def _darken(figure: Any) -> None:
-  """Replaces the colours of a figure's artists by those of `DARK`.
+  """Replace the colours of a figure's artists by those of `DARK`.
 
   Other colours stay, and so do images, except frames drawn as ink on paper.
   """
@@ -160,7 +160,7 @@ def _darken(figure: Any) -> None:
 
 
 def draw_placeholder(figure: Any) -> None:
-  """Draws the words "nothing to draw"."""
+  """Draw the words "nothing to draw"."""
   figure.set_size_inches(WIDTH, 0.6)
   figure.text(0.5, 0.5, "nothing to draw", ha="center", va="center", color=GREY)
 

@@ -42,7 +42,7 @@ class Transition(NamedTuple):
 
 
 def transitions(task: Task, digits: np.ndarray) -> Iterator[Transition]:
-  """Yields the likely transitions of a running reduction.
+  """Yield the likely transitions of a running reduction.
 
   Args:
     task: The reduction.
@@ -189,7 +189,7 @@ def _label_values(
   true: float,
   is_last: bool,
 ) -> None:
-  """Writes the values of a step beside their circles, without overlap."""
+  """Write the values of a step beside their circles, without overlap."""
   some = [
     (value, probability)
     for (at, value), probability in nodes.items()

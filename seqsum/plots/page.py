@@ -36,7 +36,7 @@ def render(
   pictures: Sequence[Picture],
   facts: Mapping[str, str],
 ) -> str:
-  """Returns the page as HTML 5; all text is escaped.
+  """Return the page as HTML 5; all text is escaped.
 
   Args:
     name: The run's name.

@@ -18,7 +18,7 @@ from seqsum.plots import (
   scales,
 )
 from seqsum.plots.captions import Caption, Captions
-from seqsum.runtime.files import write_whole
+from seqsum.runtime.files import write_atomically
 from seqsum.sequences.tasks import Task
 from seqsum.training.metrics import is_exact, number, of_sequence
 
@@ -39,7 +39,7 @@ def write_report(
   best_step: int | None = None,
   fold: tuple[Task, Callable[[np.ndarray], np.ndarray]] | None = None,
 ) -> dict[str, bytes]:
-  """Writes `index.html` and its pictures as PNG files.
+  """Write `index.html` and its pictures as PNG files.
 
   A picture that cannot be drawn is left out, with a warning.
 
@@ -48,7 +48,7 @@ def write_report(
     name: The run's name.
     task: The task's name, such as "sum".
     history: Lines of metrics.jsonl, with None for inf and nan; may be empty.
-    evaluation: An `evaluate.Evaluation` of test sequences, or of validation
+    evaluation: An `evaluate.Predictions` of test sequences, or of validation
       sequences if the run is not finished.
     read_frames: [M] indices of sequences -> [M, T, H, W, C] uint8 or float.
     kernels: The first layer's "before" and "after" training, [kh, kw, C, F].
@@ -153,8 +153,8 @@ def write_report(
   folder = epath.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
   for picture in pictures:
-    write_whole(folder / f"{picture.name}.png", picture.light)
-  write_whole(folder / "index.html", html)
+    write_atomically(folder / f"{picture.name}.png", picture.light)
+  write_atomically(folder / "index.html", html)
   return {picture.name: picture.light for picture in pictures}
 
 

@@ -91,7 +91,7 @@ def heights(axes: Any, values: Sequence[float]) -> np.ndarray:
 
 
 def spread_out(positions: Sequence[float], gap: float) -> np.ndarray:
-  """Moves positions until they are at least `gap` apart and none is above 1."""
+  """Move positions until they are at least `gap` apart and none is above 1."""
   order = np.argsort(positions, kind="stable")
   moved = np.asarray(positions, np.float64)[order]
   for i in range(1, len(moved)):

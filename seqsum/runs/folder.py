@@ -1,11 +1,11 @@
-"""A run's folder: a contract that other programs read.
+"""The folder of a run: a contract, since other programs read it.
 
-config.json     the resolved config; versions, devices, data
+config.json     format of the folder; resolved config; data, devices, versions
 metrics.jsonl   one JSON object a line
 summary.json    written last: a run without it is not finished
-diverged.json   instead of it, if the loss became inf or nan
+diverged.json   written instead of summary.json if the loss became inf or nan
 tensorboard/  checkpoints/  report/
-.lock           held while a program works here
+.lock           held while a program uses the folder
 """
 
 import hashlib
@@ -20,8 +20,11 @@ from etils import epath
 
 from seqsum.runs import run_files
 from seqsum.runtime import files
-from seqsum.runtime.errors import InputError, brief
+from seqsum.runtime.errors import InputError, one_line
 
+# Raised by every version that cannot read the folders of the one before. It is
+# not the version of seqsum: most releases read the folders of earlier ones.
+FORMAT = 2  # 1: seqsum 0.1.0, which did not write it
 PACKAGES = (
   "seqsum",
   "jax",
@@ -32,9 +35,9 @@ PACKAGES = (
   "tensorflow-datasets",
   "numpy",
 )
-# Where a machine keeps its files is not part of an experiment.
-MACHINE = ("data.data_dir", "data.manual_dir")
-NAMES = (  # that seqsum writes in a run's folder, or in a study's
+# Config fields that may change in a resumed run: where a machine has its files.
+MACHINE_FIELDS = ("data.data_dir", "data.manual_dir")
+NAMES = (  # of files and folders in a run's folder or a study's
   *("config.json", "metrics.jsonl", "summary.json", "diverged.json"),
   *("measured.json", "tracker.json", "rates.json", "results.jsonl"),
   *("table.md", "tensorboard", "checkpoints", "report", "runs"),
@@ -42,7 +45,7 @@ NAMES = (  # that seqsum writes in a run's folder, or in a study's
 
 
 def versions() -> dict[str, str]:
-  """Of Python and of the packages that decide what a run computes."""
+  """Versions of Python and of the packages that affect a run's numbers."""
   found = {"python": platform.python_version()}
   for name in PACKAGES:
     try:
@@ -53,23 +56,24 @@ def versions() -> dict[str, str]:
 
 
 def make_folder(workdir: epath.PathLike) -> epath.Path:
-  """The folder, made if need be.
+  """Make the folder if it does not exist, and check that it can be written.
 
   Raises:
-    InputError: It cannot be written to, or has links for the files of a run.
+    InputError: It cannot be written, or it has links in place of the files of
+      a run.
   """
-  folder = files.locate(workdir)
+  folder = files.parse_path(workdir)
   try:
     folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / f".writable-{uuid.uuid4().hex}"  # each process its own
+    probe = folder / f".writable-{uuid.uuid4().hex}"  # one for each process
     probe.write_text("")
     probe.unlink()
   except ImportError as error:
     raise InputError(
       f"--workdir={folder}: {error}: pip install -e '.[gcs]'"
     ) from error
-  except Exception as error:  # the system's, or a bucket's client's
-    reason = getattr(error, "strerror", None) or brief(error)
+  except Exception as error:  # of the system or of a storage client
+    reason = getattr(error, "strerror", None) or one_line(error)
     raise InputError(
       f"--workdir={folder}: cannot be written ({reason}); "
       "name a folder that can"
@@ -78,91 +82,115 @@ def make_folder(workdir: epath.PathLike) -> epath.Path:
   return folder
 
 
-def claim(
+def read_config(folder: epath.Path) -> dict[str, Any] | None:
+  """Content of config.json; None if the file does not exist.
+
+  Raises:
+    InputError: The file cannot be read, or a version of seqsum wrote it whose
+      folders this one cannot read.
+  """
+  written = run_files.read_json(folder / "config.json", run_files.CONFIG)
+  if written is None or written.get("format") == FORMAT:
+    return written
+  by = written.get("versions")
+  by = by.get("seqsum", "") if isinstance(by, Mapping) else ""
+  raise InputError(
+    f"{folder}: written by seqsum {by or 'of an unknown version'}, which this "
+    f"version ({versions()['seqsum']}) cannot resume or load; train again in "
+    "another folder, or use that version"
+  )
+
+
+def write_or_check_config(
   folder: epath.Path, config: dict[str, Any], facts: dict[str, Any]
 ) -> None:
-  """Writes config.json, or checks that the folder belongs to this run.
+  """Write config.json, or check that an existing one is of the same run.
 
   Args:
-    folder: The run's.
+    folder: The run's folder.
     config: The resolved config, nested.
-    facts: What else is written: "dataset" must be the same too when a run goes
-      on; the rest may differ, as devices do.
+    facts: More content. "dataset" must be equal in a resumed run; the rest,
+      such as "devices", may differ.
 
   Raises:
     InputError: The folder belongs to a run of another config or other data.
   """
-  ours = {"config": config, **facts}
-  if not is_claimed(folder, {"config": config, "dataset": facts["dataset"]}):
-    files.write_json(folder / "config.json", ours)
+  if not check_config(folder, {"config": config, "dataset": facts["dataset"]}):
+    content = {"format": FORMAT, "config": config, **facts}
+    files.write_json(folder / "config.json", content)
 
 
-def is_claimed(folder: epath.Path, ours: dict[str, Any]) -> bool:
-  """Whether the folder has a config.json.
+def check_config(folder: epath.Path, ours: dict[str, Any]) -> bool:
+  """Check config.json, if it exists, against the current run.
 
   Args:
-    folder: A run's.
-    ours: The parts of config.json that must be the same.
+    folder: The run's folder.
+    ours: The parts of config.json that must be equal.
+
+  Returns:
+    Whether config.json exists.
 
   Raises:
-    InputError: They are not.
+    InputError: A value differs.
   """
-  theirs = run_files.read_json(folder / "config.json", run_files.CONFIG)
+  theirs = read_config(folder)
   if theirs is None:
     return False
-  mine, other = map(_decisive, (ours, {k: theirs[k] for k in ours}))
-  differ = [
-    f"{key} ({other.get(key, 'absent')!r} there, {mine.get(key, 'absent')!r} "
+  here, there = map(_identity, (ours, {k: theirs[k] for k in ours}))
+  differences = [
+    f"{key} ({there.get(key, 'absent')!r} there, {here.get(key, 'absent')!r} "
     "here)"
-    for key in sorted(mine.keys() | other.keys())
-    if mine.get(key) != other.get(key)
+    for key in sorted(here.keys() | there.keys())
+    if here.get(key) != there.get(key)
   ]
-  if differ:
+  if differences:
     raise InputError(
       f"--workdir={folder} belongs to another run; take another folder, or "
-      "undo what differs: " + ", ".join(differ)
+      "undo what differs: " + ", ".join(differences)
     )
   return True
 
 
 def digest(parts: dict[str, Any]) -> str:
-  """SHA-256 of what decides a run; equal for all that `is_claimed` accepts.
+  """SHA-256 of a run's identity; equal if `check_config` accepts the run.
 
   Args:
-    parts: "config" and "dataset", as config.json has them.
+    parts: "config" and "dataset" of config.json.
   """
 
-  def same(value: Any) -> Any:  # for what Python compares as equal
+  def normalize(value: Any) -> Any:  # 1, 1.0 and True are equal in Python
     if isinstance(value, list):
-      return [same(x) for x in value]
+      return [normalize(x) for x in value]
     if isinstance(value, bool | float) and value == int(value):
       return int(value)
     return value
 
-  decisive = {k: same(v) for k, v in _decisive(parts).items() if v is not None}
-  text = json.dumps(decisive, sort_keys=True)
+  values = {
+    k: normalize(v) for k, v in _identity(parts).items() if v is not None
+  }
+  text = json.dumps(values, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _decisive(parts: dict[str, Any]) -> dict[str, Any]:
-  """Dotted name -> value, without what may differ between machines."""
+def _identity(parts: dict[str, Any]) -> dict[str, Any]:
+  """Dotted name -> value, without `MACHINE_FIELDS`."""
   return {
     key: value
-    for key, value in files.flatten(files.plain(parts))
-    if key.removeprefix("config.") not in MACHINE
+    for key, value in files.flatten(files.to_json(parts))
+    if key.removeprefix("config.") not in MACHINE_FIELDS
   }
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-  """What of devices and versions is not as it was when a run began.
+  """Describe what changed in devices and versions since a run began.
 
   Args:
-    before: "devices" and "versions" of a config.json; what it lacks, because
-      another version of seqsum wrote it, is not compared.
+    before: "devices" and "versions" of a config.json; names that it lacks are
+      not compared.
     now: The same of this process.
 
   Returns:
-    For each difference its name, the value then and the value now.
+    One text for each difference: its name, the value then and the value now.
   """
   found = []
   for part in ("devices", "versions"):

@@ -1,16 +1,13 @@
-"""Manifest of a checkpoint: its step, its run, and what each array is.
+"""Manifest of a checkpoint: its step, its run, and a digest of each array.
 
-It stands beside the arrays, in `<step>/contents`, because Orbax does not notice
-a byte that changed on the disk, nor a checkpoint under another step's name or
-in another run's folder.
+It is saved beside the arrays, in `<step>/manifest`, because Orbax does not
+detect a flipped byte in array data, a renamed checkpoint, or one that was
+copied from another run.
 """
 
-import contextlib
 import hashlib
 import os
 import stat
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -18,7 +15,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-from seqsum.runs import run_files
+from seqsum.runs import orbax_faults, run_files
 from seqsum.runtime.errors import InputError
 from seqsum.runtime.object_storage import is_remote
 
@@ -34,82 +31,72 @@ ARRAY: run_files.Shape = {
 }
 
 
-def named(tree: Any) -> dict[str, Any]:
-  """'params/head/bias' -> leaf."""
+def leaves_by_name(tree: Any) -> dict[str, Any]:
+  """The leaves of a tree by path, such as 'params/head/bias'."""
   leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
   name = lambda path: jax.tree_util.keystr(path, simple=True, separator="/")
   return {name(path): leaf for path, leaf in leaves}
 
 
 def describe(tree: Any) -> dict[str, dict[str, Any]]:
-  """The manifest's "arrays": of each its shape, dtype and SHA-256.
+  """Shape, dtype and SHA-256 of each array, by name: the manifest's "arrays".
 
   Args:
-    tree: Of arrays, each the same on all devices.
+    tree: A tree of arrays, each replicated on all devices.
   """
-  contents = {}
-  for name, x in named(tree).items():
+  arrays = {}
+  for name, x in leaves_by_name(tree).items():
     if isinstance(x, jax.Array):
       x = x.addressable_data(0)
     array = np.ascontiguousarray(x, x.dtype.newbyteorder("<"))
-    contents[name] = {
+    arrays[name] = {
       "shape": list(x.shape),
       "dtype": str(x.dtype),
       "sha256": hashlib.sha256(array).hexdigest(),
     }
-  return contents
+  return arrays
 
 
 def check(folder: epath.Path, step: int, run: str) -> dict[str, Any]:
-  """Reads the manifest of a checkpoint and checks whose it is.
+  """Read the manifest of a checkpoint and check its step and run.
 
   Args:
-    folder: Of one step.
-    step: The step that its name says.
-    run: Digest of the run that asks, see `folder.digest`.
+    folder: The folder of one step.
+    step: The step in the folder's name.
+    run: Digest of the current run, see `folder.digest`.
 
   Returns:
     The manifest's "arrays".
 
   Raises:
-    InputError: There is none, it is damaged, or it is of another step or run.
+    InputError: The manifest is missing, damaged, or of another step or run.
   """
   if not folder.exists():
-    raise InputError("it is not there")
-  _refuse_odd_files(folder)
-  path = folder / "contents" / "metadata"
-  manifest = run_files.read_json(path)
+    raise InputError("it does not exist")
+  _check_file_types(folder)
+  manifest = run_files.read_json(folder / "manifest" / "metadata")
   if manifest is None:
-    raise InputError(
-      "it has no contents/metadata; a part of a copy, or of an older version"
-    )
-  if "arrays" not in manifest:
-    raise InputError(
-      "its contents/metadata does not name a step and a run; it is of an older "
-      "version of seqsum"
-    )
+    raise InputError("it has no manifest/metadata: the copy is incomplete")
   problem = run_files.find_problem(manifest, MANIFEST)
   for name, array in manifest["arrays"].items() if not problem else ():
     problem = problem or run_files.find_problem(array, ARRAY, name)
   if problem:
-    raise InputError(f"its contents/metadata {problem}")
+    raise InputError(f"its manifest/metadata {problem}")
   if manifest["step"] != step:
     raise InputError(
       f"it was saved at step {manifest['step']:,} and renamed afterwards"
     )
   if manifest["run"] != run:
-    raise InputError(
-      "it was saved by another run, of another config or other data"
-    )
+    raise InputError("it was saved by a run of another config or other data")
   return manifest["arrays"]
 
 
-def _refuse_odd_files(folder: epath.Path) -> None:
-  """Raises `InputError` for a FIFO, which Orbax would wait for, or a link."""
+def _check_file_types(folder: epath.Path) -> None:
+  """Raise `InputError` for a link, or a FIFO, which would block Orbax."""
   if is_remote(folder):
     return
   if os.path.islink(folder) or not os.path.isdir(folder):
-    raise InputError("it is a link or a file, and not a folder")
+    raise InputError("it is a link or a file, not a folder")
   for path, folders, files in os.walk(folder):
     for name in folders + files:
       file = os.path.join(path, name)
@@ -121,42 +108,48 @@ def _refuse_odd_files(folder: epath.Path) -> None:
 
 
 def compare(saved: dict[str, dict[str, Any]], abstract_state: Any) -> None:
-  """Whether a checkpoint's contents fit what is asked for.
+  """Check that saved arrays have the names, shapes and dtypes of a state.
+
+  Args:
+    saved: "arrays" of a manifest.
+    abstract_state: A tree of arrays or of `jax.ShapeDtypeStruct`.
 
   Raises:
-    InputError: They do not; it is another model's, or an older version's.
+    InputError: They differ: another model or another version saved them.
   """
-  asked = {
+  expected = {
     name: {"shape": list(x.shape), "dtype": str(x.dtype)}
-    for name, x in named(abstract_state).items()
+    for name, x in leaves_by_name(abstract_state).items()
   }
-  for name in sorted(asked.keys() | saved.keys()):
+  for name in sorted(expected.keys() | saved.keys()):
     there, here = (
       f"{x[name]['dtype']}{x[name]['shape']}" if name in x else "absent"
-      for x in (saved, asked)
+      for x in (saved, expected)
     )
     if there != here:
       raise InputError(
-        f"of another model or version: {name} is {there} there, {here} here"
+        f"it is of another model or version: {name} is {there} there, {here} "
+        "here"
       )
 
 
 def read(folder: epath.Path, abstract_state: Any, step: int, run: str) -> Any:
-  """Reads a checkpoint and checks it.
+  """Restore a checkpoint and check it against its manifest.
 
-  Only this process reads, and it waits for no other, so that one may fail.
+  Each process reads on its own and waits for no other, so that it may fail
+  alone.
 
   Args:
-    folder: Of one step.
-    like: A tree of arrays or of `jax.ShapeDtypeStruct`.
+    folder: The folder of one step.
+    abstract_state: A tree of arrays or of `jax.ShapeDtypeStruct`.
     step, run: As for `check`.
 
   Returns:
     The tree, of NumPy arrays.
 
   Raises:
-    InputError: It is not there, holds something else, or was altered. Damage
-      may raise other exceptions too, Orbax's and TensorStore's.
+    InputError: The checkpoint is missing, altered, or of another model.
+      Damage may also raise exceptions of Orbax and TensorStore.
   """
   saved = check(folder, step, run)
   compare(saved, abstract_state)
@@ -173,31 +166,11 @@ def read(folder: epath.Path, abstract_state: Any, step: int, run: str) -> Any:
     ),
   )
   reader = ocp.Checkpointer(handler, multiprocessing_options=alone)
-  with _quiet(), reader:
+  with orbax_faults.without_event_loop_errors(), reader:
     tree = reader.restore(folder / "state", args=args)
   found = describe(tree)
   damaged = [name for name in saved if found[name] != saved[name]]
   if damaged:
     more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
-    raise InputError(
-      f"{damaged[0]}{more} is not what was saved: its SHA-256 is another"
-    )
+    raise InputError(f"the SHA-256 of {damaged[0]}{more} has changed")
   return tree
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-  """Without the tracebacks of reads that nobody waits for.
-
-  If one array cannot be read, Orbax closes the event loop of all others, which
-  complain when they end; that may be later, so then the hook stays.
-  """
-  before = sys.unraisablehook
-
-  def hook(unraisable):
-    if str(unraisable.exc_value) != "Event loop is closed":
-      before(unraisable)
-
-  sys.unraisablehook = hook
-  yield
-  sys.unraisablehook = before

@@ -1,46 +1,52 @@
-"""What a run comes to: summary.json, the last lines and the report."""
+"""Results of a run: the content of summary.json, and the report."""
 
 import functools
-import math
 from typing import Any
 
 import jax
 import numpy as np
 import optax
-from etils import epath
+from absl import logging
 
-from seqsum.data.recordings import SequenceDataset
-from seqsum.models.known_fold import FoldCore
 from seqsum.plots import figures, report
-from seqsum.runs import folder, run_files
+from seqsum.runs import folder
+from seqsum.runs.history import History, read_lines
 from seqsum.runs.session import Session
-from seqsum.runs.writer import History
-from seqsum.training import evaluate
-from seqsum.training.evaluate import Evaluation, Evaluator
-from seqsum.training.metrics import number
+from seqsum.runtime import malloc, processes
+from seqsum.training import scores
+from seqsum.training.evaluate import Evaluator, Predictions
 
-POST_MSE = 0.61  # of the blog post of 2016
-POST_SEQUENCES = 20 * 60_000  # that it was trained on
+POST_MSE = 0.61  # test mse of the original post (Ben Caine, 2016)
 
 
 def summarize(
   session: Session,
   best: int,
   params: optax.Params,
-  reading: Evaluation,
+  predictions: Predictions,
   history: History,
 ) -> dict[str, Any]:
-  """What stands in summary.json."""
+  """The content of summary.json.
+
+  Args:
+    session: The run.
+    best: The step that was tested.
+    params: Its parameters.
+    predictions: Of the test split.
+    history: Lines of metrics.jsonl, the test line last.
+  """
   train = [line for line in history if line["split"] == "train"]
   validation = [line for line in history if line["split"] == "validation"]
   steps = np.diff([0] + [line["step"] for line in train])
   rates = np.array([line["sequences_per_second"] for line in train])
   sequences = steps.sum() * session.config.batch_size
   train_seconds = float((steps * session.config.batch_size / rates).sum())
-  soon = [x for x in validation if _finite(x["mse"]) <= POST_MSE]
+  reached = [
+    x for x in validation if x["mse"] is not None and x["mse"] <= POST_MSE
+  ]
   return {
     "test": history[-1],
-    # None if neither the best nor another validated checkpoint was to be used.
+    # None if no validated checkpoint could be used.
     "validation": next((x for x in validation if x["step"] == best), None),
     "best_step": best,
     "parameters": count_parameters(params),
@@ -49,100 +55,88 @@ def summarize(
     "train_seconds": train_seconds,
     "wall_seconds": history[-1]["seconds"],
     "sequences_per_second": float(sequences / train_seconds),
-    f"time_to_mse_{POST_MSE}_seconds": soon[0]["seconds"] if soon else None,
-    "guess_the_mean_mse": evaluate.guess_the_mean(
-      reading, mean_target(session)
+    f"time_to_mse_{POST_MSE}_seconds": reached[0]["seconds"]
+    if reached
+    else None,
+    "guess_the_mean_mse": scores.guess_the_mean(
+      predictions, mean_target(session)
     ),
     "references": references(session),
   }
 
 
 def mean_target(session: Session) -> np.ndarray | float:
-  """[] or [D], the mean of the training targets that the loss asks for.
+  """[] or [D], mean of the training targets that the loss uses.
 
-  These are the final ones, or with `config.task.per_step` those at all real
-  steps.
+  The final targets, or with `config.task.per_step` those of all real steps.
   """
-  per_step, data = session.experiment.per_step, session.data
-  if isinstance(data, SequenceDataset):
-    return data.mean_target(per_step)
-  return session.experiment.sampler.mean_target(data.train.labels, per_step)
-
-
-def _finite(mse: float | None) -> float:
-  """A metric as JSON has it; inf where it is null."""
-  return math.inf if mse is None else mse
+  experiment = session.experiment
+  return session.data.mean_target(experiment.sampler, experiment.per_step)
 
 
 def references(session: Session) -> dict[str, float]:
-  """Test mse of others on the same task, to set beside one's own."""
+  """Published test mse on the same task and data, by name."""
   config = session.config
-  posts = (
+  is_same_task = (
     session.data.name == "mnist"
     and config.task.name == "sum"
     and (config.sequence.min_len, config.sequence.max_len) == (1, 4)
     and tuple(config.sequence.digits) == tuple(range(10))
-    and "video" not in config
+    and config.data.kind == "digits"
   )
-  return {"the post, 2016": POST_MSE} if posts else {}
+  return {"the post, 2016": POST_MSE} if is_same_task else {}
 
 
-def final_message(summary: dict[str, Any], workdir: str) -> str:
-  """What a finished run prints, beside others and beside a guess."""
-  test = summary["test"]
-  lines = [
-    f"test mse {number(test['mse'], 4)}, mae {number(test['mae'], 4)}, "
-    f"{test['exact_accuracy']:.2%} exact, at the best step "
-    f"{summary['best_step']:,} ({summary['dataset']}, "
-    f"{summary['sequences']:,} sequences in {summary['wall_seconds']:,.0f} s)",
-    f"guess the mean: mse {number(summary['guess_the_mean_mse'], 4)}",
-  ]
-  for name, mse in summary["references"].items():
-    lines.append(
-      f"{name}: mse {number(mse, 4)} after {POST_SEQUENCES:,} sequences; "
-      + _compare(_finite(test["mse"]), mse, summary["sequences"])
+def write_report(
+  session: Session,
+  params: optax.Params,
+  evaluator: Evaluator,
+  predictions: Predictions,
+  summary: dict[str, Any],
+) -> dict[str, bytes]:
+  """Write the folder `report/` of a run, finished or interrupted.
+
+  An error is logged, since a run without a report still needs summary.json.
+  All processes must call it; the lead writes.
+
+  Args:
+    session: The run.
+    params: Parameters that made the predictions.
+    evaluator: Of the split of the predictions; draws their frames again.
+    predictions: What the parameters predict.
+    summary: Content of summary.json; {} if the run was interrupted.
+
+  Returns:
+    The figures, PNG files by name; {} on other processes or after an error.
+  """
+  malloc.trim()
+  initial = session.init(session.config.seed).params
+  if not processes.is_lead():
+    return {}
+  try:
+    return _report(session, initial, params, evaluator, predictions, summary)
+  except Exception as error:
+    logging.warning(
+      "could not write %s: %s: %s",
+      *(session.workdir / "report", type(error).__name__, error),
     )
-  page = epath.Path(workdir) / "report" / "index.html"
-  return "\n".join(lines + [f"see {page}"] * page.exists())
+    return {}
 
 
-def _compare(ours: float, mse: float, sequences: int) -> str:
-  """A run beside the post; one that was trained less is not called worse."""
-  share = sequences / POST_SEQUENCES
-  trained = f"{sequences:,} ({share:.1%} of them)"
-  if ours >= mse and share < 1:
-    return f"this run was trained on {trained}"
-  result = "this run is better" if ours < mse else "this run is not better"
-  return result if share == 1 else f"{result}, after {trained}"
-
-
-def draw(
+def _report(
   session: Session,
   initial: optax.Params,
   params: optax.Params,
   evaluator: Evaluator,
-  evaluation: Evaluation,
+  predictions: Predictions,
   summary: dict[str, Any],
 ) -> dict[str, bytes]:
-  """Writes the folder `report/` of a run, finished or not.
-
-  Args:
-    session: The run's.
-    initial: What training began with.
-    params: What made the readings.
-    evaluator: Of the split that was read; draws the frames again.
-    evaluation: The readings.
-    summary: Of a finished run; of one that is not, {}.
-
-  Returns:
-    The pictures, PNG files by name.
-  """
-  history = run_files.read_lines(session.workdir / "metrics.jsonl")
+  history = read_lines(session.workdir / "metrics.jsonl")
   device = session.facts()["devices"]
   data = session.data
-  guess = evaluate.guess_the_mean(evaluation, mean_target(session))
-  frames, read_frames = {}, functools.partial(evaluator.frames, evaluation)
-  if isinstance(data, SequenceDataset):
+  guess = scores.guess_the_mean(predictions, mean_target(session))
+  frames, read_frames = {}, functools.partial(evaluator.frames, predictions)
+  if data.facts is not None:
     frames["frames"] = data.facts.describe_frames()
     read_ink = read_frames
     read_frames = lambda *args: figures.grey_to_rgb(read_ink(*args))
@@ -164,7 +158,7 @@ def draw(
     name=session.workdir.name,
     task=session.experiment.sampler.task.name,
     history=history,
-    evaluation=evaluation,
+    evaluation=predictions,
     read_frames=read_frames,
     kernels={
       "before": first_filters(initial),
@@ -178,32 +172,34 @@ def draw(
 
 
 def _fold(session: Session, params: optax.Params):
-  """The fold that is given, and what tells its digits; None if there is none.
+  """The task of a model with a known fold, and its digit classifier.
 
   Returns:
-    The task, and `[M, T, H, W, C] frames -> [M, T, D]` probabilities.
+    The task, and a function from frames [M, T, H, W, C] to probabilities
+    [M, T, D]; None for a model that learns the fold.
   """
-  model = session.experiment.model
-  if not isinstance(model.known_fold, FoldCore):
+  model, fold = session.experiment.model, session.experiment.objective.fold
+  if fold is None:
     return None
-  params = jax.device_get(params)  # on one device: others need not take part
+  params = jax.device_get(params)  # the lead computes alone
 
   @jax.jit
-  def logarithms(params, frames):
+  def log_probabilities(params, frames):
     rows = (len(frames),) * frames.shape[1]
     _, aside = model.read(params, frames, rows, True)
     return aside["inputs"]
 
-  def read(frames: np.ndarray) -> np.ndarray:
-    return np.exp(np.asarray(logarithms(params, frames), np.float64))
+  def probabilities(frames: np.ndarray) -> np.ndarray:
+    return np.exp(np.asarray(log_probabilities(params, frames), np.float64))
 
-  return model.known_fold.task, read
+  return fold.task, probabilities
 
 
 def first_filters(params: optax.Params) -> np.ndarray:
-  """[kh, kw, C, filters], the kernel of the first convolution."""
+  """[kh, kw, C, F], the kernel of the first convolution."""
   return np.asarray(params["params"]["encoder"]["conv_0"]["kernel"])
 
 
 def count_parameters(params: optax.Params) -> int:
+  """The number of scalars in a tree of arrays."""
   return sum(x.size for x in jax.tree.leaves(params))

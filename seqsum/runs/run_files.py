@@ -1,7 +1,7 @@
-"""Read the files of a run's folder, which may be damaged or a stranger's.
+"""Read and check the JSON files of a run's folder.
 
-Whatever is wrong with a file is one `InputError` that names the file and what
-to do about it. No file is changed or deleted.
+The files may be damaged or untrusted. Every fault is one `InputError` that
+names the file, the fault and the remedy. No file is changed or deleted.
 """
 
 import json
@@ -14,33 +14,35 @@ from typing import Any, NamedTuple
 from etils import epath
 
 from seqsum.runtime.errors import InputError
-from seqsum.runtime.object_storage import is_remote, reached
+from seqsum.runtime.object_storage import is_remote, translate_outage
 
-DEEPEST = 32  # levels of nesting; the files of a run have six
+MAX_DEPTH = 32  # levels of nesting; the files of a run have six
 REMEDIES = {
   "config.json": "restore it from a copy, or take another --workdir",
-  "metrics.jsonl": "mend the file, or move it away: the run then goes on "
+  "metrics.jsonl": "repair the file, or move it away: the run then continues "
   "without its lines",
   "summary.json": "restore it from a copy, or move it away: the same command "
-  "then tests the best checkpoint again and writes it anew",
+  "then tests the best checkpoint again and writes a new one",
   "diverged.json": "restore it from a copy, or move it away: the same command "
-  "then goes on from the newest checkpoint",
+  "then resumes from the newest checkpoint",
   "weights.json": "copy the folder again",
   "weights.npz": "copy the folder again",
-  "metadata": "the checkpoint is left alone",
+  "metadata": "the checkpoint is left as it is",
 }
-MOVE = "restore it from a copy, or move it away: it is then made again"
+DEFAULT_REMEDY = (
+  "restore it from a copy, or move it away: it is then written again"
+)
 
 
 class Kind(NamedTuple):
   """A kind of JSON value.
 
   Attributes:
-    words: Its description, for an error message.
-    fits: Whether a value is of this kind.
+    description: For error messages.
+    fits: Returns whether a value is of this kind.
   """
 
-  words: str
+  description: str
   fits: Callable[[Any], bool]
 
 
@@ -55,14 +57,15 @@ COUNT = Kind(
   "a whole number of at least 0", lambda x: type(x) is int and 0 <= x < 2**63
 )
 NUMBER = Kind("a number", _is_number)
-METRIC = Kind(  # null stands for inf and nan
+METRIC = Kind(  # null is inf or nan
   "a number or null", lambda x: x is None or _is_number(x)
 )
 SPLIT = Kind(
   "'train', 'validation' or 'test'",
   lambda x: x in ("train", "validation", "test"),
 )
-Shape = Mapping[str, Any]  # name -> Kind, or the Shape of a nested object
+# The keys of a JSON object: name -> Kind, or the Shape of a nested object.
+Shape = Mapping[str, Any]
 
 LINE: Shape = {
   "step": COUNT,
@@ -76,6 +79,9 @@ LINE: Shape = {
   "seconds": NUMBER,
 }
 CONFIG: Shape = {"config": OBJECT, "dataset": OBJECT}
+SECTIONS: Shape = dict.fromkeys(  # of config.json's "config"
+  ("checkpoint", "data", "model", "optimizer", "sequence", "task"), OBJECT
+)
 SUMMARY: Shape = {
   "test": LINE,
   "validation": Kind(
@@ -101,12 +107,12 @@ MEASURED: Shape = {"measured": Kind("any value", lambda x: True)}
 
 
 def read_text(path: epath.Path) -> str | None:
-  """Text of a file, or None if it is not there.
+  """Text of a file; None if the file does not exist.
 
   Raises:
-    InputError: It is no regular file (a FIFO would be waited for), cannot be
-      read or is not UTF-8.
-    Unreachable: It is in a bucket that does not answer.
+    InputError: The file cannot be read, is not UTF-8, or is not a regular file
+      (reading a FIFO would block).
+    Unreachable: Object storage does not answer.
   """
   data = read_bytes(path)
   if data is None:
@@ -116,49 +122,35 @@ def read_text(path: epath.Path) -> str | None:
   except UnicodeDecodeError as error:
     raise _error(path, f"byte {error.start:,} is not UTF-8 text") from error
   if text.startswith("\ufeff"):
-    raise _error(path, "begins with a byte order mark, which JSON has not")
+    raise _error(
+      path, "begins with a byte order mark, which JSON does not allow"
+    )
   return text
 
 
 def read_json(
   path: epath.Path, shape: Shape | None = None
 ) -> dict[str, Any] | None:
-  """The JSON object in a file, or None if the file is not there.
+  """The JSON object in a file; None if the file does not exist.
 
   Args:
     path: The file.
-    shape: The keys that it must have, and the kinds of their values.
+    shape: The keys that the object must have, and the kinds of their values.
 
   Raises:
-    InputError: The file cannot be read, or has no such object.
-    Unreachable: It is in a bucket that does not answer.
+    InputError: The file cannot be read, or its content does not fit `shape`.
+    Unreachable: Object storage does not answer.
   """
   text = read_text(path)
-  return None if text is None else _parse(path, text, shape or {})
-
-
-def read_lines(path: epath.Path) -> list[dict[str, Any]]:
-  """The whole lines of a metrics.jsonl; [] if it is not there.
-
-  A last line without a newline was cut off while it was written: it is left
-  out.
-
-  Raises:
-    InputError: The file cannot be read, or a line is not as `LINE` has it.
-    Unreachable: It is in a bucket that does not answer.
-  """
-  *lines, _ = (read_text(path) or "").split("\n")
-  return [
-    _parse(path, line, LINE, f"line {n:,} ") for n, line in enumerate(lines, 1)
-  ]
+  return None if text is None else parse(path, text, shape or {})
 
 
 def read_bytes(path: epath.Path) -> bytes | None:
-  """Content of a file, or None if it is not there; raises as `read_text`."""
+  """Content of a file; None if it does not exist. Raises as `read_text`."""
   if is_remote(path):
-    with reached(path):
+    with translate_outage(path):
       return path.read_bytes() if path.exists() else None
-  # Without O_NONBLOCK, opening a FIFO waits until somebody writes to it.
+  # Without O_NONBLOCK, opening a FIFO blocks until another process writes.
   flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
   opener = lambda name, _: os.open(name, flags | getattr(os, "O_BINARY", 0))
   try:
@@ -172,9 +164,20 @@ def read_bytes(path: epath.Path) -> bytes | None:
     raise _error(path, f"cannot be read ({error.strerror})") from error
 
 
-def _parse(
+def parse(
   path: epath.Path, text: str, shape: Shape, where: str = ""
 ) -> dict[str, Any]:
+  """Parse a JSON object and check its shape.
+
+  Args:
+    path: The file that it is from.
+    text: The JSON.
+    shape: As for `read_json`.
+    where: The place in the file, as a prefix for error messages.
+
+  Raises:
+    InputError: The text is not JSON, or does not fit `shape`.
+  """
   try:
     value = json.loads(text, parse_constant=_refuse)
   except RecursionError as error:
@@ -194,15 +197,15 @@ def _parse(
 
 
 def find_problem(value: Any, shape: Shape, name: str = "") -> str | None:
-  """What of a JSON value is not as a shape has it; None if all is.
+  """Describe how a JSON value differs from a shape; None if it fits.
 
   Args:
     value: The value.
-    shape: The shape of an object.
-    name: What the value is called.
+    shape: The expected shape.
+    name: The value's own name, a prefix of those of its keys.
   """
   if type(value) is not dict:
-    return f"has {name}={_brief(value)}, expected an object"
+    return f"has {name}={_shorten(value)}, expected an object"
   for key, kind in shape.items():
     full = f"{name}.{key}" if name else key
     if key not in value:
@@ -211,22 +214,22 @@ def find_problem(value: Any, shape: Shape, name: str = "") -> str | None:
       if problem := find_problem(value[key], kind, full):
         return problem
     elif not kind.fits(value[key]):
-      return f"has {full}={_brief(value[key])}, expected {kind.words}"
+      return f"has {full}={_shorten(value[key])}, expected {kind.description}"
   return None
 
 
-def _brief(value: Any) -> str:
-  words = json.dumps(value)
-  return words if len(words) <= 40 else words[:40] + "..."
+def _shorten(value: Any) -> str:
+  text = json.dumps(value)
+  return text if len(text) <= 40 else text[:40] + "..."
 
 
 def _refuse(constant: str) -> None:
-  raise ValueError(f"{constant} is no JSON value")
+  raise ValueError(f"{constant} is not a JSON value")
 
 
 def _is_deep(value: Any) -> bool:
   level = [value]
-  for _ in range(DEEPEST):
+  for _ in range(MAX_DEPTH):
     level = [
       child
       for parent in level
@@ -240,5 +243,5 @@ def _is_deep(value: Any) -> bool:
 
 def _error(path: epath.Path, problem: str) -> InputError:
   path = os.fspath(path)
-  remedy = REMEDIES.get(os.path.basename(path), MOVE)
+  remedy = REMEDIES.get(os.path.basename(path), DEFAULT_REMEDY)
   return InputError(f"{path}: {problem}; {remedy}")

@@ -1,4 +1,4 @@
-"""What a program needs to work on a run's folder: everything but the loop."""
+"""Session: the folder of a run, opened, with its data and experiment."""
 
 import contextlib
 import dataclasses
@@ -12,42 +12,47 @@ from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from seqsum.data import recordings
-from seqsum.data.digits import Digits, load
-from seqsum.data.recordings import SequenceDataset
-from seqsum.runs import folder, lock, run_files
+from seqsum.runs import folder, run_files
 from seqsum.runs.checkpoints import Checkpoints
-from seqsum.runs.splits import make_feed, make_reader
-from seqsum.runs.writer import History, ranking, warn_of_missing
-from seqsum.runtime import files, machine, processes
-from seqsum.runtime.devices import make_mesh, replicated, shard_rows
-from seqsum.runtime.errors import InputError, brief, require
+from seqsum.runs.splits import Dataset, load_data, make_feed, make_reader
+from seqsum.runtime import files, lock, processes
+from seqsum.runtime.devices import (
+  make_mesh,
+  memory,
+  processors,
+  replicated,
+  shard_rows,
+)
+from seqsum.runtime.errors import InputError, require
 from seqsum.sequences.recorded import SequenceSpec
 from seqsum.sequences.shapes import Feed
+from seqsum.training.checks import check_config
 from seqsum.training.evaluate import Evaluator
-from seqsum.training.experiment import build_experiment
+from seqsum.training.experiment import (
+  Schedule,
+  build_experiment,
+  build_schedule,
+)
 from seqsum.training.metrics import Totals
 from seqsum.training.parallel import compile_init
-from seqsum.training.schedule import Schedule, build_schedule
 from seqsum.training.state import Experiment, TrainState
-
-# A study opens many sessions with the same data.
-load_once = functools.lru_cache(maxsize=1)(load)
 
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-  """A run's folder, opened; until it is closed no other program can open it.
+  """The folder of a run, opened.
+
+  A session of `open_session` locks the folder until it is closed; one of
+  `open_trained` only reads, and does not lock.
 
   Attributes:
     config: The resolved config.
     workdir: The folder.
-    experiment, schedule: What the config asks for.
-    mesh: All devices.
-    data: Images, or sequences of one's own; None for a program that reads none
-      of them.
-    lock: Held while the session is open, see `lock.take`.
-    run: Digest of the run, see `folder.digest`; its checkpoints have it.
+    experiment, schedule: Built from the config.
+    mesh: The devices.
+    data: Digits or your own sequences; None in a session of `open_trained`.
+    lock: Context that holds the lock, see `lock.take`.
+    run: Digest of the run, see `folder.digest`; saved in its checkpoints.
   """
 
   config: ConfigDict
@@ -55,7 +60,7 @@ class Session:
   experiment: Experiment
   schedule: Schedule
   mesh: Mesh
-  data: Digits | SequenceDataset | None
+  data: Dataset | None
   lock: contextlib.ExitStack
   run: str
 
@@ -63,46 +68,45 @@ class Session:
     return self
 
   def __exit__(self, *exception) -> None:
-    self.close()
-
-  def close(self) -> None:
     self.lock.close()
 
   def put(self, tree: Any) -> Any:
-    """A copy of a tree of arrays on every device."""
+    """Copy a tree of arrays to every device."""
     return jax.device_put(tree, replicated(self.mesh))
 
   @functools.cached_property
   def init(self):
-    """`seed -> TrainState`, compiled."""
+    """The compiled function `seed -> TrainState`."""
     shape = self.experiment.sampler.shape
     return compile_init(self.experiment, self.mesh, shape)
 
   def abstract_state(self) -> tuple[TrainState, Totals]:
-    """The shapes of what a checkpoint holds, for every device."""
+    """Abstract (state, totals) with shardings, to restore a checkpoint."""
     state = jax.eval_shape(self.init, self.config.seed)
-    everywhere = replicated(self.mesh)
+    sharding = replicated(self.mesh)
     return jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
       (state, Totals.zero()),
     )
 
   def check_memory(self) -> None:
-    """Checks that training fits into a device, of batches nothing counted.
+    """Check that parameters, gradients and optimizer state fit into a device.
+
+    Activations are not counted.
 
     Raises:
-      InputError: Parameters, gradients and the optimizer's state do not.
+      InputError: They do not fit.
     """
     state = self.abstract_state()[0]
     size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
     parameters = sum(x.size for x in jax.tree.leaves(state.params))
     needed = size + 4 * parameters
-    there = machine.memory(jax.local_devices()[0])
-    if there is not None and needed > there:
+    available = memory(jax.local_devices()[0])
+    if available is not None and needed > available:
       raise InputError(
         f"config.model has {parameters:,} parameters: with gradients and the "
         f"optimizer's state they take {needed / 1e9:,.0f} GB of memory, a "
-        f"device has {there / 1e9:,.0f} GB; take fewer or smaller layers"
+        f"device has {available / 1e9:,.0f} GB; take fewer or smaller layers"
       )
 
   def feed(self, stream: int) -> Feed:
@@ -115,15 +119,16 @@ class Session:
       self.config, self.experiment, self.data, self.mesh, stream
     )
 
-  def checkpoints(self, best=lambda: None) -> Checkpoints:
+  def checkpoints(self) -> Checkpoints:
+    """Open the folder `checkpoints/`; a context that closes it."""
     keep = self.config.checkpoint.keep
-    return Checkpoints(self.workdir / "checkpoints", keep, best, self.run)
+    return Checkpoints(self.workdir / "checkpoints", keep, self.run)
 
   def facts(self) -> dict[str, Any]:
-    """What config.json says beside the config."""
+    """Content of config.json beside the config: data, devices, versions."""
     devices = self.mesh.devices.flat
     dataset = {"name": self.data.name, "sha256": self.data.sha256}
-    if isinstance(self.data, SequenceDataset):
+    if self.data.facts is not None:
       dataset["recorded"] = self.data.facts.as_json()
     return {
       "dataset": dataset,
@@ -132,81 +137,64 @@ class Session:
         "platform": devices[0].platform,
         "count": self.mesh.size,
         "processes": jax.process_count(),
-        **machine.processors(),
+        **processors(),
       },
       "versions": folder.versions(),
     }
 
   def warn_of_changes(self) -> None:
-    """Warns if config.json was written on another machine or with others.
-
-    Such are cores, devices and versions of packages.
-    """
-    path = self.workdir / "config.json"
-    before = run_files.read_json(path, run_files.CONFIG)
+    """Warn if devices, cores or package versions changed since the start."""
+    before = folder.read_config(self.workdir)
     changes = folder.differences(before, self.facts())
     if changes and processes.is_lead():
       logging.warning(
-        "%s: numbers may differ in their last digits from those of a run that "
-        "stayed on one machine: %s",
+        "%s: numbers may differ in their last digits from those of a run on "
+        "one machine: %s",
         self.workdir,
         "; ".join(changes),
       )
 
 
 def check(config: ConfigDict) -> tuple[Experiment, Schedule, Mesh]:
-  """Builds what a config asks for, its data excepted.
+  """Build the experiment, schedule and mesh of a config; load no images.
 
   Raises:
     InputError: A value in the config cannot be used.
   """
-  recorded = None
-  if recordings.is_recorded(config.data.name):
-    recorded = load_data(config).facts
-  experiment = build_experiment(config, recorded)
-  experiment.model.encoder().check(experiment.sampler.shape)
+  facts = None
+  if config.data.kind == "files":
+    check_config(config)
+    facts = load_data(config).facts
+  experiment = build_experiment(config, facts)
   schedule = build_schedule(config)
-  if recorded:  # a batch has to come from outside for every step
-    schedule = dataclasses.replace(schedule, steps_per_call=1)
   mesh = make_mesh()
   rows = shard_rows(mesh, config.batch_size, "config.batch_size")
   require(
     rows % config.accumulate == 0,
     "config.accumulate",
     config.accumulate,
-    f"must divide the {rows} rows that each device has of a batch",
+    f"must divide the per-device batch size ({rows})",
   )
   shard_rows(mesh, config.eval_batch_size, "config.eval_batch_size")
   return experiment, schedule, mesh
 
 
-def load_data(config: ConfigDict) -> Digits | SequenceDataset:
-  """What `config.data` names.
-
-  Raises:
-    InputError: It cannot be had.
-  """
-  named = dict(config.data) | {"size": tuple(config.data.size)}
-  if recordings.is_recorded(config.data.name):
-    return recordings.load(**named)
-  return load_once(**named).only(tuple(config.sequence.digits))
-
-
 def open_session(
   config: ConfigDict, workdir: epath.PathLike, *, is_new: bool = True
 ) -> Session:
-  """Checks a config, loads its data and takes the folder.
+  """Check a config, load its data, and lock the folder.
 
-  Whatever is refused because of the config, its data or an older run in the
-  folder is refused before the folder is made, so nothing is left behind.
+  The folder is made, and config.json written, only after the config, the data
+  and an existing config.json have been checked, so that a refused run leaves
+  no files.
 
   Args:
-    config: A whole one.
+    config: A complete config.
     workdir: The run's folder.
-    is_new: Whether the run may be new; else the folder must hold one.
+    is_new: Whether the folder may be new; else it must hold a run.
 
   Raises:
-    InputError: A value in the config cannot be used, the data cannot be had,
+    InputError: A value in the config cannot be used, the data cannot be loaded,
       or the folder cannot be written, is in use or belongs to another run.
   """
   try:
@@ -221,99 +209,74 @@ def open_session(
   with processes.lead_first("data"):
     data = load_data(config)
   unlocked = contextlib.ExitStack()
-  path = files.locate(workdir)
+  path = files.parse_path(workdir)
   session = Session(
     config, path, experiment, schedule, mesh, data, unlocked, ""
   )
   session.check_memory()
   workdir = folder.make_folder(workdir)
   facts = session.facts()
-  written = {"config": config.to_dict(), "dataset": facts["dataset"]}
-  folder.is_claimed(workdir, written)  # before a lock is left in it
+  identity = {"config": config.to_dict(), "dataset": facts["dataset"]}
+  folder.check_config(workdir, identity)  # before a lock file is left in it
   with lock.take(workdir) as held:
-    with processes.lead_first("claim"):
-      folder.claim(workdir, config.to_dict(), facts)
+    with processes.lead_first("config"):
+      folder.write_or_check_config(workdir, config.to_dict(), facts)
     return dataclasses.replace(
       session,
       workdir=workdir,
       lock=held.pop_all(),
-      run=folder.digest(written),
+      run=folder.digest(identity),
     )
 
 
 def read_config(workdir: epath.PathLike) -> dict[str, Any]:
-  """The config.json of a run.
+  """Content of a run's config.json.
 
   Raises:
-    InputError: There is no run, or its file cannot be read.
+    InputError: The folder has no run, or config.json cannot be read.
   """
-  path = files.locate(workdir) / "config.json"
-  said = run_files.read_json(path, run_files.CONFIG)
-  if said is None:
+  workdir = files.parse_path(workdir)
+  written = folder.read_config(workdir)
+  if written is None:
     raise InputError(
       f"--workdir={workdir}: no run is there (it has no config.json); name the "
       "folder that `python -m seqsum.main` was given"
     )
-  return said
+  return written
 
 
 def open_trained(workdir: epath.PathLike) -> Session:
-  """Opens a run's folder to use what it learned, on one device, without data.
+  """Open a run to use its model: on one device, without data or lock.
 
   Raises:
-    InputError: There is no run, or one that this seqsum does not understand.
+    InputError: The folder has no run, or config.json is damaged.
   """
-  workdir = files.locate(workdir)
-  path, said = workdir / "config.json", read_config(workdir)
+  written = read_config(workdir)
+  workdir = files.parse_path(workdir)
   try:
-    config = ConfigDict(said["config"])
-    recorded = said["dataset"].get("recorded")
+    problem = run_files.find_problem(
+      written["config"], run_files.SECTIONS, "config"
+    )
+    if problem:
+      raise InputError(problem)
+    config = ConfigDict(written["config"])
+    recorded = written["dataset"].get("recorded")
     recorded = recorded and SequenceSpec.of_json(recorded)
     experiment = build_experiment(config, recorded)
     schedule = build_schedule(config)
-  except Exception as error:  # whatever a damaged config does to what reads it
-    reason = str(error) if isinstance(error, InputError) else brief(error)
-    raise InputError(
-      f"{path}: not as this version of seqsum writes it: {reason}; "
-      f"{run_files.REMEDIES['config.json']}"
-    ) from error
-  one = make_mesh(jax.devices()[:1])
-  unlocked = contextlib.ExitStack()  # a run may go on while it is read
-  run = folder.digest({key: said[key] for key in run_files.CONFIG})
-  return Session(
-    config, workdir, experiment, schedule, one, None, unlocked, run
-  )
-
-
-def restore_best(
-  session: Session, checkpoints: Checkpoints, history: History | None = None
-) -> tuple[int, TrainState]:
-  """The checkpoint with the best validation, or else the newest.
-
-  One that cannot be used is warned of, and the next best takes its place.
-
-  Args:
-    session: The run's.
-    checkpoints: Of its folder.
-    history: Lines of its metrics.jsonl; None to read them, and to warn of those
-      that are missing.
-
-  Raises:
-    InputError: There is none, or metrics.jsonl is damaged.
-  """
-  there = checkpoints.steps
-  if history is None:
-    path = session.workdir / "metrics.jsonl"
-    history = run_files.read_lines(path)
-    warn_of_missing(path, history, session.schedule, max(there, default=0))
-  ranked = ranking(history, session.config.checkpoint.best)
-  best = ranked[:1]  # asked for even if it is gone
-  others = [step for step in ranked[1:] if step in there]
-  steps = dict.fromkeys([*best, *others, *there])
-  found = checkpoints.restore_first(steps, session.abstract_state())
-  if found is None:
-    raise InputError(
-      f"--workdir={session.workdir} has no checkpoint yet: train first"
+  except Exception as error:  # a damaged config may raise any exception
+    reason = (
+      str(error)
+      if isinstance(error, InputError)
+      else "a field is missing or has a value of another type"
     )
-  step, (state, _) = found
-  return step, state
+    raise InputError(
+      f"{workdir / 'config.json'}: not a config of this version of seqsum: "
+      f"{reason}; {run_files.REMEDIES['config.json']}"
+    ) from error
+  mesh = make_mesh(jax.devices()[:1])
+  unlocked = contextlib.ExitStack()  # the run may be in progress
+  run = folder.digest({key: written[key] for key in run_files.CONFIG})
+  return Session(
+    config, workdir, experiment, schedule, mesh, None, unlocked, run
+  )

@@ -1,65 +1,125 @@
-"""What a run reads of its data: batches to train on, and held-out ones.
+"""The data of a run: its `Dataset`, and the batches of each split."""
 
-Images are on the devices once, and each batch is drawn from all of them there.
-Sequences of one's own are read from their files, batch by batch.
-"""
-
+import functools
 import math
+from typing import Any, Protocol
 
-import jax
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, Sharding
 from ml_collections import ConfigDict
 
-from seqsum.data.digits import Digits, Split
-from seqsum.data.recordings import Batches, SequenceDataset
+from seqsum.data import digits
 from seqsum.runtime.devices import replicated
+from seqsum.sequences.batch import AnySampler
+from seqsum.sequences.recorded import SequenceSpec
 from seqsum.sequences.shapes import Feed
 from seqsum.training.evaluate import Evaluator, make_evaluator
 from seqsum.training.state import TEST, TRAIN, VALIDATION, Experiment
 
+SPLITS = {TRAIN: "train", VALIDATION: "validation", TEST: "test"}
+load_digits = functools.lru_cache(maxsize=1)(digits.load)  # Shared by a study.
+
+
+class Dataset(Protocol):
+  """What a run needs of its data; `Digits` and `SequenceDataset` have it.
+
+  Attributes:
+    name: `config.data.name`, or that of the fallback.
+    sha256: Digest of the content.
+    facts: Shapes and targets of sequences from files; None of digits.
+  """
+
+  @property
+  def name(self) -> str: ...
+
+  @property
+  def sha256(self) -> str: ...
+
+  @property
+  def facts(self) -> SequenceSpec | None: ...
+
+  def feed(
+    self,
+    split: str,
+    sharding: Sharding,
+    batch_size: int,
+    *,
+    seed: int | None = None,
+    batches: int | None = None,
+  ) -> Feed:
+    """Batch number -> arguments of the sampler, on the devices.
+
+    Args:
+      split: 'train', 'validation' or 'test'.
+      sharding: Of all arrays.
+      batch_size: Sequences in a batch, over all devices.
+      seed: Of the order of training sequences; None: in the order of the files.
+      batches: The number of batches; None: no end.
+    """
+
+  def held_out(
+    self, split: str, sequences: int, batch_size: int, devices: int
+  ) -> tuple[int, int]:
+    """The number of sequences to evaluate, and the batch size.
+
+    Args:
+      split: 'validation' or 'test'.
+      sequences: `config.eval_sequences`.
+      batch_size: `config.eval_batch_size`.
+      devices: Must divide the batch size.
+    """
+
+  def mean_target(
+    self, sampler: AnySampler, per_step: bool
+  ) -> np.ndarray | float:
+    """[] or [D], the mean of the training targets in the loss."""
+
+  def describe(self) -> str:
+    """Size of each split, kind of frames and origin, in one line."""
+
+
+def load_data(config: ConfigDict) -> Dataset:
+  """Loads the data that `config.data` names.
+
+  Raises:
+    InputError: It cannot be loaded.
+  """
+  fields: dict[str, Any] = dict(config.data)
+  size, kind = tuple(fields.pop("size")), fields.pop("kind")
+  if kind != "files":
+    return load_digits(**fields).only(tuple(config.sequence.digits))
+  from seqsum.data import recordings  # Grain and readers of files: a second.
+
+  return recordings.load(config.data.name, config.data.data_dir, size)
+
 
 def make_feed(
-  config: ConfigDict, data: Digits | SequenceDataset, mesh: Mesh, stream: int
+  config: ConfigDict, data: Dataset, mesh: Mesh, stream: int
 ) -> Feed:
-  """Batch number -> what the batches of a split are drawn from.
+  """Batch number -> arguments of the sampler.
 
   Args:
-    config: A run's resolved config.
+    config: A run's config.
     data: Its data.
-    mesh: Each gets all of a batch.
-    stream: The split, `state.TRAIN`, `VALIDATION` or `TEST`.
+    mesh: Every device gets whole batches.
+    stream: `state.TRAIN`, `VALIDATION` or `TEST`.
   """
-  split = _split(data, stream)
-  everywhere = replicated(mesh)
-  if isinstance(data, Digits):
-    arrays = jax.device_put(split, everywhere)
-    return lambda n: arrays
+  split, sharding = SPLITS[stream], replicated(mesh)
   if stream == TRAIN:
-    batches = Batches(data, split, config.batch_size, config.seed)
-  else:
-    sequences, batch_size = _held_out(config, data, mesh, stream)
-    count = math.ceil(sequences / batch_size)
-    batches = Batches(data, split, batch_size, None, count)
-
-  def feed(n: int) -> tuple[jax.Array, ...]:
-    # Not `device_put`, which asks the other processes for the same.
-    return tuple(
-      jax.make_array_from_callback(x.shape, everywhere, x.__getitem__)
-      for x in batches(n)
-    )
-
-  return feed
+    return data.feed(split, sharding, config.batch_size, seed=config.seed)
+  sequences, batch_size = _held_out(config, data, mesh, stream)
+  batches = math.ceil(sequences / batch_size)
+  return data.feed(split, sharding, batch_size, batches=batches)
 
 
 def make_reader(
   config: ConfigDict,
   experiment: Experiment,
-  data: Digits | SequenceDataset,
+  data: Dataset,
   mesh: Mesh,
   stream: int,
 ) -> Evaluator:
-  """Reads the fixed sequences of the validation or the test split."""
+  """Makes the evaluator of the fixed validation or test sequences."""
   sequences, batch_size = _held_out(config, data, mesh, stream)
   return make_evaluator(
     experiment,
@@ -71,21 +131,9 @@ def make_reader(
   )
 
 
-def _split(data: Digits | SequenceDataset, stream: int) -> Split | np.ndarray:
-  return {TRAIN: data.train, VALIDATION: data.validation, TEST: data.test}[
-    stream
-  ]
-
-
 def _held_out(
-  config: ConfigDict, data: Digits | SequenceDataset, mesh: Mesh, stream: int
+  config: ConfigDict, data: Dataset, mesh: Mesh, stream: int
 ) -> tuple[int, int]:
-  """How many sequences of a split are read, and how many at a time."""
-  sequences, most = config.eval_sequences, config.eval_batch_size
-  if isinstance(data, Digits):
-    return sequences, most
-  # Each at most once, in parts as equal as the devices allow: what fills up
-  # the last batch is read for nothing.
-  sequences = min(sequences, len(_split(data, stream)))
-  part = math.ceil(sequences / math.ceil(sequences / most))
-  return sequences, math.ceil(part / mesh.size) * mesh.size
+  return data.held_out(
+    SPLITS[stream], config.eval_sequences, config.eval_batch_size, mesh.size
+  )

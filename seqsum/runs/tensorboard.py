@@ -1,7 +1,7 @@
-"""TensorBoard's copy of what a run writes down.
+"""TensorBoard event files of a run.
 
 Written without the thread of tensorboardX's `SummaryWriter`: on a full disk
-that thread ends, and whoever writes next waits for it for ever.
+that thread ends, and the next write blocks forever.
 """
 
 import io
@@ -19,17 +19,18 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import Summary, image, scalar
 
 from seqsum.runtime import object_storage
-from seqsum.runtime.files import write_whole
+from seqsum.runtime.files import write_atomically
 from seqsum.runtime.object_storage import is_remote
 
-EVERY = 10  # seconds from one flush to the next
+FLUSH_SECONDS = 10
 
 
-class _Object:
-  """A file in a bucket, kept whole in memory, as tensorboardX wants it.
+class _RemoteFile:
+  """An event file in object storage, as tensorboardX's writers want it.
 
-  Its own holds up a run for minutes when the bucket does not answer, and once
-  more, with a traceback, when it is let go.
+  The whole content is kept in memory and uploaded at each flush. The file of
+  tensorboardX blocks for minutes when object storage does not answer, and again
+  when it is deleted.
   """
 
   def __init__(self, path: str):
@@ -39,47 +40,50 @@ class _Object:
     self._bytes += data
 
   def flush(self) -> None:
-    write_whole(self._path, bytes(self._bytes))
+    write_atomically(self._path, bytes(self._bytes))
 
   def close(self) -> None:
-    pass  # EventsWriter has flushed
+    pass  # EventsWriter flushes before
 
 
-class _Objects:
-  open = _Object
+class _RemoteFiles:
+  """Factory of `_RemoteFile` for tensorboardX."""
+
+  open = _RemoteFile
 
   def directory_check(self, path: str) -> None:
-    """There are no folders to make."""
+    """Do nothing: object storage has no folders."""
 
 
-record_writer.register_writer_factory("gs", _Objects())
+record_writer.register_writer_factory("gs", _RemoteFiles())
 
 
-class Board:
-  """The folder `tensorboard/`.
+class TensorBoardWriter:
+  """Writes the folder `tensorboard/`, a copy of what metrics.jsonl has.
 
-  It is a copy: where it cannot be written that is said once, what should have
-  been written is left out, and the next line tries a new file. In a bucket
-  nothing is left out: the whole file is sent each time.
+  The first failed write is logged. On a local disk, events that cannot be
+  written are lost, and the next write opens a new file. In object storage
+  nothing is lost, since each flush uploads the whole file.
 
   Args:
-    folder: Made if it is not there.
-    step: The step from which the run goes on; TensorBoard hides later ones.
+    folder: The folder; made if it does not exist.
+    step: The step from which the run resumes; TensorBoard hides the events of
+      later steps in older files.
   """
 
   def __init__(self, folder: epath.PathLike, step: int = 0):
     self._folder, self._step = os.fspath(folder), step
     self._events: EventsWriter | None = None
-    self._files = 0  # opened so far
-    self._next_flush = 0.0  # when
-    self._is_said = False
+    self._num_files = 0  # opened so far
+    self._next_flush = 0.0  # seconds of time.time()
+    self._has_logged = False
 
   def scalars(self, values: Mapping[str, float], step: int) -> None:
-    """Adds a point to curves: name -> value."""
+    """Add a point to each curve: name -> value."""
     self._write([scalar(name, value) for name, value in values.items()], step)
 
-  def pictures(self, pngs: Mapping[str, bytes], step: int) -> None:
-    """Adds pictures: name -> PNG file."""
+  def images(self, pngs: Mapping[str, bytes], step: int) -> None:
+    """Add images: name -> content of a PNG file."""
     summaries = []
     for name, png in pngs.items():
       pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
@@ -95,28 +99,28 @@ class Board:
         self._events.write_event(event)
       if now >= self._next_flush:
         self._events.flush()
-        self._next_flush = now + EVERY
-    except Exception as error:  # a disk's, or a bucket's client's
+        self._next_flush = now + FLUSH_SECONDS
+    except Exception as error:  # of the system or of a storage client
       self._fail(error)
 
   def _open(self) -> EventsWriter:
     record_writer.directory_check(self._folder)
-    self._files += 1
+    self._num_files += 1
     prefix = os.path.join(self._folder, "events")
-    # The file's name has the second in it: two may be opened in one.
-    events = EventsWriter(prefix, f".{os.getpid()}.{self._files}")
+    # EventsWriter names files by the second, so two may get the same name.
+    events = EventsWriter(prefix, f".{os.getpid()}.{self._num_files}")
     start = SessionLog(status=SessionLog.START)
     events.write_event(Event(step=self._step + 1, session_log=start))
     return events
 
   def _fail(self, error: Exception) -> None:
     if is_remote(self._folder):
-      self._next_flush = time.time() + object_storage.PAUSE
+      self._next_flush = time.time() + object_storage.RETRY_PAUSE
     else:
       self._events, self._next_flush = None, 0.0
-    if not self._is_said:
-      logging.error("%s cannot be written: %s", self._folder, error)
-    self._is_said = True
+    if not self._has_logged:
+      logging.error("could not write %s: %s", self._folder, error)
+    self._has_logged = True
 
   def close(self) -> None:
     events, self._events = self._events, None

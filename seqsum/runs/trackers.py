@@ -1,8 +1,9 @@
-"""Trackers of experiments: told what TensorBoard is told, and the final model.
+"""Experiment trackers, MLflow and W&B: they get metrics, images and the model.
 
-Where a tracker keeps its runs, and under which account, is set as its own pages
-say: MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME; WANDB_MODE, WANDB_PROJECT. A
-run that goes on goes on there too: its folder's tracker.json has the run's id.
+Where a tracker stores runs, and under which account, is set by its own
+environment variables: MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME; WANDB_MODE,
+WANDB_PROJECT. The file tracker.json in the run's folder holds the tracker's
+run id, so that a resumed run continues in the same tracker run.
 """
 
 import contextlib
@@ -21,11 +22,11 @@ from seqsum.runs.session import Session
 from seqsum.runtime import files, object_storage, processes
 from seqsum.runtime.errors import InputError
 
-PROJECT = "seqsum"  # where no variable says another
+PROJECT = "seqsum"  # default project or experiment
 
 
 class MLflow:
-  """https://mlflow.org; by default on this machine, in mlflow.db."""
+  """A run in MLflow (https://mlflow.org), by default in the file mlflow.db."""
 
   def __init__(self, session: Session, run_id: str | None):
     import mlflow
@@ -53,13 +54,13 @@ class MLflow:
     metrics = [self._metric(k, v, now, step) for k, v in values.items()]
     self._client.log_batch(self.id, metrics)
 
-  def pictures(self, pngs: Mapping[str, bytes], step: int) -> None:
+  def images(self, pngs: Mapping[str, bytes], step: int) -> None:
     for name, png in pngs.items():
       image = Image.open(io.BytesIO(png))
       self._client.log_image(self.id, image, artifact_file=f"{name}.png")
 
   def model(self, checkpoint: epath.Path, summary: Mapping) -> None:
-    with files.local(checkpoint) as path:
+    with files.local_copy(checkpoint) as path:
       self._client.log_artifacts(self.id, path, "model")
     self._client.log_dict(self.id, dict(summary), "summary.json")
 
@@ -68,21 +69,19 @@ class MLflow:
 
 
 class WandB:
-  """https://wandb.ai, Weights & Biases."""
+  """A run in Weights & Biases (https://wandb.ai)."""
 
   def __init__(self, session: Session, run_id: str | None):
     import wandb
 
     self._image, self._artifact = wandb.Image, wandb.Artifact
-    is_remote = object_storage.is_remote(
-      session.workdir
-    )  # to W&B all are local
+    workdir = session.workdir  # W&B writes to local folders only
     self._run = wandb.init(
       project=os.environ.get("WANDB_PROJECT", PROJECT),
-      name=session.workdir.name,
+      name=workdir.name,
       id=run_id,
       resume="allow",
-      dir=None if is_remote else os.fspath(session.workdir),
+      dir=None if object_storage.is_remote(workdir) else os.fspath(workdir),
       config=session.config.to_dict(),
       settings=wandb.Settings(console="off", silent=True),
     )
@@ -91,7 +90,7 @@ class WandB:
   def scalars(self, values: Mapping[str, float], step: int) -> None:
     self._run.log(dict(values), step=step)
 
-  def pictures(self, pngs: Mapping[str, bytes], step: int) -> None:
+  def images(self, pngs: Mapping[str, bytes], step: int) -> None:
     images = {
       name: self._image(Image.open(io.BytesIO(png)))
       for name, png in pngs.items()
@@ -100,7 +99,7 @@ class WandB:
 
   def model(self, checkpoint: epath.Path, summary: Mapping) -> None:
     artifact = self._artifact(f"model-{self.id}", "model")
-    with files.local(checkpoint) as path:
+    with files.local_copy(checkpoint) as path:
       artifact.add_dir(path)  # copies it
     self._run.log_artifact(artifact)
     self._run.summary.update(dict(summary))
@@ -113,14 +112,14 @@ TRACKERS = {"mlflow": MLflow, "wandb": WandB}
 
 
 class Tracker:
-  """A tracker that may fail: the run goes on, and its folder has everything.
+  """A tracker whose failures are warnings once training has started.
 
   Args:
     name: One of `TRACKERS`.
     session: The run.
 
   Raises:
-    InputError: The tracker cannot be reached, now that nothing is lost yet.
+    InputError: The tracker cannot be reached at the start.
   """
 
   def __init__(self, name: str, session: Session):
@@ -129,47 +128,47 @@ class Tracker:
     ids = run_files.read_json(path) or {}
     try:
       self._tracker = TRACKERS[name](session, ids.get(name))
-    except Exception as error:  # whatever a network and a server may raise
-      first = " ".join(str(error).split()) or type(error).__name__
-      raise InputError(f"--tracker={name}: {first}") from error
+    except Exception as error:  # anything that a network or a server raises
+      message = " ".join(str(error).split()) or type(error).__name__
+      raise InputError(f"--tracker={name}: {message}") from error
     files.write_json(path, ids | {name: self._tracker.id})
 
   @contextlib.contextmanager
-  def _told(self) -> Iterator[None]:
+  def _errors_as_warnings(self) -> Iterator[None]:
     try:
       yield
-    except Exception as error:  # as above; hours of training are at stake
-      first = " ".join(str(error).split())
-      logging.warning("--tracker=%s was not told: %s", self._name, first)
+    except Exception as error:  # training must not end for a tracker
+      message = " ".join(str(error).split())
+      logging.warning("--tracker=%s failed: %s", self._name, message)
 
   def scalars(self, values: Mapping[str, float], step: int) -> None:
-    with self._told():
+    with self._errors_as_warnings():
       self._tracker.scalars(values, step)
 
-  def pictures(self, pngs: Mapping[str, bytes], step: int) -> None:
-    with self._told():
-      self._tracker.pictures(pngs, step)
+  def images(self, pngs: Mapping[str, bytes], step: int) -> None:
+    with self._errors_as_warnings():
+      self._tracker.images(pngs, step)
 
   def model(self, checkpoint: epath.Path, summary: Mapping) -> None:
-    with self._told():
+    with self._errors_as_warnings():
       self._tracker.model(checkpoint, summary)
     self._finished = True
 
   def close(self) -> None:
-    with self._told():
+    with self._errors_as_warnings():
       self._tracker.close(self._finished)
 
 
-def build(name: str | None, session: Session) -> Tracker | None:
-  """The tracker of that name; None if there is no name, or not the lead."""
+def build_tracker(name: str | None, session: Session) -> Tracker | None:
+  """The tracker of a name; None without a name, or if not the lead process."""
   if name is None or not processes.is_lead():
     return None
   return Tracker(name, session)
 
 
-def check(name: str | None) -> None:
-  """Raises `InputError` if a tracker's package is not installed."""
+def check_installed(name: str | None) -> None:
+  """Raise `InputError` if a tracker's package is not installed."""
   if name and not importlib.util.find_spec(name):
     raise InputError(
-      f"--tracker={name}: is not installed: pip install -e '.[{name}]'"
+      f"--tracker={name} is not installed: pip install -e '.[{name}]'"
     )

@@ -1,7 +1,7 @@
-"""What the command lines share: flags, and one line for every mistake.
+"""Flags that all commands share, and errors in one line.
 
-Neither this file nor a command imports JAX before the flags are checked, so
-`--help` and a refused flag take a fraction of a second.
+JAX is imported after the flags have been checked, so `--help` and a refused
+flag take a fraction of a second.
 """
 
 import ast
@@ -18,33 +18,33 @@ from importlib import metadata
 from absl import app, flags, logging
 
 from seqsum.runtime import config_files, signals, streams
-from seqsum.runtime.errors import Diverged, InputError, Lost, brief
+from seqsum.runtime.errors import Diverged, InputError, ProcessLost, one_line
 from seqsum.runtime.object_storage import is_outage
 
 CACHE = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-FILES = ("config", "study")  # flags that name a file
+FILE_FLAGS = ("config", "study")
 REMEDIES = {
-  errno.ENOSPC: "make room on that disk",
-  errno.EDQUOT: "make room in your quota",
-  errno.EROFS: "name a folder on a disk that can be written",
-  errno.EACCES: "get the right to use it, or name another path",
+  errno.ENOSPC: "free space on that disk",
+  errno.EDQUOT: "free space in your quota",
+  errno.EROFS: "choose a folder on a writable disk",
+  errno.EACCES: "get the permission, or choose another path",
 }
 
 COMPILATION_CACHE = flags.DEFINE_string(
   "compilation_cache",
   os.path.join(CACHE, "seqsum"),
-  "Where compiled programs are kept for the next start; '' keeps none.",
+  "Folder of compiled programs, for faster starts; '' turns it off.",
 )
 VERSION = flags.DEFINE_bool("version", False, "Print the version and exit.")
 LIST_CONFIGS = flags.DEFINE_bool(
   "list_configs",
   False,
-  "List the config files that come with seqsum by name, and exit.",
+  "List the names of seqsum's config files and exit.",
 )
 
 
-def keep_programs() -> None:
-  """Makes JAX keep what it compiles where --compilation_cache says."""
+def enable_compilation_cache() -> None:
+  """Makes JAX cache compiled programs in --compilation_cache."""
   if COMPILATION_CACHE.value:
     import jax
 
@@ -53,8 +53,8 @@ def keep_programs() -> None:
 
 
 @contextlib.contextmanager
-def mistakes() -> Iterator[None]:
-  """Whatever absl and ml_collections raise becomes one line."""
+def flag_errors() -> Iterator[None]:
+  """A context that turns errors of absl and ml_collections into one line."""
   try:
     yield
   except InputError:
@@ -62,7 +62,7 @@ def mistakes() -> Iterator[None]:
   except (AttributeError, KeyError) as error:
     words = str(error)
     with contextlib.suppress(SyntaxError, ValueError):
-      while True:  # a KeyError's words are the repr of a repr
+      while True:  # the message of a KeyError is the repr of a repr
         words = ast.literal_eval(words)
     words = " ".join(words.split())
     raise InputError(f"unknown config field {words}") from error
@@ -74,22 +74,22 @@ def mistakes() -> Iterator[None]:
 
 
 def expand_home(arg: str) -> str:
-  """Expands ~/x and --flag=~/x, which a shell leaves as it is behind '='."""
+  """Expands ~/x and --flag=~/x; shells do not expand ~ after '='."""
   flag, path = re.fullmatch(r"(--?[\w.]+=|)(.*)", arg, re.DOTALL).groups()
   return flag + os.path.expanduser(path)
 
 
-def find_files(argv: list[str]) -> list[str]:
-  """argv with the paths that --config and --study stand for.
+def find_config_files(argv: list[str]) -> list[str]:
+  """Replaces the names given to --config and --study in argv by paths.
 
   Raises:
-    InputError: One of them is not a file.
+    InputError: There is no such file.
   """
   found, rest = [], list(argv)
   while rest:
     arg = rest.pop(0)
     name, equals, value = arg.lstrip("-").partition("=")
-    if arg.startswith("-") and name in FILES and name in flags.FLAGS:
+    if arg.startswith("-") and name in FILE_FLAGS and name in flags.FLAGS:
       if not equals and rest:  # --config sum_tiny
         value = rest.pop(0)
       arg = f"--{name}={config_files.find(name, value)}"
@@ -98,13 +98,13 @@ def find_files(argv: list[str]) -> list[str]:
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-  """absl's parser, except that every mistake is one line."""
+  """Parses flags as absl does, with errors in one line."""
   argv = [expand_home(arg) for arg in argv]
-  flags.FLAGS.set_gnu_getopt(True)  # flags may stand behind arguments
+  flags.FLAGS.set_gnu_getopt(True)  # flags may follow arguments
   try:
-    with mistakes():
-      rest = flags.FLAGS(find_files(argv))
-  except SystemExit:  # after --help, which is no error; absl exits with 1
+    with flag_errors():
+      rest = flags.FLAGS(find_config_files(argv))
+  except SystemExit:  # after --help; absl would exit with 1
     sys.exit(0)
   if flags.FLAGS["verbosity"].using_default_value:
     flags.FLAGS.verbosity = -1  # warnings; app.run would make it 0
@@ -112,31 +112,38 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 def _is_not_orbax(record: stdlib_logging.LogRecord) -> bool:
-  """Orbax logs a traceback for what `checkpoint` says in one line."""
+  """Drops Orbax's tracebacks; `checkpoints` logs the same in one line."""
   return f"{os.sep}orbax{os.sep}" not in record.pathname
 
 
-def _say_unless_closed(unraisable) -> None:
-  """As Python says what nobody can catch, but for one such error.
+class _LogFormatter(stdlib_logging.Formatter):
+  """Formats warnings and errors as the commands print them."""
 
-  When a save has failed, TensorStore's writes still end one by one and call
-  into an event loop that Orbax has closed.
+  def format(self, record: stdlib_logging.LogRecord) -> str:
+    return f"seqsum: {record.levelname.lower()}: {super().format(record)}"
+
+
+def _print_unraisable(unraisable) -> None:
+  """Prints an exception that cannot be caught, as Python does, except one.
+
+  After a failed save, writes of TensorStore that end later call an event loop
+  that Orbax has closed.
   """
   if str(unraisable.exc_value) != "Event loop is closed":
     sys.__unraisablehook__(unraisable)
 
 
-def describe(error: OSError) -> str:
-  """A system's error in one line: the path, the reason and the remedy."""
+def describe_os_error(error: OSError) -> str:
+  """One line with the path, the reason and the remedy."""
   if error.filename is None:
     return str(error)
   path = os.fsdecode(error.filename)
-  remedy = REMEDIES.get(error.errno, "mend that")
-  return f"{path}: {error.strerror}; {remedy}, and give the same command again"
+  remedy = REMEDIES.get(error.errno, "fix that")
+  return f"{path}: {error.strerror}; {remedy} and rerun the same command"
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-  """Whether the machine or a device has too little memory for a program."""
+  """Whether the machine or a device ran out of memory."""
   if isinstance(error, MemoryError):
     return True
   import jax
@@ -150,24 +157,23 @@ def run(
   parse: Callable[[list[str]], list[str]] = parse_flags,
   arguments: float = 0,
 ) -> None:
-  """What `python -m seqsum...` does.
+  """Runs a command: parses flags, calls `main` and exits with its code.
 
   Args:
-    main: Gets the arguments that are no flags, each as one; returns the exit
-      code.
+    main: Takes the positional arguments of the command line.
     parse: argv -> argv without flags.
-    arguments: How many `main` takes at most.
+    arguments: Maximum number of positional arguments.
   """
-
   signals.end_on_interrupt()
   streams.reopen()
 
   def start(argv: list[str]) -> int:
     streams.protect()
     logging.get_absl_logger().addFilter(_is_not_orbax)
-    sys.unraisablehook = _say_unless_closed
-    # asyncio logs as errors the failed writes that Orbax did not wait for, and
-    # these two, with a traceback, whatever they raise as well.
+    logging.get_absl_handler().setFormatter(_LogFormatter())
+    sys.unraisablehook = _print_unraisable
+    # asyncio logs failed writes that Orbax did not wait for; fsspec and gcsfs
+    # log a traceback of every error that they raise.
     for name in ("asyncio", "fsspec", "gcsfs"):
       stdlib_logging.getLogger(name).setLevel(stdlib_logging.CRITICAL)
     _, *rest = argv
@@ -182,23 +188,23 @@ def run(
       print(config_files.describe())
       return 0
     code = main(*rest)
-    sys.stdout.flush()  # a full disk is an error here, and not at the exit
+    sys.stdout.flush()  # so that a full disk is an error here
     return code
 
   try:
     app.run(start, flags_parser=parse)
-  except (InputError, Diverged, Lost) as error:
+  except (InputError, Diverged, ProcessLost) as error:
     sys.exit(f"seqsum: {error}")
   except OSError as error:
-    sys.exit(f"seqsum: {describe(error)}")
+    sys.exit(f"seqsum: {describe_os_error(error)}")
   except Exception as error:
     if _is_out_of_memory(error):
       sys.exit(
         "seqsum: out of memory: lower config.batch_size, raise "
-        f"config.accumulate, or take a smaller model ({brief(error)})"
+        f"config.accumulate, or choose a smaller model ({one_line(error)})"
       )
     if not is_outage(error):
       raise
-    sys.exit(f"seqsum: object storage cannot be reached: {brief(error)}")
-  except KeyboardInterrupt:  # a second Ctrl-C: at once
+    sys.exit(f"seqsum: object storage cannot be reached: {one_line(error)}")
+  except KeyboardInterrupt:  # a second Ctrl-C
     sys.exit(128 + signal.SIGINT)

@@ -1,6 +1,6 @@
-"""The config files that come with seqsum, found by name from any folder.
+"""The config files of seqsum, found by name from any folder.
 
-In a checkout they are `configs/` beside this package; the wheel has them as
+A checkout has them in `configs/` beside this package, the wheel in
 `seqsum/configs/`. Config files import each other as `configs.sum`, which works
 in both cases because `find` makes the right folder importable.
 """
@@ -13,27 +13,27 @@ import sys
 
 from seqsum.runtime.errors import InputError
 
-HINT = "--list_configs lists what comes with seqsum"
+HINT = "--list_configs lists the configs of seqsum"
 
 
 def folder() -> pathlib.Path:
-  """The folder of the config files that come with seqsum."""
+  """The folder of seqsum's config files."""
   here = pathlib.Path(__file__).parent.parent
   installed = here / "configs"
   return installed if installed.is_dir() else here.parent / "configs"
 
 
 def names() -> list[str]:
-  """Names of the config files as --config takes them, `sum`, `beyond/sum8`."""
+  """Names of the config files for --config, such as `sum` and `beyond/sum8`."""
   paths = (p for p in folder().rglob("*.py") if p.stem != "__init__")
   relative = [p.relative_to(folder()).with_suffix("").as_posix() for p in paths]
   return sorted(relative, key=lambda name: ("/" in name, name))
 
 
 def describe() -> str:
-  """One line for each config file: its name and its docstring's first line.
+  """Lists the config files: name and first line of the docstring.
 
-  The files are parsed and not run, so this takes milliseconds.
+  The files are parsed and not executed, which takes milliseconds.
   """
   width = max(map(len, names()))
   lines = []
@@ -45,34 +45,41 @@ def describe() -> str:
 
 
 def find(flag: str, value: str) -> str:
-  """The path of a config file, and what it imports made importable.
+  """Finds a config file, and makes the package that it imports importable.
 
   Args:
-    flag: 'config' or 'study', for messages. Studies need no `studies/` in
-      front of their names.
-    value: A path; or the name of a file that comes with seqsum, with or without
+    flag: 'config' or 'study', for messages. Studies may be given without
+      `studies/`.
+    value: A path, or the name of one of seqsum's config files, with or without
       'configs/' and '.py'.
 
   Returns:
-    The path of a file that exists.
+    The path of an existing file.
 
   Raises:
-    InputError: There is no such file.
+    InputError: There is no such file, or --config is the name of a study.
   """
   path = _find(flag, value)
+  name = value.removeprefix("configs/")
+  if flag == "config" and name in names() and name.startswith("studies/"):
+    study = name.removeprefix("studies/")
+    raise InputError(
+      f"--config={value}: a study of several runs; use python -m seqsum.study "
+      f"--study={study}, or --config={path} for its base config alone"
+    )
   _make_importable(path)
   return str(path)
 
 
 def missing(flag: str, example: str) -> InputError:
-  """The error where a flag is needed and was not given."""
+  """The error for a missing --config or --study."""
   known = [name for name in names() if "/" not in name]
   if flag == "study":
     start = "studies/"
     known = [x.removeprefix(start) for x in names() if x.startswith(start)]
   return InputError(
     f"--{flag} is missing: try --{flag}={example}, choose from "
-    f"{', '.join(known)}, or give a file's path; {HINT}"
+    f"{', '.join(known)}, or give the path of a file; {HINT}"
   )
 
 
@@ -87,18 +94,18 @@ def _find(flag: str, value: str) -> pathlib.Path:
   if path.is_file():
     return path
   if found and value.startswith("configs/"):
-    return found[0]  # as the pages write it, from a folder without configs/
+    return found[0]  # as the docs write it, from a folder without configs/
   near = difflib.get_close_matches(name, known, n=1)
   hint = f"did you mean {near[0]!r}? " if near else ""
   raise InputError(f"--{flag}={value}: there is no such file: {hint}{HINT}")
 
 
 def _make_importable(path: pathlib.Path) -> None:
-  """Lets a config file import other config files, wherever Python was started.
+  """Lets a config file import other config files from any working directory.
 
-  A file in a package (a folder with `__init__.py`) gets this very package, not
-  one of the same name that is installed or in the working directory. Any other
-  file gets `configs` from where Python finds it, or else seqsum's.
+  A file in a package (a folder with `__init__.py`) imports from that package,
+  not from one of the same name that is installed or in the working directory.
+  Any other file imports `configs` from `sys.path`, or else seqsum's.
   """
   package = None
   for parent in path.resolve().parents:
@@ -106,7 +113,7 @@ def _make_importable(path: pathlib.Path) -> None:
       break
     package = parent
     if parent == folder().resolve():
-      break  # the wheel has it inside of the package seqsum
+      break  # the wheel has it inside the package seqsum
   if package is not None:
     _provide(package.name, package)
   spec = importlib.util.find_spec("configs")
@@ -115,7 +122,7 @@ def _make_importable(path: pathlib.Path) -> None:
 
 
 def _provide(name: str, package: pathlib.Path) -> None:
-  """Imports a package from its folder, unless one of its name is imported."""
+  """Imports a package from its folder, unless its name is imported already."""
   if name in sys.modules:
     return
   spec = importlib.util.spec_from_file_location(

@@ -1,8 +1,12 @@
-"""Devices: one axis, `data`, over which a batch is divided.
+"""Devices: the mesh over which a batch is divided, and facts about hardware.
 
-Parameters, optimizer state and images are replicated. A device makes its own
-rows of the batch from the step's key, so no batch ever crosses the host.
+The mesh has one axis, `data`. Parameters, optimizer state and images are
+replicated; each device samples its own rows of the batch from the step's key.
 """
+
+import os
+import platform
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,7 +19,7 @@ REPLICATED = PartitionSpec()  # the same array on every device
 
 
 def make_mesh(devices=None) -> Mesh:
-  """A mesh of all devices (of all processes), or of those given."""
+  """A mesh of the given devices; by default all devices of all processes."""
   return Mesh(np.asarray(jax.devices() if devices is None else devices), DATA)
 
 
@@ -24,7 +28,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def shard_rows(mesh: Mesh, batch_size: int, field: str) -> int:
-  """Rows of a batch that each device works on.
+  """Number of rows of a batch on each device.
 
   Raises:
     InputError: The batch cannot be divided evenly.
@@ -37,3 +41,42 @@ def shard_rows(mesh: Mesh, batch_size: int, field: str) -> int:
       f"device(s); take a positive multiple, such as {fits}"
     )
   return rows
+
+
+def memory(device: jax.Device) -> int | None:
+  """Bytes of memory of a device, for a CPU of this machine; None if unknown."""
+  stats = device.memory_stats() or {}
+  if "bytes_limit" in stats:
+    return stats["bytes_limit"]
+  if device.platform == "cpu" and hasattr(os, "sysconf"):
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+  return None
+
+
+def processors() -> dict[str, Any]:
+  """The processor and the number of cores of this machine, for config.json.
+
+  XLA divides sums over the cores that the process may use and compiles for the
+  processor's instruction set, so both decide the last digits of results.
+
+  Returns:
+    "processor", the model's name; "cores" of the machine; "affinity", the
+    number of cores that this process may use.
+  """
+  cores = os.cpu_count() or 1
+  affinity = cores
+  if hasattr(os, "sched_getaffinity"):  # Linux
+    affinity = len(os.sched_getaffinity(0))
+  return {"processor": _model_name(), "cores": cores, "affinity": affinity}
+
+
+def _model_name() -> str:
+  try:
+    with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+      for line in file:
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+          return value.strip()
+  except OSError:
+    pass
+  return platform.processor() or platform.machine()

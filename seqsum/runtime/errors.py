@@ -1,4 +1,4 @@
-"""What a user can mend: one line that names the value and the remedy."""
+"""Errors that a user can fix: one line with the value and the remedy."""
 
 import difflib
 import os
@@ -8,39 +8,41 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
-AGAIN = "mend that (room, rights) and give the same command again: it goes on"
+RETRY_HINT = (
+  "fix that (free space, permissions) and rerun the same command to resume"
+)
 
 
 class InputError(ValueError):
-  """A value that came from the user and cannot be used.
+  """A value from the user that cannot be used.
 
-  The message is one line that names the value and the remedy. `main` prints it
-  without a traceback and exits with 1; in a notebook it is a `ValueError`.
+  The message is one line with the value and the remedy. Commands print it
+  without a traceback and exit with 1.
   """
 
 
-class Lost(RuntimeError):
-  """Another process of this run is gone, so no step can be taken any more."""
+class ProcessLost(RuntimeError):
+  """Another process of this run ended, so no further step is possible."""
 
 
 class NotSaved(OSError):
-  """The last state of a run, or a line of its metrics, is not on the disk."""
+  """The last state of a run, or a line of its metrics, could not be written."""
 
 
 class Unreachable(OSError):
-  """Object storage does not answer; what is there is as good as it was."""
+  """Object storage does not answer; the data in it is not damaged."""
 
 
 class Diverged(RuntimeError):
-  """The loss became inf or nan and `config.on_nonfinite` is 'stop'."""
+  """The loss became inf or nan, with `config.on_nonfinite` 'stop'."""
 
 
 def choose(field: str, name: str, choices: Mapping[str, T]) -> T:
-  """`choices[name]`.
+  """Returns `choices[name]`.
 
   Raises:
-    InputError: There is none of that name; the message lists them, the nearest
-      one first.
+    InputError: The name is unknown; the message lists all names and suggests
+      the nearest.
   """
   if name in choices:
     return choices[name]
@@ -50,8 +52,8 @@ def choose(field: str, name: str, choices: Mapping[str, T]) -> T:
   raise InputError(f"{field}={name!r} is not known: {hint}choose from {known}")
 
 
-def require(condition: bool, field: str, value, remedy: str) -> None:
-  """Raises `InputError("field=value: remedy")` unless the condition holds."""
+def require(condition: bool, field: str, value: object, remedy: str) -> None:
+  """Raises `InputError("field=value: remedy")` unless the condition is true."""
   if not condition:
     raise InputError(f"{field}={value!r}: {remedy}")
 
@@ -66,23 +68,23 @@ KINDS = {
 
 
 def require_file(path: str | os.PathLike) -> None:
-  """Raises `InputError` unless a path that exists is a regular file.
+  """Checks that a path is a regular file.
 
   Opening a pipe waits for a writer, and some devices have no end.
 
   Raises:
-    InputError: It is a folder, a pipe, a socket or a device.
-    OSError: There is nothing at the path.
+    InputError: The path is a folder, a pipe, a socket or a device.
+    OSError: The path does not exist.
   """
   kind = stat.S_IFMT(os.stat(path).st_mode)
   if kind != stat.S_IFREG:
     raise InputError(f"{path}: {KINDS.get(kind, 'something else')}, not a file")
 
 
-def brief(error: Exception) -> str:
-  """An error in one line, however much it says."""
+def one_line(error: Exception) -> str:
+  """The type and message of an error, in one line of at most 240 characters."""
   words = " ".join(f"{type(error).__name__}: {error}".split())
-  # TensorStore adds all that it knows, in brackets.
+  # TensorStore appends its own context, in brackets.
   words = re.sub(
     r" \[(tensorstore_spec|source locations|os_error_code|http_|curl_).*",
     "",

@@ -1,4 +1,4 @@
-"""Files and folders, local or remote; a file is written whole or not at all."""
+"""Paths, atomic writes and JSON, on local disks and object storage."""
 
 import contextlib
 import json
@@ -10,110 +10,115 @@ from typing import Any
 
 from etils import epath
 
-from seqsum.runtime.errors import InputError, Unreachable, brief
+from seqsum.runtime.errors import InputError, Unreachable, one_line
 from seqsum.runtime.object_storage import is_remote
 
 
-def plain(value: Any) -> Any:
-  """As JSON has it: no inf and no nan there, keys are strings."""
+def to_json(value: Any) -> Any:
+  """Converts to values that JSON has: inf and nan become None, keys strings."""
   if isinstance(value, dict):
-    return {str(k): plain(v) for k, v in value.items()}
+    return {str(k): to_json(v) for k, v in value.items()}
   if isinstance(value, list | tuple):
-    return [plain(v) for v in value]
+    return [to_json(v) for v in value]
   if isinstance(value, float) and not math.isfinite(value):
     return None
   return value
 
 
-def locate(path: epath.PathLike, flag: str = "--workdir") -> epath.Path:
-  """A path as a user writes it: a leading `~` is expanded.
+def parse_path(path: epath.PathLike, flag: str = "--workdir") -> epath.Path:
+  """Parses a path from the user; expands a leading `~`.
+
+  Args:
+    path: A path, or a gs:// URL.
+    flag: The flag that has the path, for error messages.
 
   Raises:
-    InputError: It is a URL, other than gs://. The message names the flag.
+    InputError: The path is another URL.
   """
   path = os.fspath(path)
   scheme, is_url, rest = path.partition("://")
   if is_url and scheme != "gs":
-    # Orbax 0.12 gives TensorStore's drivers for folders and gs:// alone: of
-    # s3:// it writes a part into a local folder of that name, and stops.
+    # Orbax 0.12 has TensorStore drivers for folders and gs:// only: it writes a
+    # part of s3:// into a local folder of that name, and fails.
     remedy = "name a folder on this machine or gs://BUCKET/FOLDER"
     if scheme == "file":
-      remedy = f"leave file:// out: {rest}"
+      remedy = f"remove file://: {rest}"
     elif scheme not in ("http", "https"):
       remedy = "mount that bucket as a folder"
     raise InputError(f"{flag}={path}: {scheme}:// is not supported; {remedy}")
   if is_remote(path):
-    list_afresh()
+    disable_listings_cache()
     return epath.Path(path)
   return epath.Path(os.path.expanduser(path))
 
 
-def resolve(path: epath.PathLike) -> epath.Path:
-  """A path that stays where it is when the process moves to another folder.
+def absolute_path(path: epath.PathLike) -> epath.Path:
+  """An absolute path, or a gs:// URL, from a path of the user.
 
   Raises:
-    InputError: As `locate` does.
+    InputError: As for `parse_path`.
   """
-  path = locate(path)
-  # absolute() would make a folder named gs: on this machine
+  path = parse_path(path)
+  # absolute() would turn gs:// into a local folder
   return path if is_remote(path) else path.absolute()
 
 
-def list_afresh() -> None:
-  """Has gcsfs ask each time what a bucket holds.
+def disable_listings_cache() -> None:
+  """Turns off gcsfs's cache of listings, before it is first used.
 
-  It would say what it saw there before other processes wrote. To be called
-  before the first look into a bucket.
+  The cache lacks what other processes wrote meanwhile.
   """
-  import fsspec.config  # 0.1 s that only object storage needs
+  import fsspec.config  # takes 0.1 s
 
   fsspec.config.conf.setdefault("gcs", {})["use_listings_cache"] = False
 
 
 def write_json(path: epath.Path, value: Any) -> None:
-  """Writes a file that is either not there or whole; inf and nan as null."""
-  write_whole(path, json.dumps(plain(value), indent=2) + "\n")
+  """Writes JSON atomically, inf and nan as null."""
+  write_atomically(path, json.dumps(to_json(value), indent=2) + "\n")
 
 
-def write_whole(path: epath.Path, content: str | bytes) -> None:
-  """Replaces a file so that a reader never sees half of it.
+def write_atomically(path: epath.Path, content: str | bytes) -> None:
+  """Writes or replaces a file so that readers never see a part of it.
 
-  The content is on the disk before the file has its name, so that a power cut
-  leaves no empty file. Nothing is written through a link: a link of that name
-  is replaced, and what it points to stays as it is.
+  The content is synced to disk before the file gets its name, so that a power
+  cut leaves no empty file. A symbolic link of that name is replaced; its target
+  does not change.
 
   Raises:
-    OSError: It cannot be written; `filename` is the path.
+    OSError: The file cannot be written; `filename` is the path.
   """
-  if isinstance(content, str):  # a file name may have bytes that are no UTF-8
+  if isinstance(
+    content, str
+  ):  # file names may contain bytes that are not UTF-8
     content = content.encode(errors="backslashreplace")
   if is_remote(path):
     try:
-      path.write_bytes(content)  # an object is there once it is whole
-    except Exception as error:  # clients of object storage have their own
+      path.write_bytes(content)  # atomic on object storage
+    except Exception as error:  # of any client of object storage
       raise Unreachable(
-        f"{os.fspath(path)} cannot be written: {brief(error)}"
+        f"{os.fspath(path)} cannot be written: {one_line(error)}"
       ) from error
     return
   path = os.fspath(path)
   partial = f"{path}.partial"
   try:
     with contextlib.suppress(FileNotFoundError):
-      os.unlink(partial)  # of a killed program, or a stranger's link
+      os.unlink(partial)  # of a killed program, or an untrusted link
     with open(partial, "xb") as file:
       file.write(content)
       file.flush()
       os.fsync(file.fileno())
     os.replace(partial, path)
   except OSError as error:
-    with contextlib.suppress(OSError):  # a full disk needs the room
+    with contextlib.suppress(OSError):  # frees space on a full disk
       os.unlink(partial)
     raise OSError(error.errno, error.strerror, path) from error
   sync_folder(os.path.dirname(path) or ".")
 
 
 def sync_folder(folder: epath.PathLike) -> None:
-  """Brings the names in a local folder to the disk."""
+  """Syncs the directory entries of a local folder to disk."""
   with contextlib.suppress(OSError):  # Windows; some network file systems
     opened = os.open(folder, os.O_RDONLY)
     try:
@@ -123,14 +128,14 @@ def sync_folder(folder: epath.PathLike) -> None:
 
 
 def sync_tree(folder: epath.PathLike, *, deep: bool = True) -> None:
-  """Brings the files of a local folder, and their names, to the disk.
+  """Syncs the files of a local folder, and their directory entries, to disk.
 
   Args:
     folder: The folder.
-    deep: Whether files in the folders within it are synced too.
+    deep: Whether to sync subfolders too.
 
   Raises:
-    OSError: The disk does not take them.
+    OSError: A file cannot be synced.
   """
   for path, folders, names in os.walk(folder):
     if not deep:
@@ -145,10 +150,10 @@ def sync_tree(folder: epath.PathLike, *, deep: bool = True) -> None:
 
 
 def refuse_links(folder: epath.Path, *names: str) -> None:
-  """Checks that what seqsum writes in a run's folder is really there.
+  """Checks that none of some names in a run's folder is a symbolic link.
 
-  A folder may be a stranger's, with links to files of the user's. The folder
-  itself may be a link.
+  An untrusted folder could link to other files of the user. The folder itself
+  may be a link.
 
   Raises:
     InputError: One of the names is a symbolic link.
@@ -157,15 +162,15 @@ def refuse_links(folder: epath.Path, *names: str) -> None:
     path = os.fspath(folder / name)
     if not is_remote(folder) and os.path.islink(path):
       raise InputError(
-        f"{path} is a symbolic link to {os.readlink(path)}: nothing is written "
-        "through a link inside a run's folder; move the link away, or take "
-        "another --workdir"
+        f"{path} is a symbolic link to {os.readlink(path)}: seqsum does "
+        "not write through links inside a run's folder; remove the link, or "
+        "choose another --workdir"
       )
 
 
 @contextlib.contextmanager
-def local(folder: epath.Path) -> Iterator[str]:
-  """A folder, or a copy if it is remote, for programs that know local ones."""
+def local_copy(folder: epath.Path) -> Iterator[str]:
+  """Yields the path of a folder, or of a temporary copy if it is remote."""
   if not is_remote(folder):
     yield os.fspath(folder)
     return
@@ -184,7 +189,7 @@ def _copy(folder: epath.Path, to: epath.Path) -> None:
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple]:
-  """('a.b', value) for every leaf of nested dicts."""
+  """Yields ('a.b', value) for every leaf of nested dicts."""
   for key, value in tree.items():
     if isinstance(value, dict):
       yield from flatten(value, f"{prefix}{key}.")

@@ -1,8 +1,8 @@
-"""Object storage that does not answer: how long its clients try, what they say.
+"""Outages of object storage: shorter retries, and one error for all clients.
 
-gcsfs tries each request for half a minute and raises what its own libraries
-raise, which no disk does. TensorStore, which writes the arrays, tries for a
-quarter of an hour; a run would stand still at its next save for so long.
+gcsfs retries each request for half a minute and raises errors of its own
+libraries. TensorStore, which writes the arrays, would retry for a quarter of an
+hour, and a run would wait at its next save for so long.
 """
 
 import contextlib
@@ -11,13 +11,13 @@ from collections.abc import Iterator
 
 from etils import epath
 
-from seqsum.runtime.errors import Unreachable, brief
+from seqsum.runtime.errors import Unreachable, one_line
 
-PAUSE = 300.0  # seconds after a failed write without another, but at a save
-RETRIES = {"max_retries": 8}  # of TensorStore; its pauses double: two minutes
-# How long several processes wait for each other in a save, all of it, which may
-# have failed for one of them alone. Orbax would wait for 20 minutes.
-TOGETHER = 600  # seconds
+RETRY_PAUSE = 300.0  # seconds between write attempts during an outage
+RETRIES = {"max_retries": 8}  # of TensorStore, two minutes of doubling pauses
+# Seconds that processes wait for each other in a whole save, which may have
+# failed for one of them only. Orbax's default is 20 minutes.
+BARRIER_TIMEOUT = 600
 CLIENTS = (
   "aiohttp",
   "gcsfs",
@@ -29,9 +29,9 @@ CLIENTS = (
 
 
 def is_outage(error: BaseException | None) -> bool:
-  """Whether an error, or one that led to it, is of a bucket's client.
+  """Whether an error, or one of its causes, is of a client of object storage.
 
-  A file that is not there is none.
+  A missing file is not an outage.
   """
   while error is not None:
     if any(t.__module__.startswith(CLIENTS) for t in type(error).__mro__):
@@ -43,13 +43,13 @@ def is_outage(error: BaseException | None) -> bool:
 
 
 def is_remote(path: epath.PathLike) -> bool:
-  """Whether a path is on object storage, where one cannot lock or append."""
+  """Whether a path is on object storage, which has no locks and no appends."""
   return "://" in os.fspath(path)
 
 
 @contextlib.contextmanager
-def reached(path: epath.PathLike) -> Iterator[None]:
-  """Within, what a bucket's client raises becomes `Unreachable`."""
+def translate_outage(path: epath.PathLike) -> Iterator[None]:
+  """A context that turns an outage into `Unreachable`."""
   try:
     yield
   except Unreachable:
@@ -58,12 +58,12 @@ def reached(path: epath.PathLike) -> Iterator[None]:
     if not is_outage(error):
       raise
     raise Unreachable(
-      f"{os.fspath(path)} cannot be reached: {brief(error)}"
+      f"{os.fspath(path)} cannot be reached: {one_line(error)}"
     ) from error
 
 
 def limit_retries() -> None:
-  """Has Orbax ask TensorStore for `RETRIES`; neither has a setting for it."""
+  """Sets `RETRIES` in Orbax, which has no public setting for it."""
   with contextlib.suppress(AttributeError, ImportError):
     from orbax.checkpoint._src.serialization import tensorstore_utils
 

@@ -1,8 +1,8 @@
-"""Processes, on one machine or on many, that are one run.
+"""Several processes, on one machine or many, that train one run.
 
-JAX's own runtime connects them; a launcher (Slurm, Kubernetes, a TPU pod, MPI)
-starts them. All processes compute the same step, each on its own devices, and
-take the same turns; process 0, the lead, is the one that writes and speaks.
+A launcher (Slurm, Kubernetes, a TPU pod, MPI) starts them, and JAX's runtime
+connects them. All processes compute the same step, each on its own devices, and
+make collective calls in the same order; process 0, the lead, writes and prints.
 
 https://docs.jax.dev/en/latest/multi_process.html
 """
@@ -14,9 +14,9 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from seqsum.runtime.errors import InputError, Lost
+from seqsum.runtime.errors import InputError, ProcessLost
 
-HEARTBEAT = 60  # seconds without a sign of life before a process counts as lost
+HEARTBEAT_TIMEOUT = 60  # seconds until a silent process counts as lost
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -26,26 +26,26 @@ def connect(
   process_id: int | None = None,
   coordinator_bind_address: str | None = None,
 ) -> None:
-  """Joins the other processes; before anything else is asked of JAX.
+  """Joins the other processes; must precede any other use of JAX.
 
-  What is None, JAX finds out from the launcher.
+  JAX gets arguments that are None from the launcher.
 
   Args:
     coordinator_address: host:port of process 0.
-    num_processes: How many there are.
-    process_id: Which this one is, from 0.
-    coordinator_bind_address: host:port that process 0 listens at; by default
-      the coordinator's port at all of the machine's addresses, or at loopback
-      if that is where the coordinator is said to be.
+    num_processes: Number of processes.
+    process_id: Index of this process, from 0.
+    coordinator_bind_address: host:port where process 0 listens; by default the
+      coordinator's port on all addresses of the machine, or on loopback if the
+      coordinator's address is loopback.
 
   Raises:
-    InputError: The processes cannot be found or do not find each other.
+    InputError: The arguments are inconsistent, or the connection failed.
   """
   given = coordinator_address, num_processes, process_id
   if any(x is not None for x in given) and None in given:
     raise InputError(
-      "--coordinator_address, --num_processes and --process_id belong "
-      "together: give all three, or none where a launcher tells them"
+      "--coordinator_address, --num_processes and --process_id: give all "
+      "three, or none with a launcher"
     )
   if num_processes is not None and not 0 <= process_id < num_processes:
     raise InputError(
@@ -59,7 +59,7 @@ def connect(
     jax.distributed.initialize(
       *given,
       coordinator_bind_address=coordinator_bind_address,
-      heartbeat_timeout_seconds=HEARTBEAT,
+      heartbeat_timeout_seconds=HEARTBEAT_TIMEOUT,
     )
   except (RuntimeError, ValueError) as error:
     first = str(error).strip().partition("\n")[0]
@@ -67,16 +67,16 @@ def connect(
 
 
 def is_lead() -> bool:
-  """Whether this is the process that writes and speaks."""
+  """Whether this is process 0, which writes and prints."""
   return jax.process_index() == 0
 
 
 @contextlib.contextmanager
-def together() -> Iterator[None]:
-  """Within, a process that is lost is told from what else may fail.
+def detect_lost() -> Iterator[None]:
+  """A context that turns failed collectives into `ProcessLost`.
 
   Raises:
-    Lost: A device could not reach those of another process.
+    ProcessLost: The devices of another process cannot be reached.
   """
   try:
     yield
@@ -84,35 +84,35 @@ def together() -> Iterator[None]:
     if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in str(error):
       raise
     first = str(error).strip().partition("\n")[0]
-    raise Lost(
-      "another process of this run is lost; start all of them again, and they "
-      f"go on from the last checkpoint ({first})"
+    raise ProcessLost(
+      "another process of this run is lost; restart all processes to resume "
+      f"from the last checkpoint ({first})"
     ) from error
 
 
 def barrier(name: str) -> None:
-  """Waits until every process has come here."""
+  """Waits until every process has called this."""
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices(name)
 
 
 @contextlib.contextmanager
 def lead_first(name: str) -> Iterator[None]:
-  """The lead goes through the block before the others do.
+  """A context that the lead executes before the other processes.
 
-  For what the first one leaves on a shared disk for the rest to find.
+  Use it for files that the lead writes to a shared disk and the others read.
   """
   if not is_lead():
     barrier(name)
   try:
     yield
-  finally:  # also if it fails: the others then fail by themselves
+  finally:  # after an error too, so that the others do not wait
     if is_lead():
       barrier(name)
 
 
-def highest(number: int) -> int:
-  """The highest of what all processes say; they must ask in the same order."""
+def max_over_processes(number: int) -> int:
+  """The maximum over all processes; a collective, so the order matters."""
   if jax.process_count() == 1:
     return number
   return int(multihost_utils.process_allgather(np.int32(number)).max())

@@ -7,29 +7,31 @@ from typing import Self
 
 
 def end_on_interrupt() -> None:
-  """Lets Ctrl-C end this process at once, as the system does, without a word.
+  """Makes Ctrl-C end this process at once and silently.
 
-  While modules are imported Python's `KeyboardInterrupt` can be lost in a C
-  library, which then goes on, or become another error. To be called before
-  anything is written; `StopRequest` takes over. A process that ignores SIGINT
-  goes on ignoring it.
+  During imports, Python's `KeyboardInterrupt` can be lost in a C library, which
+  then continues, or become another error. Call it before anything is written;
+  `StopRequest` takes over later. A process that ignores SIGINT keeps ignoring
+  it.
   """
   if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class StopRequest:
-  """A context in which SIGINT, SIGTERM and SIGHUP ask instead of killing.
+  """A context in which SIGINT, SIGTERM and SIGHUP ask the program to stop.
 
-  The loop looks at `signal` between steps and leaves in good order. A second
-  Ctrl-C does not wait: it raises `KeyboardInterrupt` there and then. SIGHUP,
-  which a terminal sends when it is closed, stays ignored where it was, as under
-  `nohup`.
+  The training loop calls `agreed` between steps, saves and returns. A second
+  Ctrl-C raises `KeyboardInterrupt` at once. SIGHUP, which a terminal sends when
+  it is closed, stays ignored if it was, as under `nohup`.
 
   Args:
-    agree: Number of this process's signal, 0 for none -> that of all processes
-      of the run, so that all of them stop at the same step. Called whenever the
-      request is looked at.
+    agree: Maps the number of this process's signal, 0 for none, to one number
+      for all processes of the run, so that all stop at the same step.
+
+  Attributes:
+    signal: The signal that was received, after `agreed` by any process; or
+      None.
   """
 
   def __init__(self, agree: Callable[[int], int] = lambda number: number):
@@ -37,7 +39,8 @@ class StopRequest:
     self._agree = agree
     self._before = {}
 
-  def __bool__(self) -> bool:
+  def agreed(self) -> bool:
+    """Whether any process was asked to stop; all processes must call it."""
     if number := self._agree(self.signal or 0):
       self.signal = signal.Signals(number)
     return number > 0
@@ -46,7 +49,7 @@ class StopRequest:
     for number in _signals():
       try:
         self._before[number] = signal.signal(number, self._handle)
-      except ValueError:  # not the main thread: a notebook's executor, say
+      except ValueError:  # not the main thread, as in some notebooks
         break
     return self
 
@@ -61,7 +64,7 @@ class StopRequest:
 
 
 def _signals() -> list[signal.Signals]:
-  """Those that ask to stop."""
+  """The signals that request a stop."""
   signals = [signal.SIGINT, signal.SIGTERM]
   hang_up = getattr(signal, "SIGHUP", None)  # not on Windows
   if hang_up and signal.getsignal(hang_up) != signal.SIG_IGN:

@@ -1,4 +1,4 @@
-"""Standard streams that take whatever is printed, and outlive their reader."""
+"""Standard streams that never fail because of encodings or closed readers."""
 
 import errno
 import io
@@ -7,11 +7,11 @@ import sys
 
 
 class _Unread(io.FileIO):
-  """A file that drops what nobody can read any more.
+  """A file that discards output that has no reader any more.
 
-  Such is a pipe whose reader has ended (`| head`) and a terminal that has been
-  closed. A disk that is full is an error, as everywhere; it is raised once, and
-  not again when Python closes the file.
+  That is a pipe whose reader has ended (`| head`) or a terminal that was
+  closed. A full disk raises an error once, and not again when Python closes the
+  file.
   """
 
   _has_failed = False
@@ -31,25 +31,25 @@ class _Unread(io.FileIO):
 def reopen() -> None:
   """Opens the null device for standard streams that were closed (`2>&-`).
 
-  Else the next file that is opened gets the stream's number, and what a library
-  prints is written into it. To be called before any file is opened.
+  Otherwise the next open file gets the stream's number and receives what
+  libraries print. Call it before any file is opened.
   """
   for number, name in enumerate(("stdin", "stdout", "stderr")):
     try:
       os.fstat(number)
     except OSError:
-      os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+      os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
     if getattr(sys, name) is None:
       mode = "r" if name == "stdin" else "w"
       setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
 
 
 def protect() -> None:
-  r"""Makes stdout and stderr of this process fail less.
+  r"""Makes stdout and stderr of this process robust.
 
-  What their encoding lacks is printed as `\xb1` or `\u2588`, so that no print
-  raises UnicodeEncodeError; once nobody reads them, prints do nothing. Streams
-  that a test or a notebook has put in their place stay.
+  Characters that the encoding lacks are printed as `\xb1` or `\u2588`; after
+  the reader has ended, prints do nothing. Streams that a test or a notebook has
+  replaced are left alone.
   """
   for name in ("stdout", "stderr"):
     stream = getattr(sys, name)

@@ -1,4 +1,4 @@
-"""Training digits made new: moved a little, on the device, inside jit."""
+"""Random shift, rotation, scale and elastic distortion, on the device."""
 
 import dataclasses
 import functools
@@ -8,24 +8,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqsum.runtime.errors import require
 from seqsum.sequences.shapes import Images, Key
 
-KNOTS = 5  # a side, of the grid of an elastic distortion; they are 6.75 pixels
-# apart in a frame of 28, about as coarse as Simard's Gaussian of 4
+# Side of the grid of an elastic distortion. In a frame of 28 pixels, knots are
+# 6.75 pixels apart, about as coarse as the Gaussian of 4 in Simard et al. 2003.
+KNOTS = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-  """How far images are moved at most; every move within is equally likely.
+  """Random moves of images, uniform within these bounds.
 
   Attributes:
-    shift: Pixels up or down and left or right: whole ones, unless images are
-      turned or scaled too.
-    rotate: Degrees to either side.
-    scale: Share by which an image grows or shrinks, each axis by itself.
-    elastic: Pixels by which parts of an image move against each other, up or
-      down and left or right (Simard et al. 2003).
+    shift: Pixels down or up, and right or left. Whole pixels, unless images are
+      also rotated, scaled or distorted.
+    rotate: Degrees in either direction.
+    scale: Fraction by which an image is enlarged or reduced, per axis.
+    elastic: Pixels by which the parts of an image move against each other
+      (Simard et al. 2003).
   """
 
   shift: int = 0
@@ -33,32 +33,17 @@ class Augmentation:
   scale: float = 0.0
   elastic: float = 0.0
 
-  def check(self, side: int) -> None:
-    """Raises `InputError` if frames of `side` pixels cannot be moved so."""
-    for name, value in vars(self).items():
-      require(
-        0 <= value < math.inf,
-        f"sequence.{name}",
-        value,
-        "must be a number that is not negative",
-      )
-    require(self.scale < 1, "sequence.scale", self.scale, "must be below 1")
-    require(
-      self.shift < side,
-      "sequence.shift",
-      self.shift,
-      f"must be below the frame's {side} pixels",
-    )
-
   @property
   def _is_warp(self) -> bool:
     return bool(self.rotate or self.scale or self.elastic)
 
   def draw(self, key: Key, shape: tuple[int, ...]) -> jax.Array:
-    """`shape` moves: [*shape, 2] int, pixels down and to the right.
+    """Draws one move for each element of `shape`.
 
-    If images are turned, scaled or distorted, [*shape, 6] or
-    [*shape, 6 + 2 KNOTS KNOTS] float32 for `warp`.
+    Returns:
+      [*shape, 2] int32, pixels down and to the right. If images are rotated,
+      scaled or distorted: [*shape, 6] or [*shape, 6 + 2 KNOTS KNOTS] float32,
+      for `warp`.
     """
     if not self._is_warp:
       return jax.random.randint(
@@ -69,29 +54,35 @@ class Augmentation:
     down, right = 1 / (1 + self.scale * share[1:3])
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     linear = [cos * down, -sin * down, sin * right, cos * right]
-    augmentation = jnp.stack([*linear, *(self.shift * share[3:])], axis=-1)
+    moves = jnp.stack([*linear, *(self.shift * share[3:])], axis=-1)
     if not self.elastic:
-      return augmentation
+      return moves
     knots = jax.random.uniform(
       jax.random.fold_in(key, 1),
       (*shape, 2 * KNOTS**2),
       minval=-self.elastic,
       maxval=self.elastic,
     )
-    return jnp.concatenate([augmentation, knots], axis=-1)
+    return jnp.concatenate([moves, knots], axis=-1)
 
-  def __call__(self, images: Images, augmentation: jax.Array) -> Images:
-    """Augmentation [N, H, W, C] images as `draw` said, N moves."""
+  def __call__(self, images: Images, moves: jax.Array) -> Images:
+    """Moves images [..., H, W, C] by moves [..., M] from `draw`."""
+    if not (self.shift or self._is_warp):
+      return images
+    flat = images.reshape(-1, *images.shape[-3:])
+    moves = moves.reshape(-1, moves.shape[-1])
     if self._is_warp:
-      return warp(images, augmentation)
-    return shift(images, augmentation, self.shift) if self.shift else images
+      flat = warp(flat, moves)
+    else:
+      flat = shift(flat, moves, self.shift)
+    return flat.reshape(images.shape)
 
 
 NO_AUGMENTATION = Augmentation()
 
 
-def shift(images: Images, augmentation: jax.Array, most: int) -> Images:
-  """Moves each image; what leaves the frame is lost, what comes in is blank.
+def shift(images: Images, moves: jax.Array, most: int) -> Images:
+  """Moves each image by whole pixels; pixels from outside are 0.
 
   Args:
     images: [N, H, W, C].
@@ -108,41 +99,42 @@ def shift(images: Images, augmentation: jax.Array, most: int) -> Images:
     corner = (most - move[0], most - move[1], 0)
     return jax.lax.dynamic_slice(image, corner, images.shape[1:])
 
-  return jax.vmap(crop)(padded, augmentation)
+  return jax.vmap(crop)(padded, moves)
 
 
-def warp(images: Images, augmentation: jax.Array) -> Images:
+def warp(images: Images, moves: jax.Array) -> Images:
   """Moves each image by a smooth map, in two passes (Catmull & Smith 1980).
 
-  The first moves pixels along their rows, the second along their columns, each
-  with linear interpolation. A pass is a sum over all pixels of a line, weighted
-  by how near they are: no gathers, which are slow on a CPU.
+  The first pass moves pixels along their rows, the second along their columns,
+  with linear interpolation. A pass is a sum over all pixels of a line weighted
+  by distance, because gathers are slow on a CPU.
 
   Args:
-    images: [N, H, W, C]; what lies outside is blank.
-    moves: [N, 6] float (a, b, c, d, e, f): the pixel (y, x), counted from the
-      middle, shows what was at (a y + b x + e, c y + d x + f). a and d are not
-      0. Or [N, 6 + 2 KNOTS KNOTS]: then by how much further down the second
-      pass looks at each knot of a grid over the image, row by row, and how much
-      further right the first one. `_spread` has what lies between.
+    images: [N, H, W, C]; pixels outside are 0.
+    moves: [N, 6] float (a, b, c, d, e, f): the pixel (y, x), relative to the
+      center, takes the value at (a y + b x + e, c y + d x + f); a and d are not
+      0. Or [N, 6 + 2 KNOTS KNOTS], followed by an elastic distortion: for each
+      knot of a grid over the image, row by row, the displacement down in the
+      second pass, then to the right in the first; `_knot_weights` interpolates.
 
   Returns:
     [N, H, W, C] of the same dtype.
   """
   height, width = images.shape[1:3]
   a, b, c, d, e, f = (
-    augmentation[:, i, None, None].astype(jnp.float32) for i in range(6)
+    moves[:, i, None, None].astype(jnp.float32) for i in range(6)
   )
   y = jnp.arange(height, dtype=jnp.float32)[None, :, None] - (height - 1) / 2
   x = jnp.arange(width, dtype=jnp.float32)[None, None, :] - (width - 1) / 2
-  # After the first pass, place (v, x) has what will be at (y, x), and v is the
-  # row that it comes from: v = a y + b x + e.
+  # After the first pass, (v, x) has the value of the final (y, x), where v is
+  # its source row: v = a y + b x + e.
   column = c * (y - b * x - e) / a + d * x + f + (width - 1) / 2
   row = a * y + b * x + e + (height - 1) / 2
-  if augmentation.shape[1] > 6:
-    knots = augmentation[:, 6:].reshape(-1, 2, KNOTS, KNOTS)
+  if moves.shape[1] > 6:
+    knots = moves[:, 6:].reshape(-1, 2, KNOTS, KNOTS)
     down, right = (
-      _spread(height) @ knots[:, axis] @ _spread(width).T for axis in (0, 1)
+      _knot_weights(height) @ knots[:, axis] @ _knot_weights(width).T
+      for axis in (0, 1)
     )
     column, row = column + right, row + down
 
@@ -160,11 +152,11 @@ def warp(images: Images, augmentation: jax.Array) -> Images:
 
 
 @functools.cache
-def _spread(pixels: int) -> np.ndarray:
-  """[pixels, KNOTS] float32, how near each pixel is to each knot of a line.
+def _knot_weights(pixels: int) -> np.ndarray:
+  """[pixels, KNOTS] float32, the weight of each knot at each pixel of a line.
 
-  Half a cosine from one knot to the next: smooth, and every row adds up to 1,
-  so no pixel is moved further than a knot.
+  Half a cosine from one knot to the next: smooth, and the weights of a pixel
+  add up to 1, so that no pixel moves further than a knot.
   """
   place = np.linspace(0, KNOTS - 1, pixels)[:, None] - np.arange(KNOTS)
   near = (1 + np.cos(math.pi * np.clip(place, -1, 1))) / 2

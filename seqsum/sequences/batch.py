@@ -1,24 +1,25 @@
-"""What a model is trained on: a batch of sequences, and what draws one."""
+"""A batch of sequences, and the protocol of what draws one."""
 
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import jax
 from flax import struct
 
-from seqsum.sequences.shapes import Frames, Key, Lengths, Scalar, Values
+from seqsum.sequences.shapes import Frames, Key, Lengths, Rows, Scalar, Values
+
+Tree = TypeVar("Tree")
 
 
 class SequenceBatch(struct.PyTreeNode):
   """Sequences, right-padded with blank frames.
 
   Attributes:
-    frames: [B, T, H, W, C] uint8.
+    frames: [B, T, H, W, C].
     lengths: [B] int32, 1..T.
-    labels: [B, T] int32, the digit on each frame, 0 in the padding. Training
-      never looks at them; reports and tests do. None of sequences that somebody
-      recorded.
-    targets: [B, T] float32, the fold of the digits so far; in the padding the
-      final value goes on. Recorded ones may be vectors [B, T, D].
+    labels: [B, T] int32, the digit on each frame, 0 in the padding; for reports
+      and tests only. None for data without digit labels.
+    targets: [B, T] float32, or vectors [B, T, D]. The padding of digit
+      sequences repeats the final target.
   """
 
   frames: Frames
@@ -28,18 +29,20 @@ class SequenceBatch(struct.PyTreeNode):
 
 
 class AnySampler(Protocol):
-  """Draws batches, or deals out those of one's own; a static, pure value.
+  """Draws batches; hashable and free of side effects.
 
-  `sampler.Sampler` draws digits, `videos.VideoSampler` films of them, and
-  `recorded.RecordedSampler` hands on what was read from files. What else has
-  these members can stand in a `state.Experiment`.
+  `sampler.Sampler` draws sequences of digits, `videos.VideoSampler` videos of
+  digits; `recorded.RecordedSampler` passes on batches that were read from
+  files. Any object with these members can be used in a `state.Experiment`.
 
   Attributes:
-    task: What the targets are: a `tasks.Task`, or what it describes of them.
+    task: Defines the targets: a `tasks.Task`, or an object with its `name`,
+      `tolerance`, `size`, `least`, `moments` and `reachable`.
     batch_size: B, over all devices.
     shape: (H, W, C) of a frame.
     min_len, max_len: Of the sequences; T is `max_len`.
-    packed: Whether lengths come in equal shares, longest first.
+    packed: Whether lengths are stratified and sorted, longest first.
+    kind: 'digits', 'videos' or 'files', as `config.data.kind`.
   """
 
   @property
@@ -60,20 +63,19 @@ class AnySampler(Protocol):
   @property
   def packed(self) -> bool: ...
 
+  @property
+  def kind(self) -> str: ...
+
   def held_out(self, batch_size: int) -> Self:
-    """As validation and test draw: frames as they are, fresh sequences."""
+    """The sampler of validation and test: no augmentation, no curriculum."""
 
-  def rows(self, shards: int = 1) -> tuple[int, ...]:
-    """How many leading rows can be alive at each step: T static numbers.
-
-    Args:
-      shards: The number of devices that share the batch.
-    """
+  def rows(self, shards: int = 1) -> Rows:
+    """For each step, how many leading rows of a share may have a real frame."""
 
   def lengths(
     self, key: Key, step: Scalar | int | None, *data: jax.Array
   ) -> Lengths:
-    """[B] int32, those of the whole batch that `__call__` gives."""
+    """[B] int32, the lengths of the batch that `__call__` draws, all shares."""
 
   def __call__(
     self,
@@ -84,16 +86,25 @@ class AnySampler(Protocol):
     shard: int | jax.Array = 0,
     shards: int = 1,
   ) -> SequenceBatch:
-    """One batch, or one device's share of it.
+    """Draws one batch, or one device's share of it.
 
     Args:
-      key: What the whole batch is a function of, shares included.
-      *data: What it is drawn from.
-      step: The training step; None: held-out sequences.
-      run_key: What is the same in all steps of a run is a function of it.
-      shard: Which share; rows `shard`, `shard + shards`, ... of the batch.
-      shards: How many shares there are; must divide `batch_size`.
+      key: Determines the whole batch.
+      *data: The arrays to draw from, such as images [M, H, W, C] uint8 and
+        labels [M] int32.
+      step: The training step; None for held-out sequences.
+      run_key: Determines what is the same in all batches of a run.
+      shard: Index of the share: rows `shard`, `shard + shards`, ... of the
+        batch, so that all shares have the same lengths.
+      shards: Number of shares; divides `batch_size`.
 
     Returns:
       A batch of `batch_size / shards` sequences.
     """
+
+
+def take_shard(batch: Tree, shard: int | jax.Array, shards: int) -> Tree:
+  """Arrays [B, ...] -> [B / shards, ...]: rows shard, shard + shards, ..."""
+  return jax.tree.map(
+    lambda x: x.reshape(-1, shards, *x.shape[1:])[:, shard], batch
+  )

@@ -1,4 +1,11 @@
-"""A training set of so many sequences, made once and seen again and again."""
+"""A fixed training set of digit sequences, seen again in every epoch.
+
+Nothing is stored: the images of a sequence are computed when a batch needs it.
+Two shuffles determine them. One deals the images to one sequence after the
+other, each image once before any comes twice. The other orders the sequences of
+an epoch. Both are evaluated at single indices (`shuffle`), because a table of
+all frames could have 2**31 entries.
+"""
 
 import dataclasses
 
@@ -6,32 +13,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqsum.runtime.errors import require
-from seqsum.sequences.permutation import permute
 from seqsum.sequences.shapes import Key, Scalar
 
-# Streams of the run's key.
-FRAMES, EPOCHS = range(2)
+FRAMES, EPOCHS = range(2)  # random streams of the run's key
+ROUNDS = 6  # of the Feistel network
 
 
 @dataclasses.dataclass(frozen=True)
 class FixedSequences:
-  """Which images the fixed sequences have, and when they are seen.
+  """Indices of the images in each batch of a fixed training set.
 
-  Nothing is stored: which image stands on a frame is computed when a batch
-  needs it. The images are dealt out, shuffled, to one sequence after the other,
-  each once before any comes twice; when they are used up they are shuffled
-  anew. An epoch sees every sequence once, in an order of its own; batches go
-  over the end of one epoch into the next.
-
-  All batches have the same lengths, in equal shares and sorted, so that their
-  rows are static (`Sampler.rows`). Sequences of each length go through epochs
-  of their own.
+  All batches have the same stratified lengths, longest first. An epoch sees
+  every sequence once; the sequences of each length have epochs of their own,
+  and a batch may contain the end of one epoch and the start of the next.
 
   Attributes:
-    count: How many there are. Of each length, a share that is rounded down.
+    count: Sequences, in equal shares (rounded down) of each length.
     batch_size: B.
-    min_len, max_len: Of the sequences, frames.
+    min_len, max_len: Of the sequences, in frames.
   """
 
   count: int
@@ -43,15 +42,16 @@ class FixedSequences:
   def lengths(self) -> np.ndarray:
     """[B] int32, longest first."""
     kinds = self.max_len - self.min_len + 1
-    share = (np.arange(self.batch_size) + 0.5) * kinds / self.batch_size
-    return (self.max_len - np.floor(share)).astype(np.int32)
+    place = (np.arange(self.batch_size) + 0.5) * kinds / self.batch_size
+    return (self.max_len - np.floor(place)).astype(np.int32)
 
   def _groups(self) -> tuple[np.ndarray, ...]:
-    """Of each of the B rows' length: [B] int32 each.
+    """The group of rows with the same length, for each of the B rows.
 
     Returns:
-      The group's number, its rows in a batch, the row's place among them, its
-      sequences, and how many frames the groups before it have.
+      [B] int32 each: the number of the group, its rows in a batch, the row's
+      index among them, the group's sequences, and the frames of all groups
+      before it.
     """
     lengths, group, rows = np.unique(
       -self.lengths, return_inverse=True, return_counts=True
@@ -64,45 +64,73 @@ class FixedSequences:
       for x in (group, rows[group], place, sequences[group], frames[group])
     )
 
-  def check(self) -> None:
-    """Raises `InputError` if there are too few, or too many frames."""
-    require(
-      self.count >= self.batch_size,
-      "sequence.num_sequences",
-      self.count,
-      f"must be 0, or at least config.batch_size={self.batch_size}",
-    )
-    require(
-      self.count * self.max_len < 2**31,
-      "sequence.num_sequences",
-      self.count,
-      "must have fewer than 2**31 frames in all",
-    )
-
   def index(self, key: Key, step: Scalar | int, images: int) -> jax.Array:
-    """[B, T] int32, the images of a batch; anything in the padding.
+    """[B, T] int32, the images of a batch; undefined in the padding.
 
     Args:
-      key: The run's; the sequences are a function of it.
+      key: Determines the training set and its order.
       step: The batch's number.
-      images: How many there are.
+      images: Number of images in the split.
     """
     group, rows, place, sequences, frames = self._groups()
-    seen = step * rows + place  # of the group, in all epochs
+    seen = step * rows + place  # sequences of the group, over all epochs
     epoch, number = seen // sequences, seen % sequences
     order = jax.random.fold_in(key, EPOCHS)
-    shuffles = jax.vmap(
+    order = jax.vmap(
       lambda e, g: jax.random.fold_in(jax.random.fold_in(order, e), g)
     )(epoch, group)
-    number = permute(shuffles, number, sequences, int(sequences.max()))
-    slot = (
+    number = shuffle(order, number, sequences, int(sequences.max()))
+    frame = (
       frames[:, None]
       + (number * self.lengths)[:, None]
       + np.arange(self.max_len, dtype=np.int32)[None, :]
     )
     deal = jax.random.fold_in(key, FRAMES)
-    deals = jax.vmap(lambda n: jax.random.fold_in(deal, n))(
-      (slot // images).ravel()
-    ).reshape(slot.shape)
-    counts = jnp.full(slot.shape, images, jnp.int32)
-    return permute(deals, slot % images, counts, images)
+    deal = jax.vmap(lambda n: jax.random.fold_in(deal, n))(
+      (frame // images).ravel()
+    ).reshape(frame.shape)
+    counts = jnp.full(frame.shape, images, jnp.int32)
+    return shuffle(deal, frame % images, counts, images)
+
+
+def shuffle(
+  key: Key, number: jax.Array, count: jax.Array, max_count: int
+) -> jax.Array:
+  """A random permutation of 0..count-1, evaluated at single numbers.
+
+  A Feistel network over the smallest square of a power of two that is at least
+  `max_count`, applied until the result lies below `count` (Black & Rogaway
+  2002). The cost does not depend on `count`.
+
+  Args:
+    key: [...] keys; each determines a permutation.
+    number: [...] int32, in 0..count-1.
+    count: [...] int32.
+    max_count: The largest count; static.
+
+  Returns:
+    [...] int32 in 0..count-1.
+  """
+  bits = max(1, (max_count - 1).bit_length() + 1 >> 1)
+  mask = jnp.uint32((1 << bits) - 1)
+  seeds = jax.vmap(lambda k: jax.random.bits(k, (ROUNDS,)))(key.ravel())
+  seeds = seeds.reshape(*key.shape, ROUNDS)
+
+  def mix(x):  # the finalizer of MurmurHash3
+    x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
+    x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
+    return x ^ (x >> 16)
+
+  def encrypt(x):
+    left, right = x >> bits, x & mask
+    for i in range(ROUNDS):
+      left, right = right, left ^ (mix(right ^ seeds[..., i]) & mask)
+    return left << bits | right
+
+  count = count.astype(jnp.uint32)
+  found = jax.lax.while_loop(
+    lambda x: (x >= count).any(),
+    lambda x: jnp.where(x >= count, encrypt(x), x),
+    encrypt(number.astype(jnp.uint32)),
+  )
+  return found.astype(jnp.int32)

@@ -1,4 +1,4 @@
-"""How the pictures of a data set become frames: one rule for all of them."""
+"""The rule by which the pictures of a data set are converted to frames."""
 
 import dataclasses
 
@@ -13,14 +13,14 @@ DEPTHS = {
 
 @dataclasses.dataclass(frozen=True)
 class PixelRule:
-  """How all pictures of a data set become frames.
+  """The conversion of all pictures of a data set to frames.
 
   Attributes:
-    depth: "8-bit", "integer" (16 or 32 bits) or "float". Pictures of another
-      depth are refused.
-    low, high: The values that become 0 and 255, unless `depth` is "8-bit".
-    paper: Behind transparent pixels, 0 is black and 1 white. None refuses
-      pictures that have any.
+    depth: Pixel type of the pictures: "8-bit", "integer" (16 or 32 bits) or
+      "float".
+    low, high: Pixel values that become 0 and 255; unused if `depth` is "8-bit".
+    paper: Background of transparent pixels: 0 is black, 1 is white. None:
+      pictures with transparent pixels are refused.
   """
 
   depth: str = "8-bit"
@@ -29,7 +29,7 @@ class PixelRule:
   paper: float | None = None
 
   def describe(self) -> str:
-    """The rule in words; '' if pictures are taken as they are."""
+    """The rule in words; '' if pixels are not changed."""
     words = []
     if self.depth != "8-bit":
       words.append(f"{self.depth} values {self.range} become 0..255")
@@ -43,7 +43,7 @@ class PixelRule:
     return f"{self.low:.7g}..{self.high:.7g}"
 
   def check_depth(self, depth: str) -> None:
-    """Raises `InputError` for a picture of another depth."""
+    """Raises `InputError` if a picture has another depth."""
     if depth != self.depth:
       scale = "" if self.depth == "8-bit" else f" {self.range}"
       raise InputError(

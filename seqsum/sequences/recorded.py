@@ -1,8 +1,8 @@
-"""Sequences that somebody recorded: frames, and targets that no fold makes.
+"""Your own sequences from files, in place of `tasks` and `sampler`.
 
-The counterpart of `tasks` and `sampler` for data of one's own. What must be
-known of it before anything compiles is a `SequenceSpec`; batches come from
-outside, one a step, and a `RecordedSampler` gives each device its rows of them.
+A `SequenceSpec` has the facts that must be known before anything compiles.
+Batches are read on the host, one for each step; a `RecordedSampler` gives each
+device its rows of them.
 """
 
 import dataclasses
@@ -15,39 +15,47 @@ import numpy as np
 
 from seqsum.runtime.errors import require
 from seqsum.sequences.augment import NO_AUGMENTATION, Augmentation
-from seqsum.sequences.batch import SequenceBatch
+from seqsum.sequences.batch import SequenceBatch, take_shard
 from seqsum.sequences.pixel_rule import PixelRule
-from seqsum.sequences.shapes import Frames, Key, Lengths, Scalar, Values
+from seqsum.sequences.shapes import (
+  Frames,
+  Key,
+  Lengths,
+  Rows,
+  Scalar,
+  Values,
+)
 from seqsum.sequences.tasks import ROUNDING
 
-MOST_CLASSES = 1_000  # distinct targets that a cross entropy may have
+MAX_CLASSES = 1_000  # distinct targets for cross entropy
 
 
 @dataclasses.dataclass(frozen=True)
 class SequenceSpec:
-  """What is known of recorded sequences; takes the place of a `tasks.Task`.
+  """Facts about a data set of sequences; used in place of a `tasks.Task`.
 
-  All but `longest` and `shortest` is of the training split.
+  All but `longest` and `shortest` are facts about the training split.
 
   Attributes:
     shape: (H, W, C) of a frame.
-    floats: Whether frames are floats, of any range, and not uint8.
+    floats: Whether frames are floats of any range; otherwise they are uint8.
     longest, shortest: Frames in a sequence.
-    size: D, parts of a target that is a vector; 0 of plain numbers.
-    tolerance: A prediction that is nearer to its target counts as exact: 0.5
-      where all targets are whole numbers of less than 2**24, else a tenth of
-      their deviation.
+    size: D, parts of a target that is a vector; 0 for a number.
+    tolerance: A prediction nearer than this to its target is exact: 0.5 if all
+      targets are whole numbers below 2**24, otherwise a tenth of the standard
+      deviation.
     least: The smallest target.
-    mean, deviation: Of all targets of real frames; of vectors, part by part.
-    values: The distinct targets, ascending; () of vectors, or if there are more
-      than `MOST_CLASSES`.
-    pictures: How all pictures became frames; None if no file is a picture or a
-      video. New pictures are converted by the same rule.
-    sizes: The smallest and the largest (H, W) of pictures and videos, which
-      were brought to `shape`; () if all have one size.
+    mean, deviation: Mean and standard deviation of the targets of real frames;
+      one number for each part of a vector.
+    values: The distinct targets, ascending; () for vectors, or if there are
+      more than `MAX_CLASSES`.
+    pictures: The conversion of pictures and videos to frames, which also
+      applies to new pictures; None if no file is a picture or a video.
+    sizes: The smallest and the largest (H, W) of the pictures and videos, which
+      were resized to `shape`; () if all have the same size.
   """
 
-  name: ClassVar[str] = "value"  # in words and on axes, as "sum" is
+  name: ClassVar[str] = "value"  # in messages and on axes, as "sum" is
   shape: tuple[int, int, int]
   floats: bool
   longest: int
@@ -62,9 +70,10 @@ class SequenceSpec:
   sizes: tuple[tuple[int, int], ...] = ()
 
   @classmethod
-  def of_json(cls, said: dict[str, Any]) -> "SequenceSpec":
-    """From what config.json has of it."""
-    fields = {field.name: said[field.name] for field in dataclasses.fields(cls)}
+  def of_json(cls, record: dict[str, Any]) -> "SequenceSpec":
+    """Inverse of `as_json`."""
+    names = [field.name for field in dataclasses.fields(cls)]
+    fields = {name: record[name] for name in names}
     if fields["pictures"] is not None:
       fields["pictures"] = PixelRule(**fields["pictures"])
     fields["sizes"] = tuple(map(tuple, fields["sizes"]))
@@ -73,10 +82,11 @@ class SequenceSpec:
     )
 
   def as_json(self) -> dict[str, Any]:
+    """The record in config.json."""
     return dataclasses.asdict(self)
 
   def describe_frames(self) -> str:
-    """One line about frames: their size, type, and how files became frames."""
+    """One line with the size, the type and the conversion of frames."""
     height, width, channels = self.shape
     kind = "float32" if self.floats else "uint8"
     plural = "" if channels == 1 else "s"
@@ -97,17 +107,17 @@ class SequenceSpec:
     return mean, np.where(deviation > 0, deviation, 1.0)
 
   def reachable(self, max_len: int, min_len: int = 1) -> np.ndarray:
-    """[K] float64, the classes of a cross entropy; see `Task.reachable`.
+    """[K] float64, ascending: the classes for cross entropy.
 
     Raises:
-      InputError: There are none.
+      InputError: Targets are vectors or have too many distinct values.
     """
     require(
       len(self.values) > 0,
       "config.loss",
       "cross_entropy",
-      "needs targets that are plain numbers, of at most "
-      f"{MOST_CLASSES:,} different values; take 'mse'",
+      "needs targets that are plain numbers with at most "
+      f"{MAX_CLASSES:,} different values; take 'mse'",
     )
     return np.array(self.values)
 
@@ -121,20 +131,18 @@ def describe(
   pictures: PixelRule | None = None,
   sizes: tuple[tuple[int, int], ...] = (),
 ) -> SequenceSpec:
-  """What is known of sequences.
+  """Computes the facts about N sequences.
 
   Args:
-    shape: (H, W, C) of a frame.
-    floats: Whether frames are no uint8.
+    shape, floats, pictures, sizes: See `SequenceSpec`.
     lengths: [N] int32.
     targets: [N, T] or [N, T, D] float32.
-    train: [M] int, which of the sequences are trained on.
-    pictures, sizes: See `SequenceSpec`.
+    train: [M] int, indices of the training sequences.
   """
   real = np.arange(targets.shape[1]) < lengths[train][:, None]  # [M, T]
   of_train = targets[train][real].astype(np.float64)  # [steps] or [steps, D]
   deviation = np.atleast_1d(of_train.std(axis=0))
-  # All float32 numbers from 2**24 on are whole, whatever they were before.
+  # From 2**24 on, float32 rounds every number to a whole one.
   whole = (of_train == np.rint(of_train)) & (np.abs(of_train) < 2**24)
   scalar = targets.ndim == 2
   values = np.unique(of_train) if scalar else np.zeros(0)
@@ -148,7 +156,7 @@ def describe(
     least=float(of_train.min()),
     mean=tuple(np.atleast_1d(of_train.mean(axis=0)).tolist()),
     deviation=tuple(deviation.tolist()),
-    values=tuple(values.tolist()) if len(values) <= MOST_CLASSES else (),
+    values=tuple(values.tolist()) if len(values) <= MAX_CLASSES else (),
     pictures=pictures,
     sizes=sizes,
   )
@@ -156,24 +164,19 @@ def describe(
 
 @dataclasses.dataclass(frozen=True)
 class RecordedSampler:
-  """Gives devices their rows of batches that were read from outside.
-
-  It stands where a `Sampler` does (`batch.AnySampler`).
+  """Selects a device's rows of a batch from files; see `batch.AnySampler`.
 
   Attributes:
-    task: What is known of the sequences; T is its `longest`.
+    task: Facts about the sequences; T is its `longest`.
     batch_size: B, over all devices.
-    moves: How far each frame of a training batch is moved at most.
+    augmentation: Of each frame.
   """
 
+  kind: ClassVar[str] = "files"
   packed: ClassVar[bool] = False
   task: SequenceSpec
   batch_size: int
   augmentation: Augmentation = NO_AUGMENTATION
-
-  def __post_init__(self):
-    require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-    self.augmentation.check(min(self.task.shape[:2]))
 
   @property
   def shape(self) -> tuple[int, int, int]:
@@ -193,7 +196,7 @@ class RecordedSampler:
       self, batch_size=batch_size, augmentation=NO_AUGMENTATION
     )
 
-  def rows(self, shards: int = 1) -> tuple[int, ...]:
+  def rows(self, shards: int = 1) -> Rows:
     return (math.ceil(self.batch_size / shards),) * self.max_len
 
   def lengths(
@@ -213,26 +216,22 @@ class RecordedSampler:
     shard: int | jax.Array = 0,
     shards: int = 1,
   ) -> SequenceBatch:
-    """One device's share of a batch.
+    """Augments a batch, or one device's share of it; see `AnySampler`.
 
     Args:
-      key: Of its moves.
+      key: Determines the augmentation.
       frames: [B, T, H, W, C], blank in the padding.
       lengths: [B] int32.
       targets: [B, T] or [B, T, D] float32.
-      step, run_key: Nothing depends on them.
-      shard, shards: As for `Sampler`.
+      step, run_key: Not used.
+      shard, shards: As for `AnySampler`.
     """
-    augmentation = self.augmentation.draw(key, frames.shape[:2])
-    frames, lengths, targets, augmentation = (  # [B, ...] -> [B / shards, ...]
-      x.reshape(-1, shards, *x.shape[1:])[:, shard]
-      for x in (jnp.asarray(frames), lengths, targets, augmentation)
-    )
-    flat, augmentation = (
-      jax.lax.collapse(x, 0, 2) for x in (frames, augmentation)
+    moves = self.augmentation.draw(key, frames.shape[:2])
+    frames, lengths, targets, moves = take_shard(
+      (jnp.asarray(frames), lengths, targets, moves), shard, shards
     )
     return SequenceBatch(
-      frames=self.augmentation(flat, augmentation).reshape(frames.shape),
+      frames=self.augmentation(frames, moves),
       lengths=lengths,
       labels=None,
       targets=targets,

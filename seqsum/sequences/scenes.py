@@ -1,4 +1,4 @@
-"""What happens in a video of digits, frame by frame, and what it is worth."""
+"""The content of videos of digits, frame by frame, and its target values."""
 
 import jax
 import jax.numpy as jnp
@@ -7,24 +7,24 @@ from flax import struct
 from seqsum.sequences.digit import CLASSES, SHAPE
 from seqsum.sequences.shapes import Images, Key, Labels, Values
 
-PRESENT = 0.8  # share of a video's windows in which a digit appears
-SHORTEST = 2  # frames that one is there at least
-FASTEST = 3  # pixels a frame, in each direction
-NOTHING = -1  # in place of a digit
+PRESENT = 0.8  # probability that a digit appears in a window
+SHORTEST = 2  # frames of an appearance, at least
+FASTEST = 3  # pixels per frame, in each direction
+NOTHING = -1  # the label of a frame without a digit
 
 
 class Scenes(struct.PyTreeNode):
-  """What happens in videos, one possible appearance in each of W windows.
+  """The content of B videos: at most one digit in each of W windows.
 
   Attributes:
     present: [B, W] bool, whether a digit appears.
-    start, frames: [B, W] int32, from which frame of the window, for how many.
-    index: [B, W] int32, which image.
-    place, speed: [B, W, 2] int32, pixels down and to the right, at the window's
-      first frame, and from frame to frame.
-    noise: [B, W, 2] bool, whether what comes before and after it is noise, and
-      not blank.
-    noise_key: [B] keys, of what noise there is.
+    start, frames: [B, W] int32, its first frame in the window, and its frames.
+    index: [B, W] int32, its image.
+    place, speed: [B, W, 2] int32, its position at the window's first frame and
+      its change per frame, in pixels down and to the right.
+    noise: [B, W, 2] bool, whether the frames before and after it are noise
+      rather than blank.
+    noise_key: [B] keys of the noise.
     window: Frames in a window.
   """
 
@@ -44,13 +44,13 @@ class Scenes(struct.PyTreeNode):
 
   @property
   def _clock(self) -> jax.Array:
-    """[1, T] int32, the frame in its window."""
+    """[1, T] int32, the index of each frame in its window."""
     windows = self.present.shape[1]
     return jnp.tile(jnp.arange(self.window), windows)[None, :]
 
   @property
   def visible(self) -> jax.Array:
-    """[B, T] bool."""
+    """[B, T] bool, whether a frame shows a digit."""
     start, frames, present = map(
       self._over_time, (self.start, self.frames, self.present)
     )
@@ -58,7 +58,7 @@ class Scenes(struct.PyTreeNode):
     return present & (since >= 0) & (since < frames)
 
   def digits(self, labels: Labels) -> jax.Array:
-    """[B, T] int32, what each frame shows, or `NOTHING`."""
+    """[B, T] int32, the digit on each frame, or `NOTHING`."""
     shown = self._over_time(jnp.asarray(labels)[self.index])
     return jnp.where(self.visible, shown, NOTHING)
 
@@ -69,7 +69,7 @@ class Scenes(struct.PyTreeNode):
     place = self._over_time(self.place) + self._over_time(
       self.speed
     ) * jnp.expand_dims(self._clock, -1)
-    # Back and forth between the walls: a triangle wave.
+    # Reflected at the borders: a triangle wave.
     place = room - jnp.abs(place % max(1, 2 * room) - room)  # [B, T, 2]
     rim = (room, room)
     padded = jnp.pad(
@@ -96,7 +96,7 @@ class Scenes(struct.PyTreeNode):
 def draw_scenes(
   key: Key, batch: int, windows: int, window: int, images: int
 ) -> Scenes:
-  """What happens in `batch` videos of `windows` x `window` frames."""
+  """Draws the content of `batch` videos of `windows` x `window` frames."""
   keys = iter(jax.random.split(key, 8))
   shape = (batch, windows)
   frames = jax.random.randint(next(keys), shape, SHORTEST, window + 1)
@@ -121,7 +121,7 @@ def distinct_sum(digits: jax.Array) -> Values:
   """The sum of the distinct digits up to each frame.
 
   Args:
-    digits: [B, T] int, `NOTHING` where there is none.
+    digits: [B, T] int, or `NOTHING`.
 
   Returns:
     [B, T] float32.
@@ -132,15 +132,15 @@ def distinct_sum(digits: jax.Array) -> Values:
 
 
 def importance(digits: jax.Array) -> Values:
-  """The Shapley value of each frame; all of a video add up to its label.
+  """The Shapley value of each frame; those of a video add up to its label.
 
   Args:
-    digits: [B, T] int, `NOTHING` where there is none.
+    digits: [B, T] int, or `NOTHING`.
 
   Returns:
     [B, T] float32.
   """
   shown = jax.nn.one_hot(digits, CLASSES, dtype=jnp.float32)
-  often = shown.sum(axis=1)  # [B, 10]
-  worth = jnp.arange(CLASSES)[None, :] / jnp.maximum(often, 1)
-  return jnp.einsum("btd,bd->bt", shown, worth)
+  count = shown.sum(axis=1)  # [B, 10]
+  value = jnp.arange(CLASSES)[None, :] / jnp.maximum(count, 1)
+  return jnp.einsum("btd,bd->bt", shown, value)

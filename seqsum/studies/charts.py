@@ -30,7 +30,7 @@ SMALL = 9  # points
 
 
 def by_variant(lines: Lines) -> dict[str, Lines]:
-  """Groups lines by variant, in order of first appearance."""
+  """Group lines by variant, in order of first appearance."""
   groups = {line["variant"]: [] for line in lines}
   for line in lines:
     groups[line["variant"]].append(line)
@@ -129,7 +129,7 @@ def dots(
   lines: Lines,
   panels: Mapping[str, Callable[[Lines], np.ndarray]],
 ) -> None:
-  """Draws a row of dots for each variant, in a panel for each quantity.
+  """Draw a row of dots for each variant, in a panel for each quantity.
 
   Args:
     figure: Matplotlib's.

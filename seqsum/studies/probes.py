@@ -11,8 +11,9 @@ import optax
 
 from seqsum.runs.results import first_filters
 from seqsum.runs.session import Session
-from seqsum.training import evaluate
+from seqsum.training import scores
 from seqsum.training.evaluate import make_evaluator
+from seqsum.training.metrics import is_exact
 from seqsum.training.state import TEST
 
 LENGTHS = (*range(1, 21), 50, 100)
@@ -48,7 +49,7 @@ def by_length(
       sequences=count,
       batch_size=session.mesh.size * max(1, min(100, 1000 // length)),
     )
-    metrics = evaluate.measure(read(params), session.experiment.per_step)
+    metrics = scores.measure(read(params), session.experiment.per_step)
     found.append({"length": length, **metrics})
   return found
 
@@ -65,13 +66,13 @@ def by_target(
     sequences=sequences,
     batch_size=session.config.eval_batch_size,
   )
-  return evaluate.break_down(read(params))["by_target"]
+  return scores.break_down(read(params))["by_target"]
 
 
 def by_pair(session: Session, params: optax.Params) -> dict[str, Any]:
   """For test sequences of two digits: [10][10] counts `seen` and `right`."""
   reading = session.evaluator(TEST)(params)
-  right = evaluate.is_exact(
+  right = is_exact(
     reading.final(reading.predictions), reading.final(reading.targets)
   )
   seen, hits = np.zeros((2, 10, 10), int)

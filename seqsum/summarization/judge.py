@@ -16,11 +16,10 @@ import numpy as np
 from tqdm import tqdm
 
 from seqsum.data import tvsum
-from seqsum.data.recordings import SequenceDataset
 from seqsum.inference import trained
-from seqsum.runs.session import Session, load_data
+from seqsum.runs.session import Session
+from seqsum.runs.splits import load_data
 from seqsum.runtime.errors import InputError
-from seqsum.sequences.videos import VideoSampler
 from seqsum.summarization import benchmark
 from seqsum.summarization import rank_correlation as rank
 from seqsum.summarization.attribution import integrated_gradients, shapley
@@ -54,7 +53,7 @@ def examples(session: Session, most: int) -> Iterator[Example]:
     InputError: The run's sequences have no value for every frame.
   """
   sampler, data = session.experiment.sampler, load_data(session.config)
-  if isinstance(sampler, VideoSampler):
+  if session.config.data.kind == "videos":
     draw = jax.jit(
       dataclasses.replace(sampler.held_out(DRAWN), with_importance=True)
     )
@@ -63,7 +62,7 @@ def examples(session: Session, most: int) -> Iterator[Example]:
       truth = np.asarray(batch.targets[..., -1])
       yield from map(Example, np.asarray(batch.frames), truth)
     return
-  if not isinstance(data, SequenceDataset):
+  if session.config.data.kind == "digits":
     raise InputError(
       f"--workdir={session.workdir}: every frame of a sequence of digits "
       "matters as much as its digit; train configs/importance.py"
@@ -81,7 +80,7 @@ def ways(model: trained.Trained) -> dict[str, Score]:
   """How to score the frames of a video, by name."""
   sampler = model.experiment.sampler
   told = lambda frames, n: _last_part(model.predict(frames))
-  if not isinstance(sampler, VideoSampler):
+  if sampler.kind != "videos":
     return {"said at each frame": told}
   attribute = jax.jit(_attributions(model))
 

@@ -60,7 +60,7 @@ def write(
       f"{path}: FFmpeg cannot write it ({video_files.reason(error)})"
     ) from error
   try:
-    files.write_whole(epath.Path(path), file.getvalue())
+    files.write_atomically(epath.Path(path), file.getvalue())
   except OSError as error:
     raise InputError(
       f"{path}: cannot be written ({video_files.reason(error)})"

@@ -1,69 +1,161 @@
-"""A config becomes plain values; nothing above this file looks inside one.
+"""Build an `Experiment` and a `Schedule` from a `ConfigDict`.
 
-Everything a user may have mistyped is found here, before anything compiles.
+Of this package, only this file and `checks.py` see a `ConfigDict`.
 """
 
+import dataclasses
+import functools
+import math
+
+import jax
 from ml_collections import ConfigDict
 
-from seqsum.models.build import build_known_fold, build_model
-from seqsum.models.known_fold import FoldCore, KnownFold
-from seqsum.runtime.errors import choose, require
+from seqsum.models.cores import CORES, GRU
+from seqsum.models.encoder import ACTIVATIONS, ConvEncoder
+from seqsum.models.known_fold import KNOWN_FOLDS, KnownFold
+from seqsum.models.model import SequenceModel
 from seqsum.sequences.augment import Augmentation
 from seqsum.sequences.batch import AnySampler
 from seqsum.sequences.recorded import RecordedSampler, SequenceSpec
 from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import build_task
 from seqsum.sequences.videos import VideoSampler
-from seqsum.training.losses import (
-  FoldObjective,
-  Objective,
-  build_fold_objective,
-  build_objective,
+from seqsum.training.checks import (
+  DTYPES,
+  RECURRENCES,
+  check_config,
+  check_frames,
 )
+from seqsum.training.fold_loss import FoldObjective
+from seqsum.training.losses import build_objective
 from seqsum.training.optimizers import build_optimizer
-from seqsum.training.schedule import build_schedule
 from seqsum.training.state import Experiment
 
 
-def _build_sampler(
-  config: ConfigDict, recorded: SequenceSpec | None
-) -> AnySampler:
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+  """When a run logs, validates and saves.
+
+  Attributes:
+    epochs: Number of epochs; a validation follows each.
+    sequences_per_epoch: An epoch ends with the step that completes them.
+    batch_size: Sequences per step.
+    log_every: Steps between training lines.
+    checkpoint_every: Steps between checkpoints.
+    steps_per_call: Most steps in one call of the compiled function.
+  """
+
+  epochs: int
+  sequences_per_epoch: int
+  batch_size: int
+  log_every: int
+  checkpoint_every: int
+  steps_per_call: int
+
+  def epoch_end(self, epoch: int) -> int:
+    """The last step of an epoch. Epochs count from 1."""
+    return math.ceil(epoch * self.sequences_per_epoch / self.batch_size)
+
+  @property
+  def total(self) -> int:
+    return self.epoch_end(self.epochs)
+
+  def epoch(self, step: int) -> int:
+    """The epoch of a step. Steps count from 1."""
+    seen = (step - 1) * self.batch_size
+    return min(self.epochs, seen // self.sequences_per_epoch + 1)
+
+  def is_epoch_end(self, step: int) -> bool:
+    return step > 0 and step == self.epoch_end(self.epoch(step))
+
+  def is_log(self, step: int) -> bool:
+    return step % self.log_every == 0 or self.is_epoch_end(step)
+
+  def is_checkpoint(self, step: int) -> bool:
+    return step % self.checkpoint_every == 0 or self.is_epoch_end(step)
+
+  def next_event(self, step: int) -> int:
+    """The first step after `step` that ends an epoch, logs or saves."""
+    return min(
+      self.epoch_end(self.epoch(step + 1)),
+      (step // self.log_every + 1) * self.log_every,
+      (step // self.checkpoint_every + 1) * self.checkpoint_every,
+    )
+
+
+def build_schedule(config: ConfigDict) -> Schedule:
+  """When things happen in a run of a checked config."""
+  steps_per_call = config.steps_per_call
+  if config.data.kind == "files":  # A step takes its batch from the host.
+    steps_per_call = 1
+  elif not steps_per_call:
+    is_cpu = jax.default_backend() == "cpu"
+    steps_per_call = 1 if is_cpu else config.log_every
+  return Schedule(
+    epochs=config.epochs,
+    sequences_per_epoch=config.sequences_per_epoch,
+    batch_size=config.batch_size,
+    log_every=config.log_every,
+    checkpoint_every=config.checkpoint.every_steps,
+    steps_per_call=steps_per_call,
+  )
+
+
+def build_experiment(
+  config: ConfigDict, spec: SequenceSpec | None = None
+) -> Experiment:
+  """Builds an `Experiment`.
+
+  Args:
+    config: The config, as configs/sum.py has it.
+    spec: The sequences, if `config.data.kind` is 'files'.
+
+  Raises:
+    InputError: A value cannot be used.
+  """
+  check_config(config)
+  sampler = _build_sampler(config, spec)
+  check_frames(config, sampler)
+  core, known_fold = config.model.core, None
+  if core in KNOWN_FOLDS:
+    known_fold = KNOWN_FOLDS[core](sampler.task, config.model.digit_prior_std)
+  if core == "fold":
+    objective = FoldObjective(known_fold)
+    if not known_fold.is_folded_by_loss(sampler.max_len):
+      objective.support(sampler.max_len)  # Raises if it has too many values.
+  else:
+    objective = build_objective(
+      config.loss,
+      config.task.target,
+      task=sampler.task,
+      max_len=sampler.max_len,
+      min_len=sampler.min_len,
+      per_step=config.task.per_step,
+    )
+  optimizer = dict(config.optimizer)
+  ema_decay = optimizer.pop("ema_decay")
+  return Experiment(
+    model=_build_model(config.model, objective.outputs, known_fold),
+    objective=objective,
+    optimizer=build_optimizer(steps=build_schedule(config).total, **optimizer),
+    sampler=sampler,
+    per_step=config.task.per_step,
+    accumulate=config.accumulate,
+    log_norms=config.log_norms,
+    skip_nonfinite=config.on_nonfinite == "skip",
+    ema_decay=ema_decay,
+    center_targets=config.task.center_targets,
+  )
+
+
+def _build_sampler(config: ConfigDict, spec: SequenceSpec | None) -> AnySampler:
   sequence = config.sequence
   augmentation = Augmentation(
     sequence.shift, sequence.rotate, sequence.scale, sequence.elastic
   )
-  grow = sequence.curriculum
-  require(
-    0 <= grow <= 1,
-    "config.sequence.curriculum",
-    grow,
-    "must be a share of training, in 0..1",
-  )
-  if recorded is not None:
-    for field, value in {
-      "curriculum": grow,
-      "num_sequences": sequence.num_sequences,
-    }.items():
-      require(
-        not value,
-        f"config.sequence.{field}",
-        value,
-        f"is for digits; set it to 0 for {config.data.name!r}",
-      )
-    return RecordedSampler(recorded, config.batch_size, augmentation)
-  if "video" in config:
-    still = {
-      "curriculum": grow,
-      "num_sequences": sequence.num_sequences,
-      **vars(augmentation),
-    }
-    for field, value in still.items():
-      require(
-        not value,
-        f"config.sequence.{field}",
-        value,
-        "is for sequences of digits; set it to 0 for videos",
-      )
+  if config.data.kind == "files":
+    return RecordedSampler(spec, config.batch_size, augmentation)
+  if config.data.kind == "videos":
     return VideoSampler(
       batch_size=config.batch_size,
       time=sequence.max_len,
@@ -78,118 +170,31 @@ def _build_sampler(
     max_len=sequence.max_len,
     packed=sequence.packed,
     augmentation=augmentation,
-    curriculum_steps=round(grow * build_schedule(config).total),
+    curriculum_steps=round(sequence.curriculum * build_schedule(config).total),
     num_sequences=sequence.num_sequences,
   )
 
 
-def _build_objective(
-  config: ConfigDict,
-  sampler: AnySampler,
-  known_fold: KnownFold | None,
-) -> Objective | FoldObjective:
-  shared = {
-    "max_len": sampler.max_len,
-    "per_step": config.task.per_step,
-  }
-  if isinstance(known_fold, FoldCore):
-    return build_fold_objective(
-      known_fold, config.loss, config.task.target, **shared
-    )
-  require(
-    known_fold is None or config.loss != "cross_entropy",
-    "config.loss",
-    config.loss,
-    f"config.model.core={config.model.core!r} says one number, take 'mse' or "
-    "another regression",
-  )
-  return build_objective(
-    config.loss,
-    config.task.target,
-    task=sampler.task,
-    min_len=sampler.min_len,
-    **shared,
-  )
-
-
-def build_experiment(
-  config: ConfigDict, recorded: SequenceSpec | None = None
-) -> Experiment:
-  """What is trained, from a whole config.
-
-  Args:
-    config: A whole one.
-    recorded: What is known of the sequences if they are one's own; then
-      `config.sequence` has a say in how frames move alone, and `config.task` in
-      what the loss asks for.
-
-  Raises:
-    InputError: A value cannot be used; the message names it.
-  """
-  choose(
-    "config.on_nonfinite",
-    config.on_nonfinite,
-    dict.fromkeys(("stop", "skip", "continue")),
-  )
-  choose(
-    "config.checkpoint.best",
-    config.checkpoint.best,
-    dict.fromkeys(("mse", "loss", "last")),
-  )
-  average = config.optimizer.ema_decay
-  require(
-    0 <= average < 1,
-    "config.optimizer.ema_decay",
-    average,
-    "must be at least 0 and below 1, such as 0.999",
-  )
-  sampler = _build_sampler(config, recorded)
-  known_fold = build_known_fold(config, sampler.task)
-  objective = _build_objective(config, sampler, known_fold)
-  _check_center_targets(config, known_fold)
-  return Experiment(
-    model=build_model(config, objective.outputs, known_fold),
-    objective=objective,
-    optimizer=build_optimizer(
-      config.optimizer.name,
-      config.optimizer.learning_rate,
-      config.optimizer.decay,
-      config.optimizer.schedule,
-      build_schedule(config).total,
-      config.optimizer.clip_norm,
-      config.optimizer.warmup,
+def _build_model(
+  config: ConfigDict, outputs: int, known_fold: KnownFold | None
+) -> SequenceModel:
+  model = RECURRENCES[config.recurrence]
+  return model(
+    encoder=functools.partial(
+      ConvEncoder,
+      features=tuple(config.conv.features),
+      kernels=tuple(config.conv.kernels),
+      strides=tuple(config.conv.strides),
+      pools=tuple(config.conv.pool),
+      dense=tuple(config.dense),
+      activation=ACTIVATIONS[config.activation],
     ),
-    sampler=sampler,
-    per_step=config.task.per_step,
-    accumulate=config.accumulate,
-    log_norms=config.log_norms,
-    skip_nonfinite=config.on_nonfinite == "skip",
-    ema_decay=config.optimizer.ema_decay,
-    center_targets=config.task.center_targets,
+    core=CORES.get(config.core, GRU),
+    cell_activation=ACTIVATIONS[config.cell_activation],
+    widths=() if known_fold else tuple(config.hidden_sizes),
+    outputs=outputs,
+    known_fold=known_fold,
+    input_max=config.input_max,
+    dtype=DTYPES[config.dtype],
+    **({"remat": config.remat} if config.remat else {}),
   )
-
-
-def _check_center_targets(
-  config: ConfigDict, known_fold: KnownFold | None
-) -> None:
-  share = config.task.center_targets
-  require(
-    0 <= share <= 1,
-    "config.task.center_targets",
-    share,
-    "must be a share, in 0..1",
-  )
-  if not share:
-    return
-  for field, good, remedy in (
-    ("model.core", known_fold is not None, "take 'fold' or 'additive'"),
-    ("task.name", config.task.name == "sum", "take 'sum'"),
-    ("task.per_step", not config.task.per_step, "set it to False"),
-    ("accumulate", config.accumulate == 1, "set it to 1"),
-  ):
-    require(
-      good,
-      "config.task.center_targets",
-      share,
-      f"does not go together with config.{field}; {remedy}",
-    )

@@ -1,34 +1,30 @@
-"""What is minimised, and how a prediction is read from the head's outputs."""
+"""Objectives: a loss together with the decoder of the head's outputs."""
 
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from seqsum.models import long_sum
-from seqsum.models.distribution import build_support
 from seqsum.models.known_fold import FoldCore
-from seqsum.runtime.errors import choose, require
 from seqsum.sequences.shapes import Lengths, Outputs, Values
 from seqsum.sequences.tasks import SUM, Task
-from seqsum.training.metrics import final
-from seqsum.training.targets import RAW, Transform, build_transform
+from seqsum.training.targets import RAW, TRANSFORMS, Transform
 
 
 class ObjectiveOutput(NamedTuple):
-  """What an objective says of whole sequences, at every step.
+  """Per-step losses and predictions.
 
   Attributes:
     losses: [B, T] float32.
-    predictions: [B, T] float32 in digit units; nan where there is none. Of
-      vectors [B, T, D].
-    means: [B, T] float32, where the outputs are a distribution: its mean. The
-      prediction is its mode, which is most often exact; the mean has the lowest
+    predictions: [B, T] float32 in digit units, or [B, T, D] of vectors; nan at
+      steps without a prediction.
+    means: [B, T] float32, the mean of a predicted distribution, or None. The
+      prediction is its mode, which is most often exact; its mean has the lowest
       mse.
   """
 
@@ -37,36 +33,61 @@ class ObjectiveOutput(NamedTuple):
   means: Values | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Objective:
-  """A loss together with its decoder.
+class Objective(Protocol):
+  """A loss and a decoder. `StepObjective` and `FoldObjective` implement it.
 
   Attributes:
-    outputs: K, how many numbers the head must give at each step.
-    loss: `(outputs [..., K], targets [...]) -> [...]`, the loss of each value;
-      the targets may be vectors.
+    outputs: K, outputs of the head at each step.
+    fold: The core with the reduction built in whose distribution the outputs
+      parametrize; None if the recurrence is learned.
+  """
+
+  @property
+  def outputs(self) -> int: ...
+
+  @property
+  def fold(self) -> FoldCore | None: ...
+
+  def __call__(
+    self, outputs: Outputs, targets: Values, lengths: Lengths
+  ) -> ObjectiveOutput:
+    """Computes losses and predictions; values in the padding are arbitrary."""
+
+  def decode(self, outputs: Outputs) -> tuple[Values, jax.Array | None]:
+    """Outputs [B, T, K] of the model -> predictions and probabilities.
+
+    Returns:
+      [B, T] or [B, T, D] float32 in digit units; and [B, T, V] float32, the
+      probability of each of `support(T)`, or None without a distribution.
+    """
+
+  def support(self, time: int) -> np.ndarray:
+    """[V] float32, the values of `decode`'s probabilities; [0] without."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StepObjective:
+  """An objective of each step's outputs by themselves.
+
+  Attributes:
+    outputs: K, outputs of the head at each step.
+    loss: `(outputs [..., K], targets [...]) -> [...]`; targets may be vectors.
     predict: `outputs [..., K] -> [...]`, predictions in digit units.
     values: V values, ascending, over which the outputs are a distribution; ()
-      if they are none.
+      without.
     probabilities: `outputs [..., K] -> [..., V]`, the distribution, or None.
   """
 
+  fold: ClassVar[None] = None
   outputs: int
   loss: Callable[[Outputs, Values], Values]
   predict: Callable[[Outputs], Values]
   values: tuple[float, ...] = ()
   probabilities: Callable[[Outputs], jax.Array] | None = None
 
-  def read(
+  def __call__(
     self, outputs: Outputs, targets: Values, lengths: Lengths
   ) -> ObjectiveOutput:
-    """Reads whole sequences.
-
-    Args:
-      outputs: [B, T, K].
-      targets: [B, T].
-      lengths: [B]; what is said of the padding means nothing.
-    """
     means = None
     if self.probabilities:
       means = self.probabilities(outputs) @ jnp.asarray(self.values)
@@ -74,90 +95,49 @@ class Objective:
       self.loss(outputs, targets), self.predict(outputs), means
     )
 
+  def decode(self, outputs: Outputs) -> tuple[Values, jax.Array | None]:
+    probabilities = self.probabilities and self.probabilities(outputs)
+    return self.predict(outputs), probabilities
 
-@dataclasses.dataclass(frozen=True)
-class FoldObjective:
-  """As `Objective`, of the distribution that a given fold says.
-
-  The loss is the negative logarithm of the target's probability, in nats. Of
-  long sums only the last step has a loss and a prediction: the outputs are
-  those of the frames, and are folded here (`long_sum.py`).
-
-  Attributes:
-    core: The fold.
-  """
-
-  core: FoldCore
-  # They depend on how many frames there are, so none are named here.
-  values: ClassVar[tuple[float, ...]] = ()
-
-  @property
-  def outputs(self) -> int:
-    """How many numbers the head must give at each step: the core's."""
-    return self.core.inputs
-
-  def read(
-    self, outputs: Outputs, targets: Values, lengths: Lengths
-  ) -> ObjectiveOutput:
-    time = targets.shape[1]
-    if not self.core.is_whole(time):
-      support = build_support(self.core.task, time)
-      return classification(support.values).read(outputs, targets, lengths)
-    digits = long_sum.read(outputs, self.core.task.digits, lengths)
-    loss = -long_sum.log_likelihood(digits, final(targets, lengths))
-    digits = jax.lax.stop_gradient(digits)
-    is_last = jnp.arange(time)[None, :] == lengths[:, None] - 1
-    last = lambda values, others: jnp.where(is_last, values[:, None], others)
-    return ObjectiveOutput(
-      last(loss, 0.0),
-      last(long_sum.modes(digits), jnp.nan),
-      last(long_sum.means(digits), jnp.nan),
-    )
+  def support(self, time: int) -> np.ndarray:
+    return np.array(self.values, np.float32)
 
 
 def regression(
   loss: Callable[[jax.Array, jax.Array], jax.Array],
   transform: Transform = RAW,
   size: int = 0,
-) -> Objective:
+) -> StepObjective:
   """One output: the prediction, in the space of the transformed targets.
 
   Args:
     loss: `(predictions, targets) -> losses`, elementwise.
-    transform: Of the targets, and back.
-    size: D of targets that are vectors [..., D], which have as many outputs and
-      the mean of their parts' losses; 0 of numbers.
+    transform: Of the targets.
+    size: D of targets that are vectors [..., D], which take D outputs and the
+      mean of their parts' losses; 0 for numbers.
   """
-  if size:
-    return Objective(
-      outputs=size,
-      loss=lambda outputs, targets: loss(
-        outputs, transform.forward(targets)
-      ).mean(axis=-1),
-      predict=transform.inverse,
-    )
-  return Objective(
-    outputs=1,
-    loss=lambda outputs, targets: loss(
-      outputs[..., 0], transform.forward(targets)
-    ),
-    predict=lambda outputs: transform.inverse(outputs[..., 0]),
-  )
+  select = lambda outputs: outputs if size else outputs[..., 0]
+
+  def losses(outputs, targets):
+    parts = loss(select(outputs), transform.forward(targets))
+    return parts.mean(axis=-1) if size else parts
+
+  predict = lambda outputs: transform.inverse(select(outputs))
+  return StepObjective(max(1, size), losses, predict)
 
 
-def classification(values: np.ndarray) -> Objective:
-  """One output for each value: the logarithm of its odds.
+def classification(values: np.ndarray) -> StepObjective:
+  """One logit for each value that a target can take.
 
-  The loss is the cross entropy between the softmax of the outputs and the
-  target's class, in nats; the prediction is the most likely value, or nan if an
-  output is.
+  The loss is the cross entropy in nats; the prediction is the most likely
+  value, or nan if a logit is.
 
   Args:
-    values: [K] the values that a target can take, ascending.
+    values: [K] the values.
   """
   values = np.unique(values.astype(np.float32))
-  # The class of a target is that of the nearest value, so that how float32
-  # rounds a large product does not matter.
+  # A target has the class of the nearest value, so that the rounding of large
+  # products to float32 does not matter.
   borders = (values[1:] + values[:-1]) / 2
 
   def loss(outputs, targets):
@@ -170,7 +150,7 @@ def classification(values: np.ndarray) -> Objective:
     likeliest = jnp.asarray(values)[outputs.argmax(axis=-1)]
     return jnp.where(jnp.isnan(outputs).any(axis=-1), jnp.nan, likeliest)
 
-  return Objective(
+  return StepObjective(
     len(values), loss, predict, tuple(values.tolist()), jax.nn.softmax
   )
 
@@ -195,57 +175,21 @@ def build_objective(
   max_len: int = 4,
   min_len: int = 1,
   per_step: bool = False,
-) -> Objective:
-  """The objective of that name.
+) -> StepObjective:
+  """Builds the objective of a learned recurrence.
 
   Args:
-    loss: 'mse', 'mae', 'huber', 'log_cosh' or 'cross_entropy'.
-    target: How a regression sees its targets: 'raw', 'standard' or 'log'.
+    loss: A key of `LOSSES`.
+    target: A key of `targets.TRANSFORMS`; 'raw' for 'cross_entropy'.
     task: What makes the targets.
-    max_len, min_len: Of sequences whose final value is asked for.
-    per_step: Whether the value at every step is asked for.
-
-  Raises:
-    InputError: A name is not known, or the two do not go together.
+    max_len, min_len: Lengths of sequences.
+    per_step: Whether the loss covers every real step.
   """
-  make = choose("config.loss", loss, LOSSES)
-  transform = build_transform(target, task, max_len, min_len, per_step)
-  if make is not classification:
-    return make(transform, task.size)
-  require(
-    transform is RAW,
-    "config.task.target",
-    target,
-    "config.loss='cross_entropy' has classes, take 'raw'",
+  if loss == "cross_entropy":
+    # From one digit on: a curriculum begins with short sequences, and `by_step`
+    # reports every step.
+    return classification(task.reachable(max_len))
+  transform = TRANSFORMS[target](
+    task, max_len=max_len, min_len=min_len, per_step=per_step
   )
-  # From one digit on: sequences may grow, and every step is read for `by_step`.
-  return classification(task.reachable(max_len))
-
-
-def build_fold_objective(
-  core: FoldCore,
-  loss: str,
-  target: str,
-  *,
-  max_len: int,
-  per_step: bool = False,
-) -> FoldObjective:
-  """The objective of the core 'fold'; arguments as for `build_objective`.
-
-  Raises:
-    InputError: The core says a distribution, which they do not fit.
-  """
-  needs = "config.model.core='fold' says a distribution, take"
-  require(
-    loss == "cross_entropy", "config.loss", loss, f"{needs} 'cross_entropy'"
-  )
-  require(target == "raw", "config.task.target", target, f"{needs} 'raw'")
-  require(
-    not (per_step and core.is_whole(max_len)),
-    "config.task.per_step",
-    per_step,
-    f"of sums of {max_len} frames the core 'fold' says the last alone",
-  )
-  if not core.is_whole(max_len):
-    build_support(core.task, max_len)
-  return FoldObjective(core)
+  return LOSSES[loss](transform, task.size)

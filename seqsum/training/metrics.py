@@ -1,4 +1,4 @@
-"""Sums before means: totals that are added up and divided once, at the end."""
+"""Metric sums over training steps, divided once when a line is written."""
 
 import math
 from typing import TypeVar
@@ -8,80 +8,35 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from seqsum.sequences.shapes import Scalar, Values
+from seqsum.sequences.shapes import Lengths, Scalar, Values
 from seqsum.sequences.tasks import ROUNDING
+from seqsum.training.norms import Norms
 
 NEVER = np.iinfo(np.int32).max
-MOST_SKIPPED = 20  # updates in a row that may be dropped before a run stops
+MOST_SKIPPED = 20  # consecutive skipped updates after which a run stops
 Array = TypeVar("Array", np.ndarray, jax.Array)
 
 
-class Norms(struct.PyTreeNode):
-  """How large things were in a run of steps; nothing, unless measured.
-
-  The maxima are inf or nan from the first step on that was.
-
-  Attributes:
-    steps: [] float32, how many were measured.
-    encoded: [] float32, sum over them of the mean square of what the encoder
-      gave for a real frame; `encoded_max` the largest.
-    gradient: [] float32, sum over them of the gradient's global norm, before
-      any clipping; `gradient_max` the largest.
-  """
-
-  steps: Scalar
-  encoded: Scalar
-  encoded_max: Scalar
-  gradient: Scalar
-  gradient_max: Scalar
-
-  @classmethod
-  def zero(cls) -> "Norms":
-    return cls(*[np.zeros((), np.float32)] * 5)
-
-  @classmethod
-  def of_step(cls, encoded: Scalar, gradient: Scalar) -> "Norms":
-    """One step's mean square and global norm."""
-    return cls(jnp.float32(1), encoded, encoded, gradient, gradient)
-
-  def merge(self, other: "Norms") -> "Norms":
-    return jax.tree.map(jnp.add, self, other).replace(
-      encoded_max=jnp.maximum(self.encoded_max, other.encoded_max),
-      gradient_max=jnp.maximum(self.gradient_max, other.gradient_max),
-    )
-
-  def means(self) -> dict[str, float]:
-    if not self.steps:
-      return {}
-    steps = float(self.steps)
-    return {
-      "encoded_rms": math.sqrt(self.encoded / steps),
-      "encoded_rms_max": math.sqrt(self.encoded_max),
-      "gradient_norm": float(self.gradient) / steps,
-      "gradient_norm_max": float(self.gradient_max),
-    }
-
-
 class Totals(struct.PyTreeNode):
-  """What a run of steps added up to.
+  """Metric sums over consecutive steps.
 
   Attributes:
-    sequences: [] float32, how many were seen.
-    values: [] float32, how many values the loss was taken of (more than
-      sequences, if a value is asked for at every step).
-    loss: [] float32, sum over `values`.
+    sequences: [] float32, number of sequences.
+    loss_count: [] float32, number of values that have a loss: one a sequence,
+      or with `per_step` one a real frame.
+    loss: [] float32, sum over these values.
     squared, absolute: [] float32, errors of the final prediction in digit
-      units, summed over `sequences`.
-    exact: [] float32, how many final predictions round to the target.
+      units, summed over sequences.
+    exact: [] float32, number of final predictions that round to the target.
     nonfinite: [] int32, the first step whose loss was inf or nan, or `NEVER`.
-    skipped: [] int32, steps whose update was dropped; they count in no sum.
-    in_a_row: [] int32, how many of the last steps these were, without a good
-      one between; from `MOST_SKIPPED` on it does not start again.
-    norms: Of the steps, if they were measured.
+    skipped: [] int32, steps whose update was skipped; no other sum counts them.
+    in_a_row: [] int32, consecutive skipped updates up to the last step. Once it
+      has reached `MOST_SKIPPED` it is not reset.
+    norms: Norms of the steps, if `config.log_norms`.
   """
 
   sequences: Scalar
-  values: Scalar
+  loss_count: Scalar
   loss: Scalar
   squared: Scalar
   absolute: Scalar
@@ -97,36 +52,62 @@ class Totals(struct.PyTreeNode):
     zero, never = np.zeros((), np.int32), np.asarray(NEVER, np.int32)
     return cls(*zeros, nonfinite=never, skipped=zero, in_a_row=zero)
 
-  def start_again(self) -> "Totals":
-    """Zero, except that dropped updates in a row go on."""
+  @classmethod
+  def of_batch(
+    cls,
+    predictions: Values,
+    targets: Values,
+    lengths: Lengths,
+    *,
+    loss: Scalar,
+    loss_count: Scalar,
+    tolerance: float,
+  ) -> "Totals":
+    """The sums of one batch; all but the loss are of final predictions."""
+    prediction, target = final(predictions, lengths), final(targets, lengths)
+    error = prediction - target
+    return cls(
+      sequences=jnp.float32(len(error)),
+      loss_count=loss_count,
+      loss=loss,
+      squared=of_sequence(jnp.square(error)).sum(),
+      absolute=of_sequence(jnp.abs(error)).sum(),
+      exact=is_exact(prediction, target, tolerance).sum(dtype=jnp.float32),
+      nonfinite=jnp.int32(0),
+      skipped=jnp.int32(0),
+      in_a_row=jnp.int32(0),
+    )
+
+  def reset(self) -> "Totals":
+    """Zero, except for the consecutive skipped updates."""
     return Totals.zero().replace(in_a_row=self.in_a_row)
 
   def of_skipped(self) -> "Totals":
-    """Of the same step, had its update been dropped."""
+    """The totals of this step if its update is skipped."""
     one = np.ones((), np.int32)
     zero = Totals.zero()
     return zero.replace(nonfinite=self.nonfinite, skipped=one, in_a_row=one)
 
   def merge(self, other: "Totals") -> "Totals":
     """Adds the totals of the next step."""
-    goes_on = (other.in_a_row > 0) | (self.in_a_row >= MOST_SKIPPED)
+    is_kept = (other.in_a_row > 0) | (self.in_a_row >= MOST_SKIPPED)
     return jax.tree.map(jnp.add, self, other).replace(
       nonfinite=jnp.minimum(self.nonfinite, other.nonfinite),
-      in_a_row=jnp.where(goes_on, self.in_a_row + other.in_a_row, 0),
+      in_a_row=jnp.where(is_kept, self.in_a_row + other.in_a_row, 0),
       norms=self.norms.merge(other.norms),
     )
 
   def means(self) -> dict[str, float]:
-    """The metrics' names and values, as they stand in metrics.jsonl.
+    """The fields of a training line in metrics.jsonl.
 
-    Of no sequences at all, because all updates were dropped, they are nan, and
-    none is exact. `skipped` is there if there are any.
+    If all updates were skipped, means are nan and `exact_accuracy` is 0.
+    `skipped` is present if any were.
     """
-    sequences, values = float(self.sequences), float(self.values)
+    sequences, loss_count = float(self.sequences), float(self.loss_count)
     if not sequences:
-      sequences = values = math.nan
+      sequences = loss_count = math.nan
     means = {
-      "loss": float(self.loss) / values,
+      "loss": float(self.loss) / loss_count,
       "mse": float(self.squared) / sequences,
       "mae": float(self.absolute) / sequences,
       "exact_accuracy": float(self.exact) / max(1, float(self.sequences)),
@@ -138,13 +119,13 @@ class Totals(struct.PyTreeNode):
 def is_exact(
   predictions: Array, targets: Array, tolerance: float = ROUNDING
 ) -> Array:
-  """Which predictions [N] round to their target; nan never does.
+  """Whether each prediction rounds to its target, [N] bool; False for nan.
 
-  Of vectors [N, D], all parts must. Of targets that are no whole numbers, which
-  predictions are nearer to them than a tolerance.
-
-  Products too large for float32 to have every whole number agree to a millionth
-  (at most 20 roundings of 2**-24 each).
+  Args:
+    predictions, targets: [N], or [N, D] vectors, all of whose parts must agree.
+    tolerance: The absolute error below which a prediction is exact. Products
+      too large for float32 to represent every whole number must agree to a
+      millionth (at most 20 roundings of 2**-24 each).
   """
   error = abs(predictions - targets)
   near = (error < tolerance) | (error <= 2.0**-20 * abs(targets))
@@ -152,21 +133,18 @@ def is_exact(
 
 
 def of_sequence(errors: Array) -> Array:
-  """[N] or [N, D] -> [N], the mean of a vector's parts."""
+  """[N] or [N, D] -> [N], the mean over the parts of a vector."""
   return errors.mean(axis=-1) if errors.ndim > 1 else errors
 
 
-def final(values: Values, lengths: jax.Array) -> jax.Array:
+def final(values: Values, lengths: Lengths) -> jax.Array:
   """[B, T, ...] -> [B, ...], the value at each sequence's last real step."""
   last = (lengths - 1).reshape(-1, 1, *[1] * (values.ndim - 2))
   return jnp.take_along_axis(values, last, axis=1)[:, 0]
 
 
 def number(value: float | None, digits: int = 3) -> str:
-  """In so many digits or so, the way that a person would write it.
-
-  Whatever is inf or nan, which files have as null, is said in words.
-  """
+  """Formats a metric for people; None, inf and nan are "not finite"."""
   if value is None or not math.isfinite(value):
     return "not finite"
   if min(1e3, 10.0**digits) <= abs(value) < 1e9:

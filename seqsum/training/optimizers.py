@@ -1,86 +1,57 @@
-"""Optax optimizers and learning-rate schedules."""
+"""Optax optimizers and learning-rate schedules.
 
-import math
+To add an optimizer, add a line to `OPTIMIZERS`. It is called with the learning
+rate and all fields of `config.optimizer`, of which it takes its own.
+"""
 
 import optax
 
-from seqsum.runtime.errors import choose, require
-
+OPTIMIZERS = {
+  # Tieleman & Hinton 2012, as in Keras: epsilon is under the square root.
+  "rmsprop": lambda rate, decay=0.9, **_: optax.rmsprop(
+    rate, decay=decay, eps=1e-7
+  ),
+  "adam": lambda rate, b1=0.9, **_: optax.adam(rate, b1=b1),
+  "sgd": lambda rate, momentum=0.9, **_: optax.sgd(rate, momentum=momentum),
+}
 SCHEDULES = {
   "constant": lambda rate, steps: rate,
-  # From the rate to nothing along half a cosine (Loshchilov & Hutter 2017).
+  # Half a cosine from the rate to 0 (Loshchilov & Hutter 2017).
   "cosine": lambda rate, steps: optax.cosine_decay_schedule(rate, steps),
-}
-
-OPTIMIZERS = {
-  # Tieleman & Hinton 2012, as Keras has it: the square root is taken of the
-  # mean square plus epsilon.
-  "rmsprop": lambda rate, decay: optax.rmsprop(rate, decay=decay, eps=1e-7),
-  "adam": lambda rate, decay: optax.adam(rate, b1=decay),
-  "sgd": lambda rate, decay: optax.sgd(rate, momentum=decay),
 }
 
 
 def build_optimizer(
   name: str,
   learning_rate: float,
-  decay: float = 0.9,
+  *,
   schedule: str = "constant",
   steps: int = 1,
   clip_norm: float = 0.0,
   warmup: float = 0.0,
+  **parameters: float,
 ) -> optax.GradientTransformation:
-  """An optimizer.
+  """Builds an optimizer with its learning-rate schedule.
 
   Args:
-    name: 'rmsprop', 'adam' or 'sgd'.
-    learning_rate: The highest rate, above 0.
-    decay: In 0..1 (1 excluded); of RMSProp's mean square, of Adam's mean
-      gradient (b1), SGD's momentum.
-    schedule: 'constant' or 'cosine'.
-    steps: How many steps the schedule lasts.
-    clip_norm: Gradients whose global norm is larger are scaled down to it
-      (Pascanu et al. 2013) before anything else; 0 for none.
-    warmup: In which share of the steps, 0..1 (1 excluded), the rate rises from
-      0 along a line (Goyal et al. 2017); the schedule has the rest.
-
-  Raises:
-    InputError: A name is not known or a number is out of its range.
+    name: A key of `OPTIMIZERS`.
+    learning_rate: The peak rate.
+    schedule: A key of `SCHEDULES`.
+    steps: Training steps.
+    clip_norm: Global gradient norm to clip to (Pascanu et al. 2013); 0 for
+      none.
+    warmup: Fraction of the steps in which the rate rises linearly from 0 (Goyal
+      et al. 2017); the schedule covers the rest.
+    **parameters: Parameters of optimizers by name; others' are ignored.
   """
-  require(
-    learning_rate > 0 and math.isfinite(learning_rate),
-    "config.optimizer.learning_rate",
-    learning_rate,
-    "must be a positive number, such as 1e-3",
-  )
-  require(
-    0 <= decay < 1,
-    "config.optimizer.decay",
-    decay,
-    "must be at least 0 and below 1, such as 0.9",
-  )
-  require(
-    0 <= clip_norm < math.inf,
-    "config.optimizer.clip_norm",
-    clip_norm,
-    "must be a positive number, or 0 for none",
-  )
-  require(
-    0 <= warmup < 1,
-    "config.optimizer.warmup",
-    warmup,
-    "must be a share of training, at least 0 and below 1",
-  )
-  build_rate = choose("config.optimizer.schedule", schedule, SCHEDULES)
-  make = choose("config.optimizer.name", name, OPTIMIZERS)
   rise = round(warmup * steps)
-  rate = build_rate(learning_rate, max(1, steps - rise))
+  rate = SCHEDULES[schedule](learning_rate, max(1, steps - rise))
   if rise:
-    # The first step, number 0, moves already.
+    # Step 0 has a positive rate, so that it changes the parameters.
     line = optax.linear_schedule(learning_rate / rise, learning_rate, rise - 1)
     rest = rate if callable(rate) else optax.constant_schedule(rate)
     rate = optax.join_schedules([line, rest], [rise])
-  optimizer = make(rate, decay)
+  optimizer = OPTIMIZERS[name](rate, **parameters)
   if not clip_norm:
     return optimizer
   return optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)

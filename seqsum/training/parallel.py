@@ -1,6 +1,7 @@
-"""The steps, compiled for the devices of a mesh."""
+"""Compile steps for the devices of a mesh, and sum over these devices."""
 
 import functools
+from typing import Any
 
 import jax
 from jax.sharding import Mesh
@@ -11,12 +12,12 @@ from seqsum.training.state import Experiment, init_state
 
 @functools.cache
 def compiler_options() -> dict[str, str | bool]:
-  """What XLA is told about a step on a CPU (measured: docs/performance.md)."""
+  """XLA's options for a step on a CPU (measured: docs/performance.md)."""
   options = {
-    # XLA's default hands the kernel gradient of a convolution to YNNPACK, nine
-    # times slower than Eigen, which is what is left.
+    # By default YNNPACK computes the kernel gradient of a convolution, nine
+    # times slower than Eigen does without this fusion.
     "xla_cpu_experimental_ynn_fusion_type": "",
-    # Else the large parameters, which are updated in place, are copied first,
+    # Without it, large parameters that are updated in place are copied first,
     # because a gradient also reads them.
     "xla_cpu_copy_insertion_use_region_analysis": True,
   }
@@ -24,7 +25,7 @@ def compiler_options() -> dict[str, str | bool]:
     return {}
   try:
     jax.jit(lambda x: x, compiler_options=options).lower(0.0).compile()
-  except jax.errors.JaxRuntimeError:  # another release does not know it
+  except jax.errors.JaxRuntimeError:  # Another release lacks an option.
     return {}
   return options
 
@@ -36,7 +37,7 @@ def compile_init(
   return jax.jit(
     functools.partial(init_state, experiment, image_shape=image_shape),
     out_shardings=meshes.replicated(mesh),
-    # It runs once: at full optimization LLVM takes 7 s over the random number
+    # It runs once. At full optimization LLVM takes 7 s for the random number
     # generator, at this level 1 s.
     compiler_options={"xla_backend_optimization_level": 1},
   )
@@ -45,14 +46,19 @@ def compile_init(
 def compile_step(function, mesh: Mesh, *, experiment: Experiment, donate: bool):
   """`train_steps` or `eval_step`, jitted for the devices of a mesh.
 
-  Everything that goes in and comes out is replicated: a batch is made where it
-  is used, so no array has a batch dimension to divide.
+  All inputs and outputs are replicated: each device draws its own rows of a
+  batch, so no array has a batch dimension to shard.
 
   Args:
-    function: One of the two.
-    mesh: Of one axis.
-    experiment: What it shall work on.
+    function: `step.train_steps` or `evaluate.eval_step`.
+    mesh: A mesh of one axis.
+    experiment: The step's static argument.
     donate: Whether the first argument's buffers may be reused for the result.
+
+  Returns:
+    The function without its keyword arguments `experiment` and `axis_name`:
+    `(state, totals, num_steps, seed, *data) -> (state, totals)`, or
+    `(params, key_data, *data) -> Predictions`.
   """
   if mesh.size == 1:
     function = functools.partial(function, experiment=experiment)
@@ -64,8 +70,8 @@ def compile_step(function, mesh: Mesh, *, experiment: Experiment, donate: bool):
       mesh=mesh,
       in_specs=meshes.REPLICATED,
       out_specs=meshes.REPLICATED,
-      # The sums over devices are written out in the step, as pmap needs them;
-      # with this check on, shard_map would add its own to the gradients.
+      # The steps sum over devices explicitly, as pmap requires; with this check
+      # shard_map would insert a second sum into the gradients.
       check_vma=False,
     )
   return jax.jit(
@@ -74,3 +80,27 @@ def compile_step(function, mesh: Mesh, *, experiment: Experiment, donate: bool):
     donate_argnums=(0,) if donate else (),
     compiler_options=compiler_options(),
   )
+
+
+def shard_of_device(axis_name: str | None) -> tuple[jax.Array | int, int]:
+  """(index, number) of this device's shard of a batch."""
+  if axis_name is None:
+    return 0, 1
+  return jax.lax.axis_index(axis_name), jax.lax.axis_size(axis_name)
+
+
+def sum_over_devices(axis_name: str | None, tree: Any) -> Any:
+  """Sums a tree of arrays over the mapped axis, if there is one."""
+  return tree if axis_name is None else jax.lax.psum(tree, axis_name)
+
+
+def gather_rows(axis_name: str | None, tree: Any) -> Any:
+  """[B / devices, ...] -> [B, ...]; device d has rows d, d + devices, ..."""
+  if axis_name is None:
+    return tree
+
+  def gather(x):
+    x = jax.lax.all_gather(x, axis_name, axis=1)
+    return x.reshape(-1, *x.shape[2:])
+
+  return jax.tree.map(gather, tree)

@@ -1,7 +1,7 @@
-"""What is trained: an experiment, its state, and its randomness.
+"""Training configuration, training state, and streams of random numbers.
 
-Batch n of a stream of random numbers is a function of (seed, stream, n), so
-nothing of it need be saved.
+Batch n of a stream is a function of (seed, stream, n), so a checkpoint holds no
+state of a random number generator or iterator.
 """
 
 import dataclasses
@@ -14,21 +14,19 @@ from flax import struct
 from seqsum.models.model import SequenceModel
 from seqsum.sequences.batch import AnySampler
 from seqsum.sequences.shapes import Key, Scalar
-from seqsum.training.losses import FoldObjective, Objective
+from seqsum.training.losses import Objective
 
-# Streams of random numbers. Batch n of a stream is a function of
-# fold_in(fold_in(key, stream), n) and of nothing else.
-INIT, TRAIN, VALIDATION, TEST, FIXED = range(5)
+INIT, TRAIN, VALIDATION, TEST, FIXED = range(5)  # Streams, see `batch_key`.
 
 
 class TrainState(struct.PyTreeNode):
-  """All that a run needs to go on, and all that a checkpoint holds.
+  """The state of training. A checkpoint holds it and `metrics.Totals`.
 
   Attributes:
-    step: [] int32, steps taken so far, which is also the next batch's number.
+    step: [] int32, steps taken, which is also the number of the next batch.
     params: The model's variables.
-    opt_state: The optimizer's.
-    ema_params: The moving average of `params`; (), if none is kept.
+    opt_state: The optimizer's state.
+    ema_params: Exponential moving average of `params`; () without one.
   """
 
   step: Scalar
@@ -38,34 +36,32 @@ class TrainState(struct.PyTreeNode):
 
   @property
   def evaluated(self) -> optax.Params:
-    """What validation and test read with: the average, if there is one."""
+    """The parameters for validation and test: the average if there is one."""
     return self.params if self.ema_params == () else self.ema_params
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-  """What is trained, on what, towards what.
+  """Static training configuration: model, objective, optimizer, sampler.
 
   Attributes:
-    model: Reads frames.
-    objective: Loss and decoder; the model must give `objective.outputs`.
+    model: The network.
+    objective: Loss and decoder; the model's head has `objective.outputs`.
     optimizer: Optax transformation.
-    sampler: Draws training batches, or deals out those of one's own.
-    per_step: Whether the loss asks for every real step's value, not the last's.
-    accumulate: In how many parts, one after the other, a device works through
-      its rows of a training batch. The gradient is that of the whole batch; it
-      takes the memory of a part.
-    log_norms: Whether to log activation RMS and gradient norm, see
-      `metrics.Norms`.
-    skip_nonfinite: Whether an update is dropped if the loss, the gradient or
-      what the update makes of the state is inf or nan.
+    sampler: Draws synthetic batches, or yields batches from user data.
+    per_step: Whether the loss covers every real step, not only the last.
+    accumulate: Micro-batches per device (gradient accumulation); the gradient
+      is that of the whole batch, the memory that of a micro-batch.
+    log_norms: Whether to log activation RMS and gradient norm.
+    skip_nonfinite: Whether to skip updates whose loss, gradient or result is
+      inf or nan.
     ema_decay: Decay of the parameters' moving average; 0 for none.
-    center_targets: Fraction of the batch-mean error that is subtracted from
-      the targets of sums, 0..1; 0 for none.
+    center_targets: Fraction of the batch-mean error, 0..1, that is subtracted
+      from the targets; 0 for none.
   """
 
   model: SequenceModel
-  objective: Objective | FoldObjective
+  objective: Objective
   optimizer: optax.GradientTransformation
   sampler: AnySampler
   per_step: bool = False
@@ -84,27 +80,13 @@ def batch_key(seed: Scalar | int, stream: int, n: Scalar | int) -> Key:
 def init_state(
   experiment: Experiment, seed: Scalar | int, image_shape: tuple[int, int, int]
 ) -> TrainState:
-  """Parameters as drawn from `seed`, for frames of [H, W, C]."""
+  """Draws the initial parameters, for frames of [H, W, C]."""
   frames = jax.ShapeDtypeStruct((1, 1, *image_shape), jnp.uint8)
   params = experiment.model.lazy_init(batch_key(seed, INIT, 0), frames)
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=params,
     opt_state=experiment.optimizer.init(params),
-    # Arrays of its own: those of the state may be donated, each once.
+    # A copy, because a step donates every buffer of the state, each once.
     ema_params=jax.tree.map(jnp.copy, params) if experiment.ema_decay else (),
   )
-
-
-def update_ema(
-  average: optax.Params, params: optax.Params, decay: float, step: Scalar
-) -> optax.Params:
-  """The moving average with the parameters after step number `step`.
-
-  It follows more closely at first, at decays of (1 + step) / (10 + step), so
-  that the parameters that training began with are soon forgotten (as in
-  TensorFlow's ExponentialMovingAverage; Polyak & Juditsky 1992).
-  """
-  step = step.astype(jnp.float32)
-  decay = jnp.minimum(decay, (1 + step) / (10 + step))
-  return optax.incremental_update(params, average, 1 - decay)

@@ -1,4 +1,4 @@
-"""Targets as a regression sees them, and the way back to digit units."""
+"""Target transforms of regressions, and their inverses."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -6,16 +6,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from seqsum.runtime.errors import choose, require
-from seqsum.sequences.tasks import Task
-
 
 class Transform(NamedTuple):
-  """A change of units, elementwise.
+  """An elementwise change of units.
 
   Attributes:
-    forward: Values in digit units -> the space in which the loss is taken.
-    inverse: The way back, for predictions.
+    forward: Digit units -> the space in which the loss is computed.
+    inverse: Back to digit units, for predictions.
   """
 
   forward: Callable[[jax.Array], jax.Array]
@@ -23,13 +20,13 @@ class Transform(NamedTuple):
 
 
 RAW = Transform(lambda y: y, lambda p: p)
-LOG = Transform(jnp.log1p, jnp.expm1)  # log(1 + y): a product may be 0
+LOG = Transform(jnp.log1p, jnp.expm1)  # log(1 + y), since a product may be 0
 
 
 def standard(
   mean: jax.typing.ArrayLike, deviation: jax.typing.ArrayLike
 ) -> Transform:
-  """Targets of that mean and standard deviation get 0 and 1.
+  """The z-score.
 
   Args:
     mean, deviation: [], or [D] for the parts of vectors [..., D].
@@ -41,30 +38,9 @@ def standard(
   )
 
 
-TRANSFORMS = {
-  "raw": lambda **lengths: RAW,
+# (task, max_len, min_len, per_step) -> the transform of the task's targets.
+TRANSFORMS: dict[str, Callable[..., Transform]] = {
+  "raw": lambda task, **_: RAW,
   "standard": lambda task, **lengths: standard(*task.moments(**lengths)),
-  "log": lambda **lengths: LOG,
+  "log": lambda task, **_: LOG,
 }
-
-
-def build_transform(
-  name: str, task: Task, max_len: int, min_len: int, per_step: bool
-) -> Transform:
-  """The transform of that name, for the targets of a task.
-
-  Args:
-    name: 'raw', 'standard' or 'log'.
-    task, max_len, min_len, per_step: As for `Task.moments`.
-
-  Raises:
-    InputError: There is none of that name.
-  """
-  make = choose("config.task.target", name, TRANSFORMS)
-  require(
-    name != "log" or task.least >= 0,
-    "config.task.target",
-    name,
-    f"targets go down to {task.least:g}, take 'standard'",
-  )
-  return make(task=task, max_len=max_len, min_len=min_len, per_step=per_step)

@@ -64,7 +64,7 @@ def test_digits_are_enlarged_upright(monkeypatch):
   assert not image[:, : left - 1].any()
 
 
-def test_digits_are_dealt_evenly(small):
+def test_every_prefix_of_digits_is_stratified(small):
   everything = sum(np.bincount(s.labels) for s in splits(small))
   np.testing.assert_array_equal(  # the counts of scikit-learn's description
     everything, [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
@@ -95,7 +95,7 @@ def test_digits_through_sklearn(small, tmp_path, monkeypatch):
   assert digits.load("digits").sha256 == small.sha256
 
 
-def test_sha256_knows_every_array(small):
+def test_sha256_depends_on_every_array(small):
   def changed(part, field):
     arrays = {
       f: getattr(getattr(small, part), f).copy() for f in digits.Split._fields
@@ -162,7 +162,7 @@ def make(data_dir, train=65, test=20, shape=(28, 28, 1), classes=10):
   return builder, truth
 
 
-def test_other_tfds_data(tmp_path, monkeypatch, warned):
+def test_another_tfds_data_set(tmp_path, monkeypatch, warned):
   builder, truth = make(tmp_path)
   builder.download_and_prepare()
   data = digits.load("tiny_digits", data_dir=tmp_path)
@@ -180,7 +180,7 @@ def test_other_tfds_data(tmp_path, monkeypatch, warned):
 
 
 def test_warnings_of_packages_in_a_checkout_are_not_ours(warned):
-  """A clone's folder is named seqsum, and its .venv/ is in it."""
+  """A clone's folder is named seqsum and contains .venv/."""
   site = ROOT / "seqsum" / ".venv/lib/python3.11/site-packages"
   for path in (
     site / "tensorflow_datasets/core/features/image_feature.py",
@@ -193,7 +193,7 @@ def test_warnings_of_packages_in_a_checkout_are_not_ours(warned):
   assert warned() == ["mnist"]
 
 
-def test_array_file_needs_no_tfds(tmp_path):
+def test_the_cache_needs_no_tfds(tmp_path):
   builder, _ = make(tmp_path)
   builder.download_and_prepare()
   data = digits.load("tiny_digits", data_dir=tmp_path)
@@ -236,7 +236,7 @@ def flip(path, arrays):
 
 
 class Malice:
-  """What runs code when it is unpickled."""
+  """Runs code when it is unpickled."""
 
   def __reduce__(self):
     return pytest.fail, ("a pickle was loaded",)
@@ -257,7 +257,7 @@ def exchange(path, arrays):  # a sound file of other data
 @pytest.mark.parametrize(
   "harm", [empty, truncate, flip, pickle, drop, exchange]
 )
-def test_damaged_array_file_is_made_again(harm, tmp_path, warned):
+def test_a_damaged_cache_is_prepared_again(harm, tmp_path, warned):
   builder, _ = make(tmp_path)
   builder.download_and_prepare()
   data = digits.load("tiny_digits", data_dir=tmp_path)
@@ -273,7 +273,9 @@ def test_damaged_array_file_is_made_again(harm, tmp_path, warned):
   assert len(warned()) == 1
 
 
-def test_array_file_that_cannot_be_kept(tmp_path, warned, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_a_warning(
+  tmp_path, warned, monkeypatch
+):
   builder, _ = make(tmp_path)
   builder.download_and_prepare()
 
@@ -296,7 +298,7 @@ def test_array_file_that_cannot_be_kept(tmp_path, warned, monkeypatch):
     ({"test": 9}, r"split of 9 images"),
   ],
 )
-def test_tfds_data_unlike_mnist(change, message, tmp_path):
+def test_tfds_data_unlike_mnist_is_refused(change, message, tmp_path):
   builder, _ = make(tmp_path, **change)
   builder.download_and_prepare()
   with pytest.raises(InputError, match=message):
@@ -304,7 +306,7 @@ def test_tfds_data_unlike_mnist(change, message, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["kmnist", "fashion_mnist", "emnist/digits"])
-def test_tfds_data_that_is_not_there(name, tmp_path):
+def test_tfds_data_that_is_not_prepared(name, tmp_path):
   command = (
     f"tfds build {name} --file_format=array_record --data_dir={tmp_path}"
   )
@@ -353,13 +355,13 @@ def test_unknown_names(name, hint, tmp_path):
   assert "\n" not in str(error.value)
 
 
-def test_names_of_tfds_that_are_no_images(tmp_path):
+def test_tfds_data_without_images_is_refused(tmp_path):
   with pytest.raises(InputError, match="'imdb_reviews' has no image"):
     digits.load("imdb_reviews", data_dir=tmp_path)
   with pytest.raises(InputError, match="'titanic' needs a package"):
     digits.load("titanic", data_dir=tmp_path)
 
 
-def test_data_dir_in_a_bucket():
+def test_a_data_dir_in_a_bucket_is_refused():
   with pytest.raises(InputError, match="data_dir='gs://bucket/tfds'"):
     digits.load("mnist", data_dir="gs://bucket/tfds")

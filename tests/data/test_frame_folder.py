@@ -7,20 +7,20 @@ import pytest
 from PIL import Image
 
 from seqsum.data import pixels, video_files
-from seqsum.data.frame_folder import ClipFolder
+from seqsum.data.frame_folder import FrameFolder
 from seqsum.runtime.errors import InputError
 from seqsum.summarization import video_writer
 
 
 def picture(path, value, size=(4, 6)):
-  """A grey one of a number, or a colour of three."""
+  """Saves a picture of one grey value, or of three colour values."""
   path.parent.mkdir(parents=True, exist_ok=True)
   pixels = np.broadcast_to(np.uint8(value), (*size, *np.shape(value)))
   Image.fromarray(np.ascontiguousarray(pixels)).save(path)
 
 
 def fill(folder, table, colour=(90, 20, 200)):
-  """Sequences a, b and c of 2, 1 and 3 pictures; c is coloured."""
+  """Writes sequences a, b and c of 2, 1 and 3 pictures; c is coloured."""
   for name, count in {"a": 2, "b": 1, "c": 3}.items():
     for i in range(count):
       value = colour if name == "c" and colour else 10 * (i + 1)
@@ -31,14 +31,14 @@ def fill(folder, table, colour=(90, 20, 200)):
 
 def refuse(folder, words):
   with pytest.raises(InputError, match=words) as caught:
-    ClipFolder(folder)
+    FrameFolder(folder)
   line = str(caught.value)
   assert line.startswith(f"{folder}/"), line
   assert "\n" not in line
 
 
 def test_a_target_for_each_sequence(tmp_path):
-  source = ClipFolder(fill(tmp_path, "sequence,target\nc,3\na,-1.5\nb,2\n"))
+  source = FrameFolder(fill(tmp_path, "sequence,target\nc,3\na,-1.5\nb,2\n"))
   assert source.shape == (4, 6, 3)
   np.testing.assert_array_equal(source.lengths, [3, 2, 1])
   np.testing.assert_array_equal(
@@ -59,7 +59,7 @@ def test_a_vector_for_each_frame_and_splits(tmp_path):
     "train,1,2,a,10,x\ntrain,2,1,a,20,\ntest,3,1,b,30,\n"
     "validation,4,3,c,40,\nvalidation,5,1,c,50,\nvalidation,6,2,c,60,\n"
   )
-  source = ClipFolder(fill(tmp_path, table))
+  source = FrameFolder(fill(tmp_path, table))
   expected = [
     [[2, 20], [1, 10], [1, 10]],
     [[3, 30], [3, 30], [3, 30]],
@@ -71,21 +71,21 @@ def test_a_vector_for_each_frame_and_splits(tmp_path):
 
 def test_frames_are_grey_if_all_are(tmp_path):
   table = "sequence,target\na,1\nb,2\nc,3\n"
-  assert ClipFolder(fill(tmp_path, table, colour=None)).shape == (4, 6, 1)
+  assert FrameFolder(fill(tmp_path, table, colour=None)).shape == (4, 6, 1)
 
 
-def test_frames_are_brought_to_a_size(tmp_path):
+def test_frames_are_resized(tmp_path):
   fill(tmp_path, "sequence,target\na,1\nb,2\nc,3\n")
   picture(tmp_path / "b" / "9.png", 70, size=(40, 40))
   for size in ((2, 3), ()):
-    source = ClipFolder(tmp_path, size)
+    source = FrameFolder(tmp_path, size)
     assert source.shape == (*(size or (4, 6)), 3)
     assert source.read(1).shape == (1, *source.shape)
     assert (source.read(1) == 70).all()
 
 
 def video(path, count, colour_from=None, size=(16, 24)):
-  """Grey frames, and red ones from some frame on."""
+  """Writes a video of grey frames; from frame `colour_from` on they are red."""
   frames = np.full((count, *size, 3), 60, np.uint8)
   if colour_from is not None:
     frames[colour_from:, 4:12, 4:12] = 200, 30, 30
@@ -98,26 +98,26 @@ def test_videos_beside_pictures(tmp_path):
   video(tmp_path / "jump.mp4", 5)
   table = "sequence,target\nwalk,3\njump.mp4,5\n"
   (tmp_path / "targets.csv").write_text(table)
-  source = ClipFolder(tmp_path, (8, 12))
+  source = FrameFolder(tmp_path, (8, 12))
   assert source.shape == (8, 12, 1)
   np.testing.assert_array_equal(source.lengths, [1, 5])
   assert source.read(1).shape == (5, 8, 12, 1)
-  # Colour that begins late in a later video is colour.
+  # Also if only the last frames of a later video are coloured.
   video(tmp_path / "jump.mp4", 5, colour_from=4)
-  assert ClipFolder(tmp_path, (8, 12)).shape == (8, 12, 3)
+  assert FrameFolder(tmp_path, (8, 12)).shape == (8, 12, 3)
 
 
-def test_a_long_first_video_is_not_held_in_memory(tmp_path, monkeypatch):
+def test_a_long_first_video_is_not_read_into_memory(tmp_path, monkeypatch):
   pytest.importorskip("av")
   video(tmp_path / "a.mp4", 5)
   (tmp_path / "targets.csv").write_text("sequence,target\na.mp4,3\n")
-  monkeypatch.setattr(video_files, "MOST_BYTES", 2 * 240 * 280 * 3)
-  source = ClipFolder(tmp_path, (8, 12))
+  monkeypatch.setattr(video_files, "MAX_BYTES", 2 * 240 * 280 * 3)
+  source = FrameFolder(tmp_path, (8, 12))
   assert source.read(0).shape == (5, 8, 12, 1)
 
 
 def save_all(folder, **sequences):
-  """Sequences of images, PNG or TIFF, and the target n of the n-th."""
+  """Writes sequences of PNG or TIFF images; sequence n has the target n."""
   rows = ["sequence,target"]
   for n, (name, pictures) in enumerate(sequences.items()):
     (folder / name).mkdir(exist_ok=True)
@@ -130,7 +130,7 @@ def save_all(folder, **sequences):
 
 
 def deep(value, kind=np.uint16):
-  """A square of a value on nothing."""
+  """A square of one value on zeros."""
   pixels = np.zeros((4, 6), kind)
   pixels[1:3, 1:3] = value
   return Image.fromarray(pixels)
@@ -148,7 +148,7 @@ def test_one_scale_for_the_depth_of_all_pictures(tmp_path, kind, unit, words):
   """By hand: k of twelve units is 255 k / 12, in both sequences."""
   rising = [deep(unit * k, kind) for k in range(1, 13)]
   save_all(tmp_path, a=rising[:4], b=rising)
-  source = ClipFolder(tmp_path)
+  source = FrameFolder(tmp_path)
   assert source.shape == (4, 6, 1)
   for n, count in enumerate((4, 12)):
     frames = source.read(n)[..., 0]
@@ -158,10 +158,10 @@ def test_one_scale_for_the_depth_of_all_pictures(tmp_path, kind, unit, words):
   assert source.pictures.describe() == words
 
 
-def test_the_scale_begins_at_the_least_value_of_all(tmp_path):
+def test_the_scale_starts_at_the_minimum_of_all_pictures(tmp_path):
   flat = [Image.fromarray(np.full((4, 6), k, np.uint16)) for k in (300, 400)]
   save_all(tmp_path, a=flat[:1], b=flat)
-  source = ClipFolder(tmp_path)
+  source = FrameFolder(tmp_path)
   assert source.read(0).tolist() == np.zeros((1, 4, 6, 1)).tolist()
   np.testing.assert_array_equal(source.read(1)[:, 0, 0, 0], [0, 255])
 
@@ -173,13 +173,13 @@ def sprite(grey, size=4):
 
 
 @pytest.mark.parametrize(("last", "paper"), [(220, "white"), (255, "black")])
-def test_one_paper_behind_all_transparent_pictures(tmp_path, last, paper):
-  """As most of the ink needs it; an empty frame has the same one."""
+def test_one_background_for_all_transparent_pictures(tmp_path, last, paper):
+  """It contrasts with most of the ink; an empty frame has it too."""
   empty = Image.new("RGBA", (16, 16))
   dark = [sprite(20 * k) for k in range(1, 12)]
   large = [sprite(last, size=12)] if last == 255 else []
   save_all(tmp_path, a=[*dark, empty], b=[sprite(130), *large])
-  source = ClipFolder(tmp_path)
+  source = FrameFolder(tmp_path)
   assert source.pictures.describe() == f"{paper} behind transparent pixels"
   blank = 255 if paper == "white" else 0
   for n in (0, 1):
@@ -191,9 +191,9 @@ def test_one_paper_behind_all_transparent_pictures(tmp_path, last, paper):
   )
 
 
-def test_pictures_that_are_opaque_need_no_paper(tmp_path):
+def test_opaque_pictures_need_no_background(tmp_path):
   save_all(tmp_path, a=[Image.new("RGBA", (6, 4), (9, 9, 9, 255))])
-  source = ClipFolder(tmp_path)
+  source = FrameFolder(tmp_path)
   assert source.pictures.paper is None
   assert source.pictures.describe() == ""
   assert source.shape == (4, 6, 1)
@@ -204,16 +204,16 @@ def test_a_colour_in_any_picture_is_enough(tmp_path, mode):
   colours = [(0, 0, 0), (0, 0, 0), (204, 0, 0)]
   pictures = [Image.new("RGB", (6, 4), c).convert(mode) for c in colours]
   save_all(tmp_path, a=[deep(9, np.uint8)], b=pictures)
-  assert ClipFolder(tmp_path).shape == (4, 6, 3)
-  assert ClipFolder(tmp_path).read(1)[2, 0, 0].tolist() == [204, 0, 0]
+  assert FrameFolder(tmp_path).shape == (4, 6, 3)
+  assert FrameFolder(tmp_path).read(1)[2, 0, 0].tolist() == [204, 0, 0]
   save_all(tmp_path, b=[x.convert("L").convert(mode) for x in pictures])
   picture(tmp_path / "a" / "0.png", 7)
   (tmp_path / "targets.csv").write_text("sequence,target\na,1\nb,2\n")
-  assert ClipFolder(tmp_path).shape == (4, 6, 1)
+  assert FrameFolder(tmp_path).shape == (4, 6, 1)
 
 
 def test_few_pictures_are_decoded_twice(tmp_path, monkeypatch):
-  """Of 8-bit ones the first, and those before the first colour."""
+  """Only the first 8-bit one, and those up to the first colour."""
   loaded = []
   plain = pixels._load
   monkeypatch.setattr(
@@ -221,12 +221,12 @@ def test_few_pictures_are_decoded_twice(tmp_path, monkeypatch):
   )
   grey = [Image.new("L", (6, 4), k) for k in range(9)]
   save_all(tmp_path, a=grey)
-  ClipFolder(tmp_path)
+  FrameFolder(tmp_path)
   assert len(loaded) == 1
   colours = [Image.new("RGB", (6, 4), (k, 0, 0)) for k in range(9)]
   save_all(tmp_path, a=grey, b=colours)
   loaded.clear()
-  ClipFolder(tmp_path)
+  FrameFolder(tmp_path)
   assert len(loaded) == 1 + 2  # black, and the first colour
 
 
@@ -249,23 +249,23 @@ def test_pictures_without_a_common_scale_are_refused(
   refuse(tmp_path, words)
 
 
-def test_a_value_that_is_none_is_refused_at_the_start(tmp_path):
+def test_nan_is_refused_at_the_start(tmp_path):
   save_all(tmp_path, a=[deep(np.nan, np.float32)])
-  refuse(tmp_path, "0.tif: holds inf or nan")
+  refuse(tmp_path, "0.tif: contains inf or nan")
 
 
-def test_other_sizes_are_known(tmp_path):
+def test_the_range_of_sizes_is_found(tmp_path):
   sizes = (6, 4), (3, 2), (60, 20)
   save_all(tmp_path, a=[Image.new("L", size, 5) for size in sizes])
-  source = ClipFolder(tmp_path)
+  source = FrameFolder(tmp_path)
   assert source.shape == (4, 6, 1)
   assert source.sizes == ((2, 3), (20, 60))
   save_all(tmp_path, a=[Image.new("L", (6, 4), 5)] * 3)
-  assert ClipFolder(tmp_path).sizes == ()
+  assert FrameFolder(tmp_path).sizes == ()
 
 
 def test_deep_videos_keep_one_scale(tmp_path):
-  """FFmpeg takes the upper 8 of 16 bits, in every frame alike."""
+  """FFmpeg keeps the upper 8 of 16 bits in every frame."""
   av = pytest.importorskip("av")
   path = tmp_path / "a.mkv"
   with av.open(path, "w") as box:
@@ -276,13 +276,13 @@ def test_deep_videos_keep_one_scale(tmp_path):
       box.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "gray16le")))
     box.mux(stream.encode(None))
   (tmp_path / "targets.csv").write_text("sequence,target\na.mkv,3\n")
-  source = ClipFolder(tmp_path)
+  source = FrameFolder(tmp_path)
   assert source.shape == (16, 24, 1)
   frames = source.read(0).astype(int)
   assert np.abs(frames[:, 8, 8, 0] - 10 * np.arange(1, 9)).max() <= 1
 
 
-def test_sequences_that_the_table_lacks_are_named(tmp_path):
+def test_sequences_missing_in_the_table_are_named(tmp_path):
   fill(tmp_path, "sequence,target\na,1\n")
   refuse(
     tmp_path, r"no line for 2 of the 3 sequences in the folder \('b', 'c'\)"
@@ -297,7 +297,7 @@ def test_sequences_that_the_table_lacks_are_named(tmp_path):
   )
 
 
-def test_other_files_in_the_folder_do_not_matter(tmp_path):
+def test_other_files_in_the_folder_are_ignored(tmp_path):
   fill(tmp_path, GOOD)
   for name in ("README.txt", ".d.mp4", "Thumbs.db", "b/notes.txt"):
     (tmp_path / name).write_text("words")
@@ -305,10 +305,10 @@ def test_other_files_in_the_folder_do_not_matter(tmp_path):
     (tmp_path / name).mkdir()
   (tmp_path / "tables" / "x.csv").write_text("a,b")
   picture(tmp_path / ".thumbnails" / "1.png", 9)
-  assert ClipFolder(tmp_path).lengths.tolist() == [2, 1, 3]
+  assert FrameFolder(tmp_path).lengths.tolist() == [2, 1, 3]
 
 
-def test_a_frame_that_cannot_be_read_is_named(tmp_path):
+def test_an_unreadable_frame_is_named(tmp_path):
   fill(tmp_path, GOOD)
   (tmp_path / "c" / "10.tga").write_bytes(b"\0\1\2 no picture")
   refuse(tmp_path, r"c: 1 of 4 files cannot be read as pictures \('10.tga'\)")
@@ -323,7 +323,7 @@ def test_a_frame_that_cannot_be_read_is_named(tmp_path):
     ("d.mp4", "d.mp4: there is no such file"),
   ],
 )
-def test_pipes_do_not_hang(tmp_path, name, words):
+def test_pipes_do_not_block(tmp_path, name, words):
   fill(tmp_path, GOOD + ("d.png,4" if name == "d.png" else ""))
   if name == "d.mp4":
     fill(tmp_path, GOOD + "d.mp4,4")
@@ -344,15 +344,15 @@ def test_targets_that_float32_rounds_are_refused(tmp_path, table, words):
   refuse(fill(tmp_path, "sequence,target\n" + table), f"targets are .*{words}")
   vectors = table.replace("\n", ",0\n")
   fill(tmp_path, "sequence,target_x,target_y\n" + vectors)
-  refuse(tmp_path, f"targets, part 0 of the vectors, are .*{words}")
+  refuse(tmp_path, f"targets, component 0, are .*{words}")
 
 
-def test_frames_whose_names_are_decimals_are_in_order(tmp_path):
+def test_frames_with_decimal_names_are_in_order(tmp_path):
   names = ("t0", "t0.25", "t0.5", "t0.75", "t1", "t2", "t10")
   for k, name in enumerate(names):
     picture(tmp_path / "a" / f"{name}.png", 30 * k)
   (tmp_path / "targets.csv").write_text("sequence,target\na,1\n")
-  frames = ClipFolder(tmp_path).read(0)
+  frames = FrameFolder(tmp_path).read(0)
   assert frames[:, 0, 0, 0].tolist() == [30 * k for k in range(7)]
 
 
@@ -365,7 +365,7 @@ FRAMES = "sequence,frame,target\na,1,5\na,2,6\nb,1,7\nc,1,8\nc,2,9\n"
   [
     ("", "needs the columns sequence and target, has none"),
     ("\n\n", "needs the columns sequence and target, has none"),
-    ("sequence,target\n", "names no sequence"),
+    ("sequence,target\n", "has no sequence"),
     ("sequence,value\na,1\n", "sequence and target, has sequence, value"),
     ("name,target\na,1\n", "sequence and target, has name, target"),
     ("sequence,target,target\na,1,2\n", "has the column 'target' twice"),
@@ -375,7 +375,7 @@ FRAMES = "sequence,frame,target\na,1,5\na,2,6\nb,1,7\nc,1,8\nc,2,9\n"
     (GOOD + "a/../a,4\n", "line 5: there is no sequence 'a/../a'"),
     (GOOD + ",4\n", "line 5: there is no sequence ''"),
     (GOOD + "d,4\n", "line 5: there is no sequence 'd'"),
-    (GOOD + "a\0,4\n", "line 5|not a sound CSV"),
+    (GOOD + "a\0,4\n", "line 5|not a valid CSV"),
     (GOOD + "a,4\n", "line 2: 'a' has 2 frames and 2 lines, expected one line"),
     ("sequence,target\na,x\n", "line 2: target is 'x', not a number"),
     ("sequence,target\na,\n", "line 2: target is '', not a number"),
@@ -383,9 +383,12 @@ FRAMES = "sequence,frame,target\na,1,5\na,2,6\nb,1,7\nc,1,8\nc,2,9\n"
     ("sequence,target\na,1_000\n", "line 2: target is '1_000', not a number"),
     ("sequence,target\na,nan\n", "line 2: target is 'nan', not a number"),
     ("sequence,target\na,1e39\n", "line 2: target is '1e39', not a number"),
-    ("sequence,target\na,1,5\n", "line 2: has more cells than the 2 columns"),
-    ('sequence,target\n"a,1\n', "not a sound CSV file"),
-    (FRAMES, "line 5: 'c' has 3 frames and 2 lines, expected a line a frame"),
+    ("sequence,target\na,1,5\n", "line 2: more cells than the 2 columns"),
+    ('sequence,target\n"a,1\n', "not a valid CSV file"),
+    (
+      FRAMES,
+      "line 5: 'c' has 3 frames and 2 lines, expected one line per frame",
+    ),
     (FRAMES + "c,2,0\n", "line 7: frame '2' of 'c', expected each of 1..3 on"),
     (FRAMES + "c,4,0\n", "line 7: frame '4' of 'c', expected each of 1..3 on"),
     (FRAMES + "c,0,0\n", "line 7: frame '0' of 'c'"),
@@ -397,43 +400,43 @@ FRAMES = "sequence,frame,target\na,1,5\na,2,6\nb,1,7\nc,1,8\nc,2,9\n"
     ),
   ],
 )
-def test_a_table_that_cannot_be_used_is_one_line(tmp_path, table, words):
+def test_invalid_tables_are_refused(tmp_path, table, words):
   fill(tmp_path, table)
   refuse(tmp_path, words)
 
 
-def test_odd_bytes_and_missing_files_are_one_line(tmp_path):
+def test_invalid_encodings_and_missing_files_are_refused(tmp_path):
   fill(tmp_path, GOOD)
   table = tmp_path / "targets.csv"
   table.write_bytes(b"\xff\xfe" + GOOD.encode("utf-16-le"))
-  refuse(tmp_path, "not a sound CSV file")
+  refuse(tmp_path, "not a valid CSV file")
   table.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())  # as spreadsheets save it
-  assert len(ClipFolder(tmp_path).lengths) == 3
+  assert len(FrameFolder(tmp_path).lengths) == 3
   (tmp_path / "a" / "9.png").write_bytes(b"none")
   refuse(tmp_path, "9.png: not an image")
   for path in (tmp_path / "a").iterdir():
     path.unlink()
-  refuse(tmp_path, "a: a folder without images")
+  refuse(tmp_path, "a: the folder contains no images")
   table.unlink()
   refuse(tmp_path, "targets.csv is missing: .* columns sequence and target")
 
 
-def test_what_frames_show_is_part_of_the_fingerprint(tmp_path):
-  """Also where a file stays as large."""
+def test_the_fingerprint_depends_on_the_pixels(tmp_path):
+  """Also if the size of the file does not change."""
   fill(tmp_path, GOOD, colour=None)
   Image.fromarray(np.zeros((4, 6), np.uint8)).save(tmp_path / "b" / "9.bmp")
-  first = ClipFolder(tmp_path).fingerprint
-  assert ClipFolder(tmp_path).fingerprint == first
-  assert ClipFolder(tmp_path, (4, 5)).fingerprint != first
+  first = FrameFolder(tmp_path).fingerprint
+  assert FrameFolder(tmp_path).fingerprint == first
+  assert FrameFolder(tmp_path, (4, 5)).fingerprint != first
   Image.fromarray(np.ones((4, 6), np.uint8)).save(tmp_path / "b" / "9.bmp")
-  second = ClipFolder(tmp_path).fingerprint
+  second = FrameFolder(tmp_path).fingerprint
   assert second != first
   (tmp_path / "targets.csv").write_text(GOOD.replace("3", "4"))
-  assert ClipFolder(tmp_path).fingerprint not in (first, second)
+  assert FrameFolder(tmp_path).fingerprint not in (first, second)
 
 
-def test_frames_that_come_or_go_later_are_told_of(tmp_path):
-  source = ClipFolder(fill(tmp_path, GOOD))
+def test_frames_removed_during_a_run_are_an_error(tmp_path):
+  source = FrameFolder(fill(tmp_path, GOOD))
   (tmp_path / "c" / "9.png").unlink()
-  with pytest.raises(InputError, match=r"c: has 2 frames now, had 3"):
+  with pytest.raises(InputError, match=r"c: has 2 frames, had 3"):
     source.read(2)

@@ -1,4 +1,4 @@
-"""Image files of every kind, and files that are none."""
+"""Image files in every format, and files that are no images."""
 
 import io
 import os
@@ -33,7 +33,7 @@ def colour(picture):
 
 
 def with_alpha(picture, mode):
-  """Black ink whose paper is transparent."""
+  """Black ink on a transparent background."""
   image = Image.merge(
     "RGBA", [Image.new("L", picture.shape[::-1])] * 3 + [negative(picture)]
   )
@@ -66,9 +66,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_every_kind_of_file_gives_the_same_frame(
-  tmp_path, picture, expected, name
-):
+def test_every_format_gives_the_same_frame(tmp_path, picture, expected, name):
   KINDS[name](picture).save(tmp_path / name)
   frame = photos.read_frame(tmp_path / name)
   assert frame.shape == (28, 28, 1)
@@ -76,7 +74,7 @@ def test_every_kind_of_file_gives_the_same_frame(
   assert np.abs(frame - expected).mean() < 6
 
 
-# EXIF's orientation of a picture that was turned so.
+# EXIF orientation: the transposition that it undoes.
 TURNED = {
   1: None,
   2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -89,7 +87,7 @@ TURNED = {
 }
 MODES = ("1", "L", "P", "LA", "RGB", "RGBA", "I;16", "I", "F")
 PRINT = ("CMYK", "YCbCr", "LAB")
-# Format, what it is saved with, modes, largest error of a pixel in 0..1.
+# Format: options of `save`, modes, maximum error of a pixel in 0..1.
 HELD = {
   "TIFF": ({"compression": "raw"}, (*MODES, *PRINT), 0),
   "TIFF, LZW": ({"compression": "tiff_lzw"}, (*MODES, *PRINT), 0),
@@ -106,7 +104,7 @@ HELD = {
 
 
 def modes_of(mode):
-  """[32, 48] pixels of a mode, of which no turn gives the same picture."""
+  """A picture of [32, 48] pixels without any symmetry."""
   grey = np.full((32, 48), 224, np.uint8)
   grey[:16, :8], grey[16:24, 8:24] = 16, 96
   if mode in ("LA", "RGBA"):
@@ -127,8 +125,8 @@ def modes_of(mode):
 
 
 @pytest.mark.parametrize("name", HELD)
-def test_a_photo_is_turned_as_the_camera_was_held(tmp_path, name):
-  """All eight orientations, in every mode of every format that has them."""
+def test_the_exif_orientation_is_applied(tmp_path, name):
+  """All eight orientations, in every mode of every format that has EXIF."""
   pytest.importorskip("pillow_heif")
   image_files._formats()  # HEIF is one of them
   options, modes, error = HELD[name]
@@ -156,7 +154,7 @@ def test_a_photo_is_turned_as_the_camera_was_held(tmp_path, name):
 
 
 def bomb(width, height):
-  """A PNG that says it is huge, with a few bytes in it."""
+  """A small PNG whose header has a huge size."""
 
   def chunk(kind, data):
     body = kind + data
@@ -175,7 +173,7 @@ def bomb(width, height):
 
 
 def odd(folder, picture):
-  """name -> what its line must say."""
+  """Writes unusable files; returns name -> pattern of the error."""
   colour(picture).save(folder / "whole.jpg", quality=95)
   data = (folder / "whole.jpg").read_bytes()
   Image.fromarray(picture).save(folder / "whole.png")
@@ -214,8 +212,8 @@ def odd(folder, picture):
     "moving.webp": "3 pictures in one file",
     "pages.tif": "2 pictures in one file",
     "blank.png": "nothing but paper",
-    "cut.jpg": "damaged or cut off",
-    "cut.png": "damaged or cut off",
+    "cut.jpg": "damaged or truncated",
+    "cut.png": "damaged or truncated",
     "header.png": "not an image|damaged",
     "zero.png": "empty, zero bytes",
     "words.png": "not an image",
@@ -223,15 +221,15 @@ def odd(folder, picture):
     "program.eps": "not an image",
     "bomb.png": "more than .* pixels",
     "large.png": "more than .* pixels",
-    "unfilled.png": "damaged or cut off",
+    "unfilled.png": "damaged or truncated",
     "circle.png": "symbolic links",
     "none.png": "no such file",
     "no*.png": "no such file",
-    "empty": "a folder without images",
+    "empty": "the folder contains no images",
   }
 
 
-def test_what_cannot_be_read_is_told_in_one_line(tmp_path, picture):
+def test_unusable_files_are_refused_in_one_line(tmp_path, picture):
   for name, words in odd(tmp_path, picture).items():
     with pytest.raises(InputError, match=words) as caught:
       photos.read_images([tmp_path / "whole.png", tmp_path / name])
@@ -255,7 +253,7 @@ def test_folders_and_globs_are_in_natural_order(tmp_path, picture):
 
 
 def save_set(folder, picture):
-  """1.png, 2.png and what a folder of pictures holds beside them."""
+  """Writes 1.png, 2.png and files that are no pictures."""
   for name in ("1.png", "2.png"):
     Image.fromarray(picture).save(folder / name)
   for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "._1.png", "Icon\r"):
@@ -268,7 +266,7 @@ def save_set(folder, picture):
   (folder / "notes").mkdir()
 
 
-def test_a_folders_pictures_are_found_by_name_or_by_content(tmp_path, picture):
+def test_pictures_are_found_by_name_or_content(tmp_path, picture):
   save_set(tmp_path, picture)
   Image.fromarray(picture).save(tmp_path / "3", "PNG")
   colour(picture).save(tmp_path / "4.jpg_large", "JPEG")
@@ -281,7 +279,7 @@ def test_a_folders_pictures_are_found_by_name_or_by_content(tmp_path, picture):
 
 
 def unread(name, picture):
-  """The content of a picture that is not read."""
+  """The content of a picture in an unsupported format."""
   stream = io.BytesIO()
   if name.endswith((".tga", ".ico", ".xbm", ".eps")):
     image = Image.fromarray(picture)
@@ -296,18 +294,18 @@ def unread(name, picture):
 @pytest.mark.parametrize(
   "name", ["3.tga", "3.ico", "3.eps", "3.svg", "3.xbm", "3.cr2", "3", "3.mov"]
 )
-def test_a_picture_that_is_not_read_is_named(tmp_path, picture, name):
+def test_an_unsupported_picture_is_named(tmp_path, picture, name):
   save_set(tmp_path, picture)
   (tmp_path / name).write_bytes(unread(name, picture))
   with pytest.raises(InputError) as caught:
     image_files.find([tmp_path])
   assert str(caught.value) == (
     f"{tmp_path}: 1 of 3 files cannot be read as pictures ('{name}'): convert "
-    "them to PNG, move them away, or name the files that are meant"
+    "them to PNG, move them away, or list the files to read"
   )
 
 
-def test_unread_pictures_are_counted(tmp_path, picture):
+def test_unsupported_pictures_are_counted(tmp_path, picture):
   save_set(tmp_path, picture)
   for i in (12, 3, 4, 5):
     (tmp_path / f"{i}.tga").write_bytes(unread("3.tga", picture))
@@ -317,14 +315,14 @@ def test_unread_pictures_are_counted(tmp_path, picture):
   assert f"{words}and 1 more)" in str(caught.value)
 
 
-def test_pictures_in_a_folder_within_are_not_left_out(tmp_path, picture):
+def test_pictures_in_a_subfolder_are_an_error(tmp_path, picture):
   save_set(tmp_path, picture)
   Image.fromarray(picture).save(tmp_path / "notes" / "3.png")
   with pytest.raises(InputError, match=r"1 of 3 files .* \('notes/'\)"):
     image_files.find([tmp_path])
 
 
-def test_links_that_lead_nowhere_and_pipes_are_named(tmp_path, picture):
+def test_broken_links_and_pipes_are_named(tmp_path, picture):
   save_set(tmp_path, picture)
   (tmp_path / "3.png").symlink_to(tmp_path / "gone.png")
   with pytest.raises(InputError, match=r"3\.png: No such file"):
@@ -339,7 +337,7 @@ def test_links_that_lead_nowhere_and_pipes_are_named(tmp_path, picture):
 
 
 @pytest.mark.parametrize("name", ["3.HEIC", "3.heif", "3"])
-def test_heic_is_read_as_any_other_picture(tmp_path, picture, expected, name):
+def test_heic_is_read(tmp_path, picture, expected, name):
   pillow_heif = pytest.importorskip("pillow_heif")
   save_set(tmp_path, picture)
   heif = pillow_heif.from_pillow(colour(picture))
@@ -360,3 +358,9 @@ def test_heic_without_its_package_is_refused(tmp_path, picture, monkeypatch):
     image_files.find([tmp_path])
   with pytest.raises(InputError, match=remedy):
     photos.read_images([tmp_path / "3.HEIC"])
+
+
+@pytest.mark.parametrize("paths", [None, 3, [None], ["1.png", 3]])
+def test_values_that_are_no_paths_are_refused(paths):
+  with pytest.raises(InputError, match="expected a list of files, folders or"):
+    photos.read_images(paths)

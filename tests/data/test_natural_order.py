@@ -1,4 +1,4 @@
-"""Names are sorted as a person would sort them."""
+"""Natural sort order of file names."""
 
 import random
 
@@ -18,11 +18,11 @@ from seqsum.data import natural_order
     "-10.png -9.png -1.png 0.png 1.png",
     "x_-2_a x_-1_b x_0_a",
     "(-2) (-1) (1)",
-    "frame_1-2 frame_1-10 frame_2-1",  # here a minus is a hyphen
+    "frame_1-2 frame_1-10 frame_2-1",  # hyphens, not minus signs
     "2024-01-15 2024-02-01 2024-10-03",
     "2024.1.15 2024.2.1 2024.10.3",
     "v1.2.3 v1.2.10 v1.10.1",
-    "1.1 1.2 1.9 1.10 1.11 2.1 2.10",  # names that count
+    "1.1 1.2 1.9 1.10 1.11 2.1 2.10",  # names that count up
     "scene1.8.jpg scene1.9.jpg scene1.10.jpg",
     "1.99 1.100 1.101 2.7",
     "a1.9_0.25 a1.10_0.5",
@@ -54,7 +54,7 @@ def test_a_copy_comes_after_its_original():
   assert natural_order.sort(names[::-1]) == names
 
 
-def test_no_name_makes_it_crash():
+def test_random_names_are_sorted_consistently():
   letters = "a1.-_=(/ \u00b2\u0663"
   rng = random.Random(0)
   names = [

@@ -1,4 +1,4 @@
-"""A trained run converts new pictures as it did those that it learned from."""
+"""A trained model converts new pictures by the rule of its training data."""
 
 import json
 
@@ -39,7 +39,7 @@ def save(folder, pictures):
 
 
 def trained_on(folder, *sequences):
-  """A network for three sequences; what it needs of them is in config.json."""
+  """Writes sequences; returns their data set and a model for it."""
   rows = ["sequence,target"]
   for n, pictures in enumerate(sequences):
     save(folder / f"s{n}", pictures)
@@ -54,6 +54,7 @@ def model_of(data):
   assert facts == data.facts
   config = own.get_config()
   config.data.name = data.name
+  config.model.conv.strides = (1, 1, 1)
   experiment = build_experiment(ConfigDict(config), facts)
   return Trained("run", 1, experiment, {}, experiment.sampler.shape)
 
@@ -83,7 +84,7 @@ def test_the_scale_of_the_training_data(tmp_path, kind, caplog):
   assert not caplog.records
   words = "values 0..8000 become 0..255.\n"
   assert words in formats.readme(model, [])
-  # What is brighter than all that it learned from cannot be shown.
+  # Values above those of the training data are clipped.
   folder = save(tmp_path / "new", [deep(9000, kind), deep(9001, kind)])
   assert (read(model, folder)[:, 3, 3, 0] == 255).all()
   (record,) = caplog.records
@@ -93,8 +94,8 @@ def test_the_scale_of_the_training_data(tmp_path, kind, caplog):
   )
 
 
-def test_the_paper_of_the_training_data(tmp_path):
-  """A light sprite by itself would lie on black."""
+def test_the_background_of_the_training_data(tmp_path):
+  """A light sprite by itself would get a black background."""
   dark = [sprite(40), sprite(60)]
   data, model = trained_on(tmp_path / "data", dark, dark, dark)
   assert data.facts.pictures.paper == 1
@@ -122,7 +123,7 @@ def test_pictures_of_another_kind_are_refused(tmp_path, learned, new, words):
   refuse(model, folder, words)
 
 
-def test_a_run_on_numpys_files_has_no_scale(tmp_path):
+def test_a_model_of_npz_data_has_no_scale(tmp_path):
   frames = np.zeros((5, 2, *SIZE, 3), np.uint8)
   np.savez(tmp_path / "x.npz", frames=frames, targets=np.arange(5))
   model = model_of(recordings.load(f"npz:{tmp_path / 'x.npz'}"))
@@ -134,7 +135,7 @@ def test_a_run_on_numpys_files_has_no_scale(tmp_path):
   refuse(model, new, "has transparent pixels")
 
 
-def test_frames_with_axes_in_another_order_are_named(tmp_path):
+def test_an_error_names_another_order_of_axes(tmp_path):
   frames = np.zeros((5, 2, *SIZE, 3), np.uint8)
   np.savez(tmp_path / "x.npz", frames=frames, targets=np.arange(5))
   model = model_of(recordings.load(f"npz:{tmp_path / 'x.npz'}"))

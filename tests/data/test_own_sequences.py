@@ -1,4 +1,4 @@
-"""Whole runs on sequences of one's own, and what reads with them."""
+"""Runs on your own sequences, and predictions with them."""
 
 import json
 import re
@@ -24,12 +24,13 @@ import seqsum
 from seqsum.runtime.errors import InputError
 from seqsum.summarization import video_writer
 
-# A network that is built in a second.
+# A network that compiles in a second.
 SIDES = (
   "--config.model.conv.kernels=(3,)",
   "--config.model.conv.strides=(2,)",
 )
 SMALL = (
+  "--config.data.kind=files",
   "--config.model.conv.features=(4,)",
   "--config.model.conv.pool=(1,)",
   "--config.model.hidden_sizes=(8,)",
@@ -54,9 +55,13 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def done(run, data, tmp_path_factory):
-  """A run that nobody stopped: (its folder, what it said)."""
+  """An uninterrupted run: (its folder, the finished process)."""
   workdir = tmp_path_factory.mktemp("vectors") / "run"
-  flags = *QUICK, *VECTORS, f"--config.data.name=npz:{data}"
+  flags = (
+    *QUICK,
+    *VECTORS,
+    f"--config.data.name=npz:{data}",
+  )
   done = run(*flags, f"--workdir={workdir}")
   assert done.returncode == 0, done.stderr
   return workdir, done
@@ -72,7 +77,7 @@ def test_a_run_on_vectors_at_every_frame(done, data):
   test = summary(workdir)["test"]
   # Six are held out for the test, of the 48 that QUICK asks for.
   assert sum(x["count"] for x in test["by_length"].values()) == 6
-  assert test["by_target"] == {}  # each vector is its own
+  assert test["by_target"] == {}  # vectors have none
   losses = [x["loss"] for x in lines(workdir) if x["split"] == "train"]
   assert np.mean(losses[5:]) < np.mean(losses[:5])
   report = {path.name for path in (workdir / "report").iterdir()}
@@ -84,17 +89,25 @@ def test_a_run_on_vectors_at_every_frame(done, data):
 
 
 def test_a_finished_run_is_tested_again(done, data, run):
-  flags = *QUICK, *VECTORS, f"--config.data.name=npz:{data}"
+  flags = (
+    *QUICK,
+    *VECTORS,
+    f"--config.data.name=npz:{data}",
+  )
   again = run(*flags, f"--workdir={done[0]}", "--eval_only")
   assert again.returncode == 0, again.stderr
   assert json.loads(again.stdout)["mse"] == summary(done[0])["test"]["mse"]
 
 
-def test_another_file_of_that_name_is_refused(done, data, run):
+def test_changed_data_is_refused(done, data, run):
   whole = data.read_bytes()
   frames, lengths, speeds = dots(60, seed=1)
   np.savez(data, frames=frames, lengths=lengths, targets=travelled(speeds))
-  flags = *QUICK, *VECTORS, f"--config.data.name=npz:{data}"
+  flags = (
+    *QUICK,
+    *VECTORS,
+    f"--config.data.name=npz:{data}",
+  )
   again = run(*flags, f"--workdir={done[0]}", "--eval_only")
   data.write_bytes(whole)
   assert again.returncode == 1
@@ -104,7 +117,7 @@ def test_another_file_of_that_name_is_refused(done, data, run):
 
 
 @pytest.mark.slow
-def test_stopped_and_gone_on_it_ends_as_if_never_stopped(
+def test_a_resumed_run_equals_an_uninterrupted_one(
   done, data, environment, run, tmp_path
 ):
   flags = *VECTORS, f"--config.data.name=npz:{data}"
@@ -120,14 +133,18 @@ def test_stopped_and_gone_on_it_ends_as_if_never_stopped(
   step, _ = state(tmp_path)
   assert step < 40  # in the middle
   again = run(*QUICK, *flags, f"--workdir={tmp_path}")
-  assert f"goes on from step {step}" in again.stdout
+  assert f"resuming from step {step}" in again.stdout
   assert_same_run(tmp_path, done[0])
   assert_same_summary(tmp_path, done[0])
 
 
 @pytest.mark.slow
-def test_eight_devices_see_what_one_does(done, data, run, tmp_path):
-  flags = *QUICK, *VECTORS, f"--config.data.name=npz:{data}"
+def test_eight_devices_see_the_sequences_of_one(done, data, run, tmp_path):
+  flags = (
+    *QUICK,
+    *VECTORS,
+    f"--config.data.name=npz:{data}",
+  )
   eight = "--xla_force_host_platform_device_count=8"
   said = run(*flags, f"--workdir={tmp_path}", XLA_FLAGS=eight)
   assert said.returncode == 0, said.stderr
@@ -135,14 +152,14 @@ def test_eight_devices_see_what_one_does(done, data, run, tmp_path):
   for ours, theirs in list(pairs)[:4]:
     assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
     assert ours["mse"] == pytest.approx(theirs["mse"], rel=1e-5)
-  # Six held-out sequences on eight devices: still each once.
+  # Each of six held-out sequences is tested once on eight devices.
   counts = lines(tmp_path)[-1]["by_length"].values()
   assert sum(x["count"] for x in counts) == 6
 
 
 @pytest.fixture(scope="module")
 def classifier(run, tmp_path_factory):
-  """Of features of frames: how often the first was positive. (folder, data)"""
+  """A run that counts positive first features: (its folder, the features)."""
   folder = tmp_path_factory.mktemp("features")
   rng = np.random.default_rng(0)
   features = 300 * rng.normal(size=(48, 4, 1, 1, 6))
@@ -193,13 +210,15 @@ def features_target(features):
     (np.zeros((2, 1, 1, 5)), "shape"),
   ],
 )
-def test_features_that_are_none_are_refused(classifier, frames, words):
+def test_invalid_features_are_refused(classifier, frames, words):
   with pytest.raises(InputError, match=words):
     seqsum.load(classifier[0]).predict(frames)
 
 
 @pytest.mark.slow
-def test_no_file_has_features(classifier, run, tmp_path):
+def test_pictures_for_a_model_of_features_are_refused(
+  classifier, run, tmp_path
+):
   Image.new("L", (8, 8)).save(tmp_path / "1.png")
   flags = f"--workdir={classifier[0]}", str(tmp_path / "1.png")
   said = run(*flags, program="seqsum.predict")
@@ -210,7 +229,7 @@ def test_no_file_has_features(classifier, run, tmp_path):
 
 @pytest.fixture(scope="module")
 def filmed(tmp_path_factory):
-  """A folder of the same three frames twice, as a video and as pictures."""
+  """A folder with the same three frames as a video and as pictures."""
   folder = tmp_path_factory.mktemp("films")
   frames = dots(1, seed=2)[0][0, :3].repeat(20, axis=1).repeat(20, axis=2)
   video_writer.write(folder / "dot.mp4", frames)
@@ -220,7 +239,7 @@ def filmed(tmp_path_factory):
   return folder
 
 
-def test_files_are_read_as_the_run_was_trained(done, filmed):
+def test_files_are_resized_to_the_trained_shape(done, filmed):
   model = seqsum.load(done[0])
   assert not model.reads_digits
   assert not model.floats
@@ -232,7 +251,7 @@ def test_files_are_read_as_the_run_was_trained(done, filmed):
     "10.png",
     "11.png",
   ]
-  # Twenty times as large: each pixel is the mean of what it covers.
+  # Twenty times as large: each pixel is the mean of the area that it covers.
   np.testing.assert_array_equal(frames, dots(1, seed=2)[0][0, :3])
   names, video = model.read_files([filmed / "dot.mp4"])
   assert names == [f"{filmed / 'dot.mp4'}:{i}" for i in (1, 2, 3)]
@@ -256,7 +275,7 @@ def test_files_are_read_as_the_run_was_trained(done, filmed):
     (("{filmed}/dot", "{filmed}/dot.mp5"), "there is no such file"),
   ],
 )
-def test_files_that_are_none_are_refused(done, filmed, paths, words):
+def test_unusable_files_are_refused(done, filmed, paths, words):
   paths = [path.format(filmed=filmed, run=done[0]) for path in paths]
   model = seqsum.load(done[0])
   with pytest.raises(InputError, match=words) as caught:
@@ -265,7 +284,7 @@ def test_files_that_are_none_are_refused(done, filmed, paths, words):
 
 
 @pytest.mark.slow
-def test_predict_says_vectors_part_by_part(done, filmed, run):
+def test_predict_prints_the_components_of_vectors(done, filmed, run):
   model = seqsum.load(done[0])
   expected = model.predict(model.read_files([filmed / "dot"])[1])
   flags = f"--workdir={done[0]}", str(filmed / "dot")
@@ -296,7 +315,7 @@ def test_predict_says_vectors_part_by_part(done, filmed, run):
     ("demo", (), "the page draws digits, run was trained on other frames"),
   ],
 )
-def test_what_cannot_be_done_with_it_is_one_line(
+def test_unsupported_commands_are_one_line(
   done, filmed, run, program, flags, words
 ):
   flags = [x.format(filmed=filmed) for x in flags]
@@ -308,7 +327,7 @@ def test_what_cannot_be_done_with_it_is_one_line(
 
 
 @pytest.mark.slow
-def test_it_is_exported(done, run, tmp_path):
+def test_export(done, run, tmp_path):
   import jax
 
   pytest.importorskip("flatbuffers", reason="pip install -e .")
@@ -328,7 +347,7 @@ def test_it_is_exported(done, run, tmp_path):
 
 @pytest.fixture
 def videos(tmp_path):
-  """Twelve sequences of a folder, most of them videos; how fast, at the end."""
+  """A folder of twelve sequences, most of them videos; targets are speeds."""
   folder = tmp_path / "mine"
   folder.mkdir()
   frames, lengths, speeds = dots(12, seed=4)
@@ -348,10 +367,14 @@ def videos(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_video_that_vanishes_ends_the_run_until_it_is_back(
+def test_a_video_that_vanishes_ends_the_run_until_it_is_restored(
   videos, run, tmp_path, environment
 ):
-  flags = *SMALL, *SIDES, f"--config.data.name=frames:{videos}"
+  flags = (
+    *SMALL,
+    *SIDES,
+    f"--config.data.name=frames:{videos}",
+  )
   flags = *flags, "--config.data.size=(8,14)", "--config.epochs=8"
   one = run(*QUICK, *flags, f"--workdir={tmp_path / 'one'}")
   assert one.returncode == 0, one.stderr
@@ -373,7 +396,7 @@ def test_a_video_that_vanishes_ends_the_run_until_it_is_back(
   shutil.move(tmp_path / "5.mp4", videos / "5.mp4")
   again = run(*QUICK, *flags, f"--workdir={tmp_path / 'other'}")
   assert again.returncode == 0, again.stderr
-  assert "goes on from step" in again.stdout
+  assert "resuming from step" in again.stdout
   assert_same_run(tmp_path / "one", tmp_path / "other")
 
   flags = f"--workdir={tmp_path / 'one'}", str(videos / "5.mp4")

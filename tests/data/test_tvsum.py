@@ -1,11 +1,11 @@
-"""The field's HDF5 files, and files that are meant to do harm."""
+"""HDF5 files of SumMe and TVSum, damaged and hostile ones too."""
 
 import contextlib
 
 import numpy as np
 import pytest
 
-from seqsum.data import hdf5, tvsum
+from seqsum.data import tvsum
 from seqsum.runtime.errors import InputError
 from seqsum.summarization import benchmark
 
@@ -31,7 +31,7 @@ def layout():
 
 
 def write(path, **changes):
-  """A file of one video; a change of None leaves the data set out."""
+  """Writes a file of one video; None omits a data set."""
   with h5py.File(path, "w") as file:
     for name, value in (layout() | changes).items():
       if value is not None:
@@ -52,7 +52,7 @@ def refuse(path, words, where="'video_1': "):
   assert "\n" not in line
 
 
-def test_videos_come_in_the_order_of_their_numbers(path):
+def test_videos_are_in_natural_order(path):
   with h5py.File(path, "w") as file:
     for name in ("video_10", "video_2"):
       for key, value in layout().items():
@@ -73,7 +73,7 @@ def test_videos_come_in_the_order_of_their_numbers(path):
   assert tenth.user_scores.shape == (3, FRAMES)
 
 
-def test_other_types_of_the_same_numbers_are_read(path):
+def test_other_number_types_are_read(path):
   write(
     path,
     n_frames=np.array([FRAMES], np.float64),
@@ -87,7 +87,7 @@ def test_other_types_of_the_same_numbers_are_read(path):
   np.testing.assert_array_equal(video.user_summary, USERS > 0)
 
 
-def test_scores_are_held_until_the_next_pick():
+def test_scores_are_repeated_until_the_next_pick():
   held = benchmark.upsample([7, 8, 9], np.array([1, 3, 4]), 6)
   assert held.tolist() == [7, 7, 7, 8, 9, 9]
 
@@ -133,10 +133,10 @@ def test_a_score_by_hand(path):
   [
     ({"features": None}, "features: missing"),
     ({"user_summary": None}, "user_summary: missing"),
-    ({"features": np.ones((0, 9))}, "features: of no frame"),
+    ({"features": np.ones((0, 9))}, "features: has no rows"),
     ({"features": np.ones(4)}, r"features: shape \[4\], expected \[any, any\]"),
     ({"gtscore": np.ones(5)}, r"gtscore: shape \[5\], expected \[4\]"),
-    ({"gtscore": np.array([0, 1, np.nan, 0])}, "gtscore: holds nan or inf"),
+    ({"gtscore": np.array([0, 1, np.nan, 0])}, "gtscore: contains nan or inf"),
     (
       {"gtscore": np.array([b"a"] * 4)},
       "gtscore: of type .*, expected numbers",
@@ -164,29 +164,29 @@ def test_a_score_by_hand(path):
       "n_frame_per_seg: 2 for shot",
     ),
     ({"user_summary": USERS[:, 1:]}, r"user_summary: .* expected \[any, 20\]"),
-    ({"user_summary": USERS[:0]}, "user_summary: of no user"),
+    ({"user_summary": USERS[:0]}, "user_summary: has no rows"),
     ({"user_scores": USERS[:, 1:]}, "user_scores: shape"),
-    ({"user_scores": USERS[:0]}, "user_scores: of no user"),
+    ({"user_scores": USERS[:0]}, "user_scores: has no rows"),
     (
       {"user_scores": np.where(USERS, np.inf, 0)},
-      "user_scores: holds nan or inf",
+      "user_scores: contains nan or inf",
     ),
     ({"video_name": 7}, "video_name: expected one text"),
   ],
 )
-def test_what_is_wrong_is_told_in_one_line(path, changes, words):
+def test_invalid_data_sets_are_refused(path, changes, words):
   refuse(write(path, **changes), words)
 
 
-def test_files_that_are_none(path, tmp_path):
+def test_other_files_are_refused(path, tmp_path):
   refuse(path, "no such file", where="")
   refuse(tmp_path, "no such file", where="")
   path.write_bytes(b"")
-  refuse(path, "not an HDF5 file|cut off", where="")
+  refuse(path, "not an HDF5 file|truncated", where="")
   path.write_bytes(b"this is text\n" * 99)
   refuse(path, "not an HDF5 file", where="")
   h5py.File(path, "w").close()
-  refuse(path, "there is no video in it", where="")
+  refuse(path, "contains no video", where="")
   with h5py.File(path, "w") as file:
     file["video_1"] = [1, 2]
   refuse(path, "a Dataset, expected a Group")
@@ -196,20 +196,20 @@ def test_files_that_are_none(path, tmp_path):
   refuse(path, "features: a Group, expected a Dataset")
 
 
-def test_a_file_cut_off_anywhere_is_told(path):
+def test_a_truncated_file_is_refused(path):
   whole = write(path).read_bytes()
   for size in range(0, len(whole), len(whole) // 25):
     path.write_bytes(whole[:size])
-    refuse(path, "cut off|not an HDF5 file|damaged", where="")
+    refuse(path, "truncated|not an HDF5 file|damaged", where="")
 
 
-def test_a_damaged_file_is_told_or_read(path):
+def test_a_damaged_file_is_read_or_refused(path):
   whole = write(path).read_bytes()
   rng = np.random.default_rng(0)
   read = 0
   for _ in range(60):
     content = bytearray(whole)
-    # What is not features, since these are most of the file.
+    # Not in the features, which are most of the file.
     for place in rng.integers(0, 4000, 8):
       content[place] = rng.integers(256)
     path.write_bytes(content)
@@ -220,7 +220,7 @@ def test_a_damaged_file_is_told_or_read(path):
 
 
 def elsewhere(folder):
-  """What makes a data set of another file's."""
+  """Functions that add a data set whose values are in another file."""
   secret = folder / "secret.h5"
   with h5py.File(secret, "w") as file:
     file["gtscore"] = np.ones(4)
@@ -248,28 +248,28 @@ def elsewhere(folder):
 
 
 @pytest.mark.parametrize("kind", ["virtual", "raw", "external", "soft"])
-def test_other_files_are_not_read(path, tmp_path, kind):
+def test_links_to_data_in_other_files_are_refused(path, tmp_path, kind):
   write(path, gtscore=None)
   with h5py.File(path, "a") as file:
     elsewhere(tmp_path)[kind](file["video_1"])
-    # HDF5 itself would have followed it.
+    # h5py itself follows it.
     assert file["video_1/gtscore"][:].shape == (4,)
-  refuse(path, "gtscore: leads elsewhere")
+  refuse(path, "gtscore: is a link")
 
 
-def test_a_video_of_another_file_is_not_read(path, tmp_path):
+def test_links_to_videos_in_other_files_are_refused(path, tmp_path):
   other = write(tmp_path / "other.h5")
   for link in (h5py.ExternalLink(str(other), "video_1"), h5py.SoftLink("/a")):
     with h5py.File(path, "w") as file:
       file["video_1"] = link
-    refuse(path, "leads elsewhere")
+    refuse(path, "is a link")
   write(path)
   with h5py.File(path, "a") as file:
     file["video_1/user_scores"] = h5py.ExternalLink("absent.h5", "x")
-  refuse(path, "user_scores: leads elsewhere")
+  refuse(path, "user_scores: is a link")
 
 
-def test_a_few_bytes_do_not_fill_the_memory(path):
+def test_huge_declared_shapes_are_refused(path):
   for options in (
     {"shape": (4, 1 << 40), "chunks": (4, 1024)},
     {"shape": (4, 4), "maxshape": (None, None), "chunks": (1 << 14, 1 << 15)},
@@ -283,13 +283,13 @@ def test_a_few_bytes_do_not_fill_the_memory(path):
     refuse(path, "features: .* more than a GiB")
 
 
-def test_names_do_not_break_the_line(path):
+def test_names_with_newlines_stay_in_one_line(path):
   with h5py.File(path, "w") as file:
     file.create_group("two\nlines")
   refuse(path, "n_frames: missing", where=r"'two\nlines': ")
 
 
-def test_without_h5py_the_remedy_is_told(path, monkeypatch):
+def test_without_h5py_the_error_has_the_remedy(path, monkeypatch):
   monkeypatch.setitem(__import__("sys").modules, "h5py", None)
   with pytest.raises(InputError, match=r"pip install 'seqsum\[video\]'"):
-    hdf5.open_file(path)
+    list(tvsum.read(path))

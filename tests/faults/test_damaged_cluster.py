@@ -1,4 +1,4 @@
-"""Two processes, one damaged checkpoint: both decide the same."""
+"""Two processes of a run skip the same damaged checkpoints."""
 
 import json
 import socket
@@ -14,6 +14,7 @@ from seqsum.runtime import processes
 processes.connect(sys.argv[2], 2, int(sys.argv[3]))
 import jax, jax.numpy as jnp, numpy as np
 from seqsum.runs.checkpoints import Checkpoints
+from seqsum.runs.restore import restore_newest
 from seqsum.runtime.devices import make_mesh, replicated
 
 logging.set_verbosity(-1)
@@ -26,20 +27,20 @@ def tree(step):
 
 def damage(step):
   if processes.is_lead():
-    path = folder / str(step) / "contents" / "metadata"
+    path = folder / str(step) / "manifest" / "metadata"
     path.write_bytes(path.read_bytes()[:-10])
   processes.barrier("damaged")
 
-went = []
+steps = []
 def resume():
   with Checkpoints(folder, keep=3) as checkpoints:
-    step, found = checkpoints.resume(tree(0))
+    step, found = restore_newest(checkpoints, tree(0))
     for x in jax.tree.leaves(found):
       assert len(x.sharding.device_set) == jax.device_count() > 1
     np.testing.assert_array_equal(
       found["a"].addressable_data(0), tree(step)["a"].addressable_data(0)
     )
-    went.append(step)
+    steps.append(step)
     checkpoints.save(step + 1, tree(step + 1))
     checkpoints.finish()
 
@@ -52,21 +53,21 @@ damage(4)
 damage(3)
 resume()  # from 2, saves 3 again
 resume()  # from 3
-# One of them alone cannot read it: both go round it.
+# Only one process cannot read step 4: both skip it.
 with Checkpoints(folder, keep=3) as checkpoints:
   read = checkpoints._read
-  def fails(step, like):
+  def fails(step, abstract_state):
     if step == 4 and not processes.is_lead():
-      raise OSError("a disk that only this process has")
-    return read(step, like)
+      raise OSError("a disk of this process only")
+    return read(step, abstract_state)
   checkpoints._read = fails
-  step, _ = checkpoints.resume(tree(0))
-  went.append(step)
-print(json.dumps(went))
+  step, _ = restore_newest(checkpoints, tree(0))
+  steps.append(step)
+print(json.dumps(steps))
 """
 
 
-def test_both_go_round_the_same_checkpoints(environment, tmp_path):
+def test_two_processes_skip_the_same_checkpoints(environment, tmp_path):
   with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -82,14 +83,14 @@ def test_both_go_round_the_same_checkpoints(environment, tmp_path):
     for n in range(2)
   ]
   try:
-    said = [process.communicate(timeout=280) for process in pair]
+    outputs = [process.communicate(timeout=280) for process in pair]
   finally:
     for process in pair:
       process.kill()
-  for process, (out, err) in zip(pair, said, strict=True):
+  for process, (out, err) in zip(pair, outputs, strict=True):
     assert process.returncode == 0, err
     assert json.loads(out.splitlines()[-1]) == [3, 2, 3, 3]
   names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
   assert {"3.unusable", "4.unusable", "4.unusable-2"} <= names
-  assert "checkpoints/4 cannot be used: " in said[0][1]
-  assert "another process cannot read it" in said[0][1]
+  assert "checkpoints/4 cannot be used: " in outputs[0][1]
+  assert "another process cannot read it" in outputs[0][1]

@@ -1,7 +1,7 @@
-"""What the README promises of numbers.
+"""Equal seeds give equal runs, bit for bit.
 
-One device and eight, over 50 steps: tests/training/test_step.py. Killed and
-not: test_killed.py.
+One and eight devices are compared in tests/training/test_step.py, killed and
+uninterrupted runs in test_killed.py.
 """
 
 import pytest
@@ -9,8 +9,7 @@ from short_runs import QUICK, assert_same_run, summary
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_bits_twice(finished, run, tmp_path):
-  """Another process, another folder: every number of every line, and state."""
+def test_equal_seeds_give_equal_runs_bit_for_bit(finished, run, tmp_path):
   done = run(*QUICK, f"--workdir={tmp_path / 'again'}")
   assert done.returncode == 0, done.stderr
   assert_same_run(tmp_path / "again", finished[0])
@@ -19,7 +18,7 @@ def test_the_same_seed_gives_the_same_bits_twice(finished, run, tmp_path):
 
 
 @pytest.mark.slow
-def test_another_seed_does_not(finished, run, tmp_path):
+def test_different_seeds_give_different_runs(finished, run, tmp_path):
   done = run(*QUICK, "--config.seed=1", f"--workdir={tmp_path / 'other'}")
   assert done.returncode == 0, done.stderr
   with pytest.raises(AssertionError):

@@ -1,4 +1,4 @@
-"""Disks that are full, read-only or gone: a small tmpfs, as root."""
+"""Disks that are full, read-only or unmounted: a small tmpfs; needs root."""
 
 import json
 import re
@@ -28,7 +28,7 @@ def mount(path, *options):
 
 @pytest.fixture
 def disk(tmp_path):
-  """Makes a disk of so many bytes, of memory; gone after the test."""
+  """A function that mounts a tmpfs of a size; unmounted after the test."""
   made = []
 
   def disk(size):
@@ -48,10 +48,10 @@ def disk(tmp_path):
 
 
 def fill(path):
-  """Leaves no room; returns what to delete for some."""
+  """Fill a disk; return the file to delete to make room."""
   filler = path / "filler"
   with open(filler, "wb", buffering=0) as file:
-    for size in (1 << 16, 1):  # a page that was begun has room for bytes
+    for size in (1 << 16, 1):  # a partial page has room for single bytes
       try:
         while file.write(bytes(size)) == size:
           pass
@@ -70,23 +70,23 @@ def whole_lines(path):
   return [json.loads(x)["step"] for x in text.splitlines()]
 
 
-def test_metrics_survive_a_full_disk_without_a_torn_line(disk, caplog):
+def test_metrics_survive_a_full_disk_without_partial_lines(disk, caplog):
   path = disk("64k")
   with MetricsWriter(epath.Path(path)) as writer:
     for step in range(1, 6):
       writer.write(line(step))
     filler = fill(path)
-    for step in range(6, 40):  # the page at hand still has room for a few
+    for step in range(6, 40):  # a partial page has room for a few
       writer.write(line(step))
       steps = whole_lines(path / "metrics.jsonl")
       assert steps == list(range(1, len(steps) + 1))
     assert len(steps) < 39
-    assert "METRICS COULD NOT BE WRITTEN" in caplog.text
+    assert "could not write metrics" in caplog.text
     assert "No space left on device" in caplog.text
     assert not writer.flush()
     with pytest.raises(NotSaved, match=r"metrics.jsonl lacks the last lines"):
       writer.finish()
-    assert len(writer.history) == 39  # nothing is forgotten
+    assert len(writer.history) == 39  # all lines are kept
     filler.unlink()
     assert writer.flush()
     writer.write(line(40))
@@ -94,13 +94,13 @@ def test_metrics_survive_a_full_disk_without_a_torn_line(disk, caplog):
   assert whole_lines(path / "metrics.jsonl") == list(range(1, 41))
 
 
-def test_metrics_notice_a_disk_that_is_read_only_or_gone(disk, caplog):
+def test_metrics_report_a_disk_that_is_read_only_or_unmounted(disk, caplog):
   path = disk("1m")
   home = epath.Path(path) / "run"
   home.mkdir()
   with MetricsWriter(home) as writer:
     writer.write(line(1))
-    writer._board.close()  # only its open file keeps the disk from read-only
+    writer._tensorboard.close()  # an open file prevents read-only
     assert mount(path, "remount", "ro").returncode == 0
     writer.write(line(2))
     assert "Read-only file system" in caplog.text
@@ -113,10 +113,10 @@ def test_metrics_notice_a_disk_that_is_read_only_or_gone(disk, caplog):
     writer.write(line(4))
     assert "No such file or directory" in caplog.text
     assert not writer.flush()
-  assert not list(path.iterdir())  # nothing went to the disk underneath
+  assert not list(path.iterdir())  # nothing was written to the mount point
 
 
-def test_a_file_is_replaced_whole_or_stays(disk):
+def test_a_file_is_replaced_completely_or_not_at_all(disk):
   path = epath.Path(disk("64k"))
   files.write_json(path / "summary.json", {"a": 1})
   fill(path)
@@ -128,7 +128,7 @@ def test_a_file_is_replaced_whole_or_stays(disk):
 
 
 def tree(step, size=50_000):
-  """Noise, which does not compress: 200 KB."""
+  """Noise, which is not compressible: 200 KB."""
   noise = np.random.default_rng(step).standard_normal(size).astype(np.float32)
   return jax.device_put({"a": noise}, replicated(make_mesh(jax.devices()[:1])))
 
@@ -137,9 +137,7 @@ def is_of_orbax(thread):
   return type(thread).__module__.startswith("orbax.") and not thread.daemon
 
 
-def test_a_checkpoint_that_cannot_be_saved_is_said_and_tried_again(
-  disk, caplog
-):
+def test_a_failed_save_is_reported_and_retried(disk, caplog):
   path = disk("1m")
   with Checkpoints(path / "checkpoints") as checkpoints:
     checkpoints.save(1, tree(1))
@@ -148,13 +146,13 @@ def test_a_checkpoint_that_cannot_be_saved_is_said_and_tried_again(
     for step in (2, 3):
       caplog.clear()
       checkpoints.save(step, tree(step))
-      words = f"THE CHECKPOINT OF STEP {step} COULD NOT BE SAVED"
-      while words not in caplog.text:  # as the loop does, at each line
+      words = f"could not save the checkpoint of step {step}"
+      while words not in caplog.text:  # as the training loop does
         checkpoints.poll()
       assert checkpoints.latest_step == 1
-    with pytest.raises(NotSaved, match="STEP 3 COULD NOT BE SAVED"):
+    with pytest.raises(NotSaved, match="save the checkpoint of step 3:"):
       checkpoints.finish()
-    # Python would wait for threads that the failed saves had left.
+    # Threads of failed saves would keep Python from exiting.
     deadline = time.monotonic() + 30
     while left := [x for x in threading.enumerate() if is_of_orbax(x)]:
       assert time.monotonic() < deadline, left
@@ -168,7 +166,7 @@ def test_a_checkpoint_that_cannot_be_saved_is_said_and_tried_again(
       np.testing.assert_array_equal(found["a"], tree(step)["a"])
 
 
-def test_a_disk_that_is_read_only_takes_no_checkpoint(disk, caplog):
+def test_a_save_to_a_read_only_disk_is_reported(disk, caplog):
   path = disk("1m")
   with Checkpoints(path / "checkpoints") as checkpoints:
     checkpoints.save(1, tree(1))
@@ -176,22 +174,22 @@ def test_a_disk_that_is_read_only_takes_no_checkpoint(disk, caplog):
     assert mount(path, "remount", "ro").returncode == 0
     checkpoints.save(2, tree(2))
     checkpoints.wait()
-    assert "THE CHECKPOINT OF STEP 2 COULD NOT BE SAVED" in caplog.text
+    assert "could not save the checkpoint of step 2" in caplog.text
     assert mount(path, "remount", "rw").returncode == 0
     checkpoints.save(3, tree(3))
     checkpoints.finish()
     assert checkpoints.steps == [3, 1]
 
 
-def clear_lines(done):
-  """What was said, without a traceback."""
+def error_lines(done):
+  """Lines of stderr, checked to have no traceback."""
   assert "Traceback" not in done.stderr
   return done.stderr.strip().splitlines()
 
 
 @pytest.mark.slow
-def test_a_run_on_a_disk_that_becomes_full(finished, run, disk):
-  """Two checkpoints fit, and no third, until there is more room."""
+def test_a_run_whose_disk_becomes_full_can_be_resumed(finished, run, disk):
+  """Two checkpoints fit, a third does not."""
   size = sum(
     path.stat().st_size
     for path in (finished[0] / "checkpoints" / "40").rglob("*")
@@ -201,27 +199,27 @@ def test_a_run_on_a_disk_that_becomes_full(finished, run, disk):
   workdir = path / "run"
   done = run(*QUICK, f"--workdir={workdir}")
   assert done.returncode == 1
-  said = clear_lines(done)
-  assert re.search("CHECKPOINT OF STEP 40 COULD NOT BE SAVED", said[-1])
-  assert sum("the next save tries again" in x for x in said) >= 3
+  errors = error_lines(done)
+  assert re.search("could not save the checkpoint of step 40", errors[-1])
+  assert sum("the next save tries again" in x for x in errors) >= 3
   assert not (workdir / "summary.json").exists()
   kept = [x for x in (workdir / "checkpoints").iterdir() if x.name.isdecimal()]
   assert kept
   steps = [x["step"] for x in lines(workdir) if x["split"] == "train"]
-  assert steps == list(range(4, 41, 4))  # training went on
+  assert steps == list(range(4, 41, 4))  # training continued
   assert mount(path, "remount", "size=64m").returncode == 0
   done = run(*QUICK, f"--workdir={workdir}")
   assert done.returncode == 0, done.stderr
-  assert f"goes on from step {max(int(x.name) for x in kept)}" in done.stdout
+  assert f"resuming from step {max(int(x.name) for x in kept)}" in done.stdout
   assert_same_run(workdir, finished[0])
 
 
 @pytest.mark.slow
-def test_a_run_on_a_disk_without_any_room_is_one_line(run, disk):
+def test_a_run_on_a_full_disk_is_refused_in_one_line(run, disk):
   path = disk("64k")
   fill(path)
   done = run(*QUICK, f"--workdir={path / 'run'}")
   assert done.returncode == 1
-  said = clear_lines(done)[-1]
-  assert "No space left on device" in said
-  assert str(path / "run") in said
+  errors = error_lines(done)[-1]
+  assert "No space left on device" in errors
+  assert str(path / "run") in errors

@@ -1,10 +1,11 @@
-"""Killed anywhere, the same command ends as if nothing had happened.
+"""A run that is killed and resumed equals an uninterrupted run.
 
     SEQSUM_KILLS=50 python -m pytest -s tests/faults/test_killed.py
 
-sends SIGKILL at 50 moments, drawn from SEQSUM_KILL_SEED: half of them at a time
-uniform over all that a run takes, half up to 50 ms after something has happened
-(a line was written, a save or the report was begun). -s shows where they fell.
+sends SIGKILL 50 times. Half of the times are uniform over the duration of a
+run, half are up to 50 ms after an event (a line was written, a save or the
+report was started). SEQSUM_KILL_SEED is their random seed; -s prints in which
+phases of a run they were.
 """
 
 import collections
@@ -47,7 +48,7 @@ def unfinished(workdir):
 
 
 def event(workdir, what):
-  """`() -> bool`: whether it has happened since."""
+  """A function that returns whether an event has happened since."""
   if what == "a line":
     path = workdir / "metrics.jsonl"
     before = size(path)
@@ -59,7 +60,7 @@ def event(workdir, what):
 
 
 def phase(workdir):
-  """Where a run was when it was killed, by what it has left."""
+  """The phase in which a run was killed, by the files it has left."""
   if unfinished(workdir):
     return "saving"
   if (workdir / "report").exists():
@@ -72,10 +73,10 @@ def phase(workdir):
 
 
 @pytest.fixture(scope="module")
-def whole(environment, tmp_path_factory):
-  """A run that was never killed; and how long one takes, programs cached."""
+def uninterrupted(environment, tmp_path_factory):
+  """An uninterrupted run, and its duration with compiled programs cached."""
   for n in range(2):
-    workdir = tmp_path_factory.mktemp("whole") / f"run{n}"
+    workdir = tmp_path_factory.mktemp("uninterrupted") / f"run{n}"
     begin = time.monotonic()
     process = start(environment, workdir)
     _, err = process.communicate(timeout=280)
@@ -85,12 +86,14 @@ def whole(environment, tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.timeout(60 + 60 * KILLS)
-def test_killed_anywhere_nothing_is_lost(whole, environment, tmp_path):
-  expected, seconds = whole
+def test_a_run_killed_at_any_time_equals_an_uninterrupted_one(
+  uninterrupted, environment, tmp_path
+):
+  expected, seconds = uninterrupted
   draw = random.Random(SEED)
-  fell, ended = collections.Counter(), 0
+  phases, ended = collections.Counter(), 0
   workdir = tmp_path / "run0"
-  while fell.total() < KILLS:
+  while phases.total() < KILLS:
     process = start(environment, workdir)
     begin, happened = time.monotonic(), None
     if draw.random() < 0.5:
@@ -105,8 +108,8 @@ def test_killed_anywhere_nothing_is_lost(whole, environment, tmp_path):
     if process.poll() is None:
       process.kill()
       process.communicate()
-      fell[phase(workdir)] += 1
-    else:  # it was faster: the next ones are sent at another run
+      phases[phase(workdir)] += 1
+    else:  # it ended before: kill another run
       _, err = process.communicate()
       assert process.returncode == 0, err
       assert_same_run(workdir, expected)
@@ -116,6 +119,6 @@ def test_killed_anywhere_nothing_is_lost(whole, environment, tmp_path):
   _, err = process.communicate(timeout=280)
   assert process.returncode == 0, err
   assert_same_run(workdir, expected)
-  for name, count in fell.most_common():
+  for name, count in phases.most_common():
     print(f"{count:4} killed while {name}")
-  print(f"{ended + 1:4} runs ended, each as the one that was never killed")
+  print(f"{ended + 1:4} runs finished, each equal to the uninterrupted run")

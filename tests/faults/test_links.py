@@ -1,4 +1,4 @@
-"""Links in a stranger's folder: nothing is written through them."""
+"""Links in an untrusted folder: nothing is written through them."""
 
 import os
 
@@ -6,9 +6,9 @@ import pytest
 from etils import epath
 from short_runs import line
 
-from seqsum.runs import folder, lock
+from seqsum.runs import folder
 from seqsum.runs.writer import MetricsWriter
-from seqsum.runtime import files
+from seqsum.runtime import files, lock
 from seqsum.runtime.errors import InputError
 
 PRECIOUS = "a file of the user's\n"
@@ -38,11 +38,11 @@ def test_a_lock_that_is_a_link_is_refused(victim, run, link):
 
 def test_a_lock_that_is_a_fifo_is_refused(run):
   os.mkfifo(run / lock.NAME)
-  with pytest.raises(InputError, match=r"\.lock is a link, or no file"):
+  with pytest.raises(InputError, match=r"\.lock is a link, or not a file"):
     lock.take(epath.Path(run))
 
 
-def test_a_lock_of_another_program_is_left_alone(run):
+def test_a_lock_file_of_another_program_is_not_changed(run):
   (run / lock.NAME).write_text(PRECIOUS)
   with pytest.raises(InputError, match="is a file that seqsum did not write"):
     lock.take(epath.Path(run))
@@ -56,7 +56,7 @@ def test_a_partial_file_that_is_a_link_is_replaced(victim, run):
   assert not (run / "metrics.jsonl").is_symlink()
 
 
-def test_metrics_that_become_a_link_are_not_written(victim, run, caplog):
+def test_metrics_are_not_written_through_a_link(victim, run, caplog):
   with MetricsWriter(epath.Path(run)) as writer:
     (run / "metrics.jsonl").unlink()
     (run / "metrics.jsonl").symlink_to(victim)
@@ -66,9 +66,8 @@ def test_metrics_that_become_a_link_are_not_written(victim, run, caplog):
 
 
 def test_a_page_that_is_a_link_is_replaced(victim, run):
-  """The link, and not what it points to."""
   (run / "index.html").symlink_to(victim)
-  files.write_whole(epath.Path(run / "index.html"), "page")
+  files.write_atomically(epath.Path(run / "index.html"), "page")
   assert (run / "index.html").read_text() == "page"
   assert not (run / "index.html").is_symlink()
 
@@ -82,7 +81,7 @@ def test_a_folder_with_a_link_for_a_file_is_refused(victim, run, name):
     folder.make_folder(run)
 
 
-def test_a_folder_that_is_a_link_is_fine(run, tmp_path):
+def test_a_folder_that_is_a_link_is_accepted(run, tmp_path):
   (tmp_path / "link").symlink_to(run)
   home = folder.make_folder(tmp_path / "link")
   with lock.take(home), MetricsWriter(home) as writer:

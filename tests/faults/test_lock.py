@@ -1,4 +1,4 @@
-"""Two programs, one folder."""
+"""The lock of a folder."""
 
 import os
 import re
@@ -10,11 +10,11 @@ import pytest
 from etils import epath
 from short_runs import QUICK, ROOT
 
-from seqsum.runs import lock
+from seqsum.runtime import lock
 from seqsum.runtime.errors import InputError
 
 
-def test_the_second_is_refused_until_the_first_lets_go(tmp_path):
+def test_a_second_lock_is_refused_until_the_first_is_released(tmp_path):
   folder = epath.Path(tmp_path)
   with lock.take(folder):
     with pytest.raises(InputError, match=rf"process {os.getpid()} on .*: wait"):
@@ -28,14 +28,14 @@ def test_the_second_is_refused_until_the_first_lets_go(tmp_path):
 HOLDER = """
 import sys, time
 from etils import epath
-from seqsum.runs import lock
+from seqsum.runtime import lock
 held = lock.take(epath.Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(300)
 """
 
 
-def test_a_lock_dies_with_its_process(tmp_path):
+def test_a_lock_ends_with_its_process(tmp_path):
   folder = epath.Path(tmp_path)
   holder = subprocess.Popen(
     [sys.executable, "-c", HOLDER, str(tmp_path)],
@@ -50,11 +50,11 @@ def test_a_lock_dies_with_its_process(tmp_path):
     holder.kill()
     holder.communicate()
   assert (folder / lock.NAME).read_text().startswith(f"process {holder.pid} on")
-  with lock.take(folder):  # the file is still there, and locks nothing
+  with lock.take(folder):  # the file still exists, but locks nothing
     pass
 
 
-def test_a_stale_file_locks_nothing(tmp_path):
+def test_a_file_left_behind_locks_nothing(tmp_path):
   (tmp_path / lock.NAME).write_text(f"process {os.getpid()} on here\n")
   with lock.take(epath.Path(tmp_path)):
     pass
@@ -66,7 +66,7 @@ def test_object_storage_has_no_lock():
 
 
 @pytest.mark.slow
-def test_a_run_its_test_and_a_study_are_refused(run, finished, tmp_path):
+def test_commands_are_refused_in_a_locked_folder(run, finished, tmp_path):
   study = "--study=configs/studies/tiny.py"
   new, ended = epath.Path(tmp_path / "new"), epath.Path(tmp_path / "ended")
   new.mkdir()

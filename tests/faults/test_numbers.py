@@ -1,4 +1,4 @@
-"""inf and nan, wherever they come from."""
+"""inf and nan in losses, gradients and optimizer states."""
 
 import dataclasses
 import functools
@@ -14,7 +14,7 @@ import pytest
 from short_runs import QUICK, first, lines, state
 
 from seqsum.models.encoder import ConvEncoder
-from seqsum.models.model import SequenceModel
+from seqsum.models.packed_model import PackedModel
 from seqsum.runtime.devices import make_mesh
 from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import SUM
@@ -23,10 +23,11 @@ from seqsum.training.metrics import MOST_SKIPPED, NEVER, Totals
 from seqsum.training.optimizers import build_optimizer
 from seqsum.training.parallel import compile_init, compile_step
 from seqsum.training.state import Experiment
-from seqsum.training.step import is_finite, train_steps
+from seqsum.training.step import train_steps
+from seqsum.training.updates import is_finite
 
 BATCH, HIGH = 8, 12
-# A loss that is bad where the target is high, in one way each.
+# Losses that are not finite where the target is high, each in another way.
 BAD = {
   # Its gradient is 0.
   "inf in the loss": lambda p, y: math.inf + 0 * p,
@@ -46,7 +47,7 @@ def make(bad=None, skip=True, **fields):
     loss = lambda p, y: jnp.where(y > HIGH, BAD[bad](p, y), jnp.square(p - y))
   fields = {"objective": regression(loss)} | fields
   return Experiment(
-    model=SequenceModel(encoder=encoder, widths=(4,)),
+    model=PackedModel(encoder=encoder, widths=(4,)),
     optimizer=build_optimizer("rmsprop", 1e-3),
     sampler=Sampler(SUM, BATCH, max_len=2),
     skip_nonfinite=skip,
@@ -55,7 +56,7 @@ def make(bad=None, skip=True, **fields):
 
 
 def steps(experiment, data, count, devices=1):
-  """[(state, totals of that step alone), ...], the first as initialised."""
+  """[(state, totals of that step), ...], beginning with the initial state."""
   mesh = make_mesh(jax.devices()[:devices])
   step = compile_step(train_steps, mesh, experiment=experiment, donate=False)
   taken = [(compile_init(experiment, mesh, (28, 28, 1))(0), Totals.zero())]
@@ -67,7 +68,7 @@ def steps(experiment, data, count, devices=1):
 @pytest.mark.parametrize(
   ("devices", "bad"), first(itertools.product((1, 4), BAD))
 )
-def test_an_update_that_is_not_finite_is_dropped(bundled, bad, devices):
+def test_a_nonfinite_update_is_skipped(bundled, bad, devices):
   taken = steps(make(bad), bundled.train, 6, devices)
   dropped = [int(totals.skipped) for _, totals in taken]
   assert 0 < sum(dropped) < 6  # some batches have high targets, some have not
@@ -86,7 +87,7 @@ def test_an_update_that_is_not_finite_is_dropped(bundled, bad, devices):
 
 
 @pytest.mark.slow
-def test_skipping_changes_nothing_where_all_is_finite(bundled):
+def test_skip_nonfinite_does_not_change_finite_steps(bundled):
   with_it = steps(make(skip=True), bundled.train, 3)[-1][0]
   without = steps(make(skip=False), bundled.train, 3)[-1][0]
   jax.tree.map(
@@ -95,8 +96,8 @@ def test_skipping_changes_nothing_where_all_is_finite(bundled):
 
 
 @pytest.mark.parametrize("bad", first(BAD))
-def test_without_skipping_it_is_seen(bundled, bad):
-  """What `divergence.Watch` looks at: the loss's step, or the state."""
+def test_a_nonfinite_step_is_detected_without_skipping(bundled, bad):
+  """By the totals or by the state, which a run checks."""
   state, totals = steps(make(bad, skip=False), bundled.train, 6)[-1]
   seen = totals.nonfinite != NEVER or not is_finite(state)
   if bad == "inf in the loss":  # of the last step alone, here
@@ -106,8 +107,8 @@ def test_without_skipping_it_is_seen(bundled, bad):
 
 
 @pytest.mark.slow
-def test_an_overflow_in_bfloat16_is_dropped_too(bundled):
-  """The largest of its numbers is that of float32; 1e38 * 25 is not one."""
+def test_an_overflow_in_bfloat16_is_skipped(bundled):
+  """1e38 * 25 exceeds the largest number of bfloat16, as of float32."""
   experiment = make()
   model = dataclasses.replace(experiment.model, dtype=jnp.bfloat16)
   experiment = dataclasses.replace(experiment, model=model)
@@ -122,7 +123,7 @@ def test_an_overflow_in_bfloat16_is_dropped_too(bundled):
   jax.tree.map(np.testing.assert_array_equal, after.params, large)
 
 
-def test_dropped_in_a_row_are_counted_across_lines():
+def test_consecutive_skips_are_counted_across_lines():
   good = Totals.zero().replace(sequences=np.float32(8))
   bad = Totals.zero().of_skipped()
   totals = Totals.zero()
@@ -130,15 +131,15 @@ def test_dropped_in_a_row_are_counted_across_lines():
     totals = totals.merge(bad)
   assert totals.in_a_row == totals.skipped == MOST_SKIPPED - 1
   assert totals.merge(good).in_a_row == 0
-  totals = totals.start_again()
+  totals = totals.reset()
   assert totals.skipped == 0
   totals = totals.merge(bad)
   assert totals.skipped == 1
   assert totals.in_a_row == MOST_SKIPPED
-  assert totals.merge(good).in_a_row == MOST_SKIPPED  # it has been too many
+  assert totals.merge(good).in_a_row == MOST_SKIPPED  # never reset
 
 
-def test_a_line_says_how_many_were_dropped():
+def test_a_line_has_the_number_of_skipped_updates():
   bad = Totals.zero().of_skipped()
   means = bad.merge(bad).means()
   assert means["skipped"] == 2
@@ -149,7 +150,7 @@ def test_a_line_says_how_many_were_dropped():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_run_stops_within_a_line_or_after_twenty(run, tmp_path, dtype):
+def test_a_run_stops_at_the_next_line_or_after_20_skips(run, tmp_path, dtype):
   flags = (
     *QUICK,
     "--config.optimizer.learning_rate=3e38",  # the first update overflows
@@ -166,7 +167,7 @@ def test_a_run_stops_within_a_line_or_after_twenty(run, tmp_path, dtype):
     written = lines(workdir)
     if mode == "stop":
       assert re.search(r"inf or nan at step \d", line)
-      # Seen at the next line, of four steps, and nothing lost was written.
+      # Detected at the next line, four steps at most, and never written.
       assert all(x["step"] < ends[mode]["step"] for x in written)
       assert ends[mode]["step"] - sum(4 for _ in written) <= 4
     else:
@@ -177,6 +178,6 @@ def test_a_run_stops_within_a_line_or_after_twenty(run, tmp_path, dtype):
       if (workdir / "checkpoints").exists():
         _, arrays = state(workdir)
         assert all(np.isfinite(x).all() for x in arrays)
-    again = run(*mode_flags, f"--workdir={workdir}")  # and says so again
+    again = run(*mode_flags, f"--workdir={workdir}")  # same message again
     assert again.returncode == 1
     assert again.stderr.strip().splitlines()[-1] == line

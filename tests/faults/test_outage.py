@@ -1,4 +1,4 @@
-"""A bucket that cannot be reached for a while: 503, or closed connections."""
+"""Outages of object storage: status 503, or closed connections."""
 
 import json
 import re
@@ -16,14 +16,14 @@ from gcsfs import retry
 from google.protobuf.message import DecodeError
 from short_runs import QUICK, ROOT, assert_same_run, assert_same_summary, line
 
-from seqsum.runs.run_files import read_lines
+from seqsum.runs.history import read_lines
 from seqsum.runs.writer import MetricsWriter
 from seqsum.runtime.errors import Unreachable
 from seqsum.runtime.object_storage import is_outage
 
 WORKDIR = "gs://bucket/some/run"
-# `python -m seqsum.main` whose bucket's clients give up a hundred times sooner;
-# gcsfs has no setting for that.
+# `python -m seqsum.main` whose storage clients give up a hundred times sooner;
+# gcsfs has no option for it.
 HASTY = """
 import asyncio, runpy, types
 import gcsfs.retry
@@ -32,7 +32,7 @@ from seqsum.runtime import object_storage
 hasty = types.SimpleNamespace(sleep=lambda s: asyncio.sleep(s / 100))
 gcsfs.retry.asyncio = hasty
 object_storage.RETRIES |= {"initial_delay": "10ms", "max_delay": "320ms"}
-object_storage.TOGETHER = 5
+object_storage.BARRIER_TIMEOUT = 5
 runpy.run_module("seqsum.main", run_name="__main__", alter_sys=True)
 """
 FAULTS = {"503": Refused(503), "closed": ConnectionResetError()}
@@ -40,7 +40,7 @@ SAVE_OF_10 = "POST .*checkpoints%2F10%2Fstate"
 
 
 class Bucket(GcsServer):
-  """A server with outages, and what runs say that meet them."""
+  """A server with outages, and the output of runs that use it."""
 
   def __init__(self, environment, log):
     super().__init__()
@@ -62,17 +62,17 @@ class Bucket(GcsServer):
     self._log.write_text("")
     process = self.start()
     out, _ = process.communicate(timeout=120)
-    return process.returncode, out, self.said()
+    return process.returncode, out, self.log_lines()
 
-  def said(self):
-    """Without TensorStore's line on what it tells the server it is."""
+  def log_lines(self):
+    """Lines of stderr, without TensorStore's about its test token."""
     text = self._log.read_text()
     assert "Traceback" not in text, text
     lines = text.splitlines()
     return [x for x in lines if "GOOGLE_AUTH_TOKEN_FOR_TESTING" not in x]
 
   def fail(self, fault, begins, ends=lambda: False):
-    """From a request that fits a pattern until `ends`, once, all fail."""
+    """Fail all requests from one that matches a pattern until `ends()`."""
     state = ["waits"]
 
     def before(request):
@@ -86,7 +86,7 @@ class Bucket(GcsServer):
 
     self.before = before
 
-  def mend(self):
+  def end_outage(self):
     self.before = lambda request: None
 
   def download(self, folder):
@@ -97,13 +97,13 @@ class Bucket(GcsServer):
     return folder / "some" / "run"
 
   def lines(self):
-    """Those of training in metrics.jsonl, by their steps."""
+    """Steps of the training lines in metrics.jsonl."""
     _, data = self.objects.get("some/run/metrics.jsonl", (None, b""))
     lines = [json.loads(line) for line in data.splitlines()]
     return [line["step"] for line in lines if line["split"] == "train"]
 
   def steps(self):
-    """Of the checkpoints that were saved whole."""
+    """Steps of the complete checkpoints."""
     found = [
       re.fullmatch(r"some/run/checkpoints/([^/]+)/commit_success.txt", name)
       for name in self.objects
@@ -111,9 +111,14 @@ class Bucket(GcsServer):
     return sorted(x[1] for x in found if x)
 
 
+def is_exit_line(line):
+  """Whether a line is the last one of a failed command, and not of its log."""
+  return re.match("seqsum: (?!warning|error)", line)
+
+
 @pytest.fixture
 def bucket(environment, tmp_path):
-  with Bucket(environment, tmp_path / "said") as server:
+  with Bucket(environment, tmp_path / "log") as server:
     yield server
   assert not server.refused
 
@@ -135,11 +140,11 @@ def after(error, cause):
     (ValueError("DATA_LOSS: CRC-32C checksum verification failed"), False),
   ],
 )
-def test_an_outage_is_told_from_damage(error, is_one):
+def test_outages_are_distinguished_from_damage(error, is_one):
   assert is_outage(error) == is_one
 
 
-def test_a_bucket_that_failed_is_left_alone_until_a_save(
+def test_writes_pause_after_an_outage_until_a_save(
   monkeypatch, tmp_path, caplog
 ):
   tries = []
@@ -152,13 +157,13 @@ def test_a_bucket_that_failed_is_left_alone_until_a_save(
   path = epath.Path(tmp_path)
   with MetricsWriter(path) as writer:
     with monkeypatch.context() as patch:
-      patch.setattr("seqsum.runs.writer.write_whole", fails)
+      patch.setattr("seqsum.runs.writer.write_atomically", fails)
       for step in (1, 2, 3):
         writer.write(line(step))
       assert len(tries) == 1
       assert not writer.flush()
       assert len(tries) == 2
-    assert caplog.text.count("METRICS COULD NOT BE WRITTEN") == 2
+    assert caplog.text.count("could not write metrics") == 2
     writer.write(line(4))
     assert not read_lines(path / "metrics.jsonl")
     assert writer.flush()
@@ -168,78 +173,78 @@ def test_a_bucket_that_failed_is_left_alone_until_a_save(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_run_outlives_an_outage_that_begins_during_a_save(
+def test_a_run_survives_an_outage_during_a_save(
   bucket, finished, tmp_path, fault
 ):
   def ends():
-    text = "\n".join(bucket.said())
+    text = "\n".join(bucket.log_lines())
     return (
-      re.search("CHECKPOINT OF STEP (10|15) COULD NOT BE SAVED", text)
-      and text.count("METRICS COULD NOT BE WRITTEN") >= 2
+      re.search("could not save the checkpoint of step (10|15)", text)
+      and text.count("could not write metrics") >= 2
     )
 
   bucket.fail(fault, SAVE_OF_10, ends)
-  code, out, said = bucket.run()
-  assert code == 0, said
+  code, out, log = bucket.run()
+  assert code == 0, log
   assert ends()
   about = (
-    r"THE CHECKPOINT OF STEP (10|15) COULD NOT BE SAVED: .*; the next save "
-    "tries again|METRICS COULD NOT BE WRITTEN: .*cannot be written"
+    r"could not save the checkpoint of step (10|15): .*; the next save "
+    "tries again|could not write metrics: .*cannot be written"
     "|tensorboard cannot be written: .*cannot be written"
   )
-  assert not [x for x in said if not re.search(about, x)]
-  assert "goes on from step" not in out
+  assert not [x for x in log if not re.search(about, x)]
+  assert "resuming from step" not in out
   there = bucket.download(tmp_path)
-  assert_same_run(there, finished[0])  # no line lost, none twice
+  assert_same_run(there, finished[0])  # no line is lost or written twice
   assert_same_summary(there, finished[0])
-  # No part of what failed; 20, if it was not left out, was once the best.
+  # No part of a failed save; 20 may have been the best step for a while.
   kept = {x.name for x in (there / "checkpoints").iterdir()}
   assert kept - {"20"} == {"35", "40"}
 
 
 @pytest.mark.slow
-def test_an_outage_until_the_end_is_one_line_and_the_run_goes_on(
+def test_an_outage_until_the_end_is_one_line_and_the_run_resumes(
   bucket, finished, tmp_path
 ):
   bucket.fail("503", SAVE_OF_10)
-  code, _, said = bucket.run()
+  code, _, log = bucket.run()
   assert code == 1
-  assert re.search("metrics.jsonl lacks the last lines of this run", said[-1])
-  assert sum("seqsum: " in x for x in said) == 1
+  assert re.search("metrics.jsonl lacks the last lines of this run", log[-1])
+  assert sum(is_exit_line(x) for x in log) == 1
   assert bucket.steps() == ["5"]
 
-  # What cannot be reached is not damaged.
+  # A checkpoint that cannot be reached is not treated as damaged.
   before = set(bucket.objects)
   bucket.fail("closed", r"GET .*checkpoints%2F5%2Fstate")
-  code, _, said = bucket.run()
+  code, _, log = bucket.run()
   assert code == 1
-  (line,) = said
+  (line,) = log
   assert re.search("seqsum: .*/checkpoints cannot be reached: ", line)
   assert set(bucket.objects) == before
 
-  bucket.mend()
-  code, out, said = bucket.run()
-  assert (code, said) == (0, [])
-  assert "goes on from step 5" in out
+  bucket.end_outage()
+  code, out, log = bucket.run()
+  assert (code, log) == (0, [])
+  assert "resuming from step 5" in out
   there = bucket.download(tmp_path)
   assert_same_run(there, finished[0])
   assert_same_summary(there, finished[0])
 
 
 @pytest.mark.slow
-def test_an_outage_once_all_is_saved_is_one_line(bucket, finished, tmp_path):
+def test_an_outage_after_the_last_save_is_one_line(bucket, finished, tmp_path):
   bucket.fail(
-    "503", r"GET .*checkpoints%2F(20|40)%2Fcontents%2Fmetadata.*alt=media"
+    "503", r"GET .*checkpoints%2F(20|40)%2Fmanifest%2Fmetadata.*alt=media"
   )
-  code, _, said = bucket.run()
+  code, _, log = bucket.run()
   assert code == 1
-  assert re.search("seqsum: .* cannot be reached: ", said[-1])
-  assert sum("seqsum: " in x for x in said) == 1
+  assert re.search("seqsum: .* cannot be reached: ", log[-1])
+  assert sum(is_exit_line(x) for x in log) == 1
   assert "some/run/summary.json" not in bucket.objects
-  bucket.mend()
-  code, out, said = bucket.run()
-  assert (code, said) == (0, [])
-  assert "goes on from step 40" in out
+  bucket.end_outage()
+  code, out, log = bucket.run()
+  assert (code, log) == (0, [])
+  assert "resuming from step 40" in out
   assert_same_run(bucket.download(tmp_path), finished[0])
 
 
@@ -247,15 +252,15 @@ def test_an_outage_once_all_is_saved_is_one_line(bucket, finished, tmp_path):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_an_outage_at_the_start_is_one_line(bucket, fault):
   bucket.fail(fault, "")
-  code, _, said = bucket.run()
+  code, _, log = bucket.run()
   assert code == 1
-  (line,) = said
+  (line,) = log
   assert re.search(f"seqsum: --workdir={WORKDIR}: cannot be written", line)
 
 
 @pytest.fixture
 def start_two(bucket):
-  """Starts the two processes of a run; both are gone when the test ends."""
+  """A function that starts a run of two processes; they end with the test."""
   started = []
 
   def start():
@@ -282,31 +287,32 @@ def start_two(bucket):
 
 
 @pytest.mark.slow
-def test_two_processes_outlive_an_outage_stop_and_go_on(bucket, start_two):
-  """It hits what the lead alone does; the other waits, and gives up."""
+def test_two_processes_survive_an_outage_and_resume(bucket, start_two):
+  """Requests of the lead alone fail; the other process times out."""
 
   def stop_at(step, pair):
     deadline = time.monotonic() + 100
     while max(bucket.lines(), default=0) < step:
-      assert pair[0].poll() is None, bucket.said()
-      assert time.monotonic() < deadline, bucket.said()
+      assert pair[0].poll() is None, bucket.log_lines()
+      assert time.monotonic() < deadline, bucket.log_lines()
       time.sleep(0.1)
     pair[1].send_signal(signal.SIGTERM)
     outs = [process.communicate(timeout=60)[0] for process in pair]
-    assert [x.returncode for x in pair] == [143, 143], bucket.said()
+    assert [x.returncode for x in pair] == [143, 143], bucket.log_lines()
     return outs[0]
 
   def ends():
-    return sum("STEP 10 COULD NOT BE SAVED" in x for x in bucket.said()) == 2
+    words = "could not save the checkpoint of step 10:"
+    return sum(words in x for x in bucket.log_lines()) == 2
 
   bucket.fail("503", "POST .*checkpoints/10/.*commit_success", ends)
   stop_at(20, start_two())
   assert ends()
   step = max(map(int, bucket.steps()))
   assert step >= 20
-  before = len(bucket.said())
+  before = len(bucket.log_lines())
   out = stop_at(step + 8, start_two())
-  assert f"goes on from step {step:,}" in out
-  assert len(bucket.said()) == before
+  assert f"resuming from step {step:,}" in out
+  assert len(bucket.log_lines()) == before
   lines = bucket.lines()
   assert lines == list(range(4, lines[-1] + 1, 4))

@@ -1,4 +1,4 @@
-"""A power cut: what is on the disk first, and what a resumed run lacks."""
+"""Power cuts: the order of writes to the disk, and missing lines."""
 
 import os
 import shutil
@@ -11,14 +11,15 @@ from short_runs import line
 from seqsum.inference import trained
 from seqsum.runs import folder
 from seqsum.runs.checkpoints import Checkpoints
-from seqsum.runs.writer import MetricsWriter, missing_steps
+from seqsum.runs.history import missing_steps
+from seqsum.runs.writer import MetricsWriter
 from seqsum.runtime import files
-from seqsum.training.schedule import Schedule
+from seqsum.training.experiment import Schedule
 
 
 @pytest.fixture
 def calls(monkeypatch):
-  """What os.fsync, os.replace and os.rename were asked for, in order."""
+  """The calls of os.fsync, os.replace and os.rename, in order."""
   made = []
 
   def record(name, path_of):
@@ -27,7 +28,7 @@ def calls(monkeypatch):
     def recorded(first, *rest, **options):
       path = path_of(first)
       result = call(first, *rest, **options)
-      if "tensorboard" not in path:  # a copy; it syncs as it likes
+      if "tensorboard" not in path:  # it may sync at any time
         made.append((name, path, *map(os.fspath, rest)))
       return result
 
@@ -39,7 +40,7 @@ def calls(monkeypatch):
   return made
 
 
-def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, calls):
+def test_a_file_is_synced_before_it_is_renamed(tmp_path, calls):
   path = tmp_path / "summary.json"
   files.write_json(epath.Path(path), {"a": 1})
   assert calls == [
@@ -49,19 +50,17 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, calls):
   ]
 
 
-def test_lines_are_on_the_disk_before_the_checkpoint_after_them(
-  tmp_path, calls
-):
-  """And all of a checkpoint's files before it has its name."""
+def test_metrics_are_synced_before_the_next_checkpoint(tmp_path, calls):
+  """All files of a checkpoint are synced before it is renamed."""
   home = epath.Path(tmp_path)
   with MetricsWriter(home) as writer, Checkpoints(home / "c") as checkpoints:
     calls.clear()
     writer.write(line(1))
-    assert not calls  # a line alone costs nothing
+    assert not calls  # a line alone is not synced
     assert writer.flush()
     assert calls == [("fsync", str(tmp_path / "metrics.jsonl"))]
     assert writer.flush()
-    assert len(calls) == 1  # nor does a line that is there
+    assert len(calls) == 1  # nor is a synced line again
     checkpoints.save(1, {"a": jnp.arange(100.0)})
     checkpoints.finish()
   done = next(
@@ -76,8 +75,8 @@ def test_lines_are_on_the_disk_before_the_checkpoint_after_them(
     for path, _, names in os.walk(tmp_path / "c" / "1")
     for name in names
   }
-  assert {"contents/metadata", "state/manifest.ocdbt"} <= synced
-  late = {"commit_success.txt"}  # Orbax's note, which nothing needs
+  assert {"manifest/metadata", "state/manifest.ocdbt"} <= synced
+  late = {"commit_success.txt"}  # written last by Orbax; not needed
   assert {f"{unnamed}/{name}" for name in synced - late} <= before
   assert {unnamed, f"{unnamed}/state"} <= before
   after = {path for name, path, *_ in calls[done:] if name == "fsync"}
@@ -94,28 +93,28 @@ SCHEDULE = Schedule(
 )
 
 
-def whole(step):
-  """The lines that are written up to a checkpoint."""
+def lines_until(step):
+  """The lines that are written before a checkpoint."""
   train = [line(n) for n in (4, 8, 10, 12, 16, 20) if n <= step]
   validation = [line(n, "validation") for n in (10, 20) if n < step]
   return train + validation
 
 
 @pytest.mark.parametrize("step", [0, 3, 4, 10, 11, 15, 20])
-def test_no_line_is_missing_of_a_run_that_was_stopped(step):
+def test_a_stopped_run_has_no_missing_lines(step):
   none = {"train": [], "validation": []}
-  assert missing_steps(whole(step), SCHEDULE, step) == none
-  assert missing_steps(whole(20), SCHEDULE, step) == none  # it went on
+  assert missing_steps(lines_until(step), SCHEDULE, step) == none
+  assert missing_steps(lines_until(20), SCHEDULE, step) == none  # it continued
 
 
 def test_missing_lines_are_found_by_the_schedule():
-  lines = [x for x in whole(20) if x["step"] not in (8, 10)]
+  lines = [x for x in lines_until(20) if x["step"] not in (8, 10)]
   missing = missing_steps(lines, SCHEDULE, 20)
   assert missing == {"train": [8, 10], "validation": [10]}
   assert missing_steps([], SCHEDULE, 8) == {"train": [4, 8], "validation": []}
 
 
-def test_missing_lines_are_warned_of(finished, tmp_path, caplog):
+def test_missing_lines_cause_a_warning(finished, tmp_path, caplog):
   workdir = shutil.copytree(finished[0], tmp_path / "run")
   trained.load(workdir)
   assert not caplog.text
@@ -126,8 +125,8 @@ def test_missing_lines_are_warned_of(finished, tmp_path, caplog):
   path.write_text("".join(kept))
   trained.load(workdir)
   assert (
-    f"{path} lacks lines that were there when the checkpoint of step 40 was "
-    "saved: of train at step 20, of validation at step 20"
+    f"{path} lacks lines that existed when the checkpoint of step 40 was "
+    "saved: train at step 20, validation at step 20"
   ) in caplog.text
 
 
@@ -141,17 +140,13 @@ def test_a_resumed_run_warns_of_missing_lines(finished, run, tmp_path):
   path.write_text("".join(path.read_text().splitlines(True)[:2]))
   done = run(*QUICK, f"--workdir={workdir}")
   assert done.returncode == 0, done.stderr
-  assert (
-    "of train at step 12 16 20 24 28 32 36 40, of validation at step 20;"
-    in (done.stderr)
+  assert "train at step 12 16 20 24 28 32 36 40, validation at step 20;" in (
+    done.stderr
   )
 
 
 @pytest.mark.slow
-def test_a_checkpoint_of_another_seed_or_step_is_not_used(
-  finished, run, tmp_path
-):
-  """Not by a run, which ends as if it were not there, nor by predict."""
+def test_a_run_skips_a_renamed_checkpoint(finished, run, tmp_path):
   from short_runs import QUICK, assert_same_summary
 
   workdir = shutil.copytree(finished[0], tmp_path / "run")
@@ -165,7 +160,7 @@ def test_a_checkpoint_of_another_seed_or_step_is_not_used(
   assert_same_summary(workdir, finished[0])
 
 
-def test_predict_does_not_use_checkpoints_of_another_seed(finished, tmp_path):
+def test_predict_refuses_checkpoints_of_another_seed(finished, tmp_path):
   workdir = shutil.copytree(finished[0], tmp_path / "run")
   path = workdir / "config.json"
   text = path.read_text()
@@ -175,7 +170,7 @@ def test_predict_does_not_use_checkpoints_of_another_seed(finished, tmp_path):
     trained.load(workdir)
 
 
-def test_the_digest_is_equal_for_what_one_run_may_differ_in():
+def test_the_digest_ignores_what_may_change_in_a_run():
   parts = {
     "config": {"seed": 0, "data": {"data_dir": "a"}, "size": (1, 2.0)},
     "dataset": {"sha256": "12"},

@@ -1,4 +1,4 @@
-"""Damaged files in a run's folder: one line, the remedy, nothing deleted."""
+"""Damaged files of a run: one line with the remedy; nothing is deleted."""
 
 import json
 import os
@@ -47,9 +47,10 @@ def config():
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
-  """A run's folder with every file, but without checkpoints."""
+  """A run's folder with all files except checkpoints."""
   folder = tmp_path_factory.mktemp("good") / "run"
-  open_session(config(), folder).close()
+  with open_session(config(), folder):
+    pass
   (folder / "summary.json").write_text(json.dumps(SUMMARY))
   (folder / "diverged.json").write_text(json.dumps(DIVERGED))
   text = "".join(json.dumps(line(step)) + "\n" for step in (4, 8, 12))
@@ -74,7 +75,7 @@ def change(path, **values):
 
 
 KEY_GONE = object()
-FIRST = {  # a key that readers need
+FIRST = {  # a required key
   "config.json": "dataset",
   "summary.json": "test",
   "diverged.json": "step",
@@ -90,7 +91,7 @@ def in_place(make):
   return damage
 
 
-# What is done to a file, and what the message must have of it.
+# How a file is damaged, and what the message must contain.
 DAMAGES = {
   "emptied": (lambda path: path.write_bytes(b""), "it is empty"),
   "cut off": (
@@ -114,7 +115,10 @@ DAMAGES = {
     lambda path: path.write_text('{"a":' + 900 * "[" + 900 * "]" + "}\n"),
     "nested too deeply",
   ),
-  "NaN": (lambda path: path.write_text('{"a": NaN}\n'), "NaN is no JSON value"),
+  "NaN": (
+    lambda path: path.write_text('{"a": NaN}\n'),
+    "NaN is not a JSON value",
+  ),
   "zeros": (lambda path: path.write_bytes(bytes(512) + b"\n"), "is not JSON: "),
   "a key missing": (
     lambda path: change(path, **{FIRST[path.name]: KEY_GONE}),
@@ -137,7 +141,7 @@ def train_again(folder):
   train.train_and_evaluate(config(), folder, StopRequest())
 
 
-# What reads a file: the functions behind all command lines.
+# The functions that read each file for the commands.
 READERS = {
   # main, main --eval_only and study; predict, demo, export and importance
   "config.json": (lambda x: open_session(config(), x), trained.load),
@@ -161,7 +165,7 @@ def content(folder):
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", FILES)
-def test_damage_is_one_line_that_names_the_file(folder, name, damage):
+def test_a_damaged_file_is_reported_in_one_line(folder, name, damage):
   if (name, damage) == ("metrics.jsonl", "emptied"):
     return  # no lines yet
   if name == "diverged.json":
@@ -173,15 +177,15 @@ def test_damage_is_one_line_that_names_the_file(folder, name, damage):
   for read in READERS[name]:
     with pytest.raises(InputError) as caught:
       read(folder)
-    said = str(caught.value)
-    assert said.startswith(f"{path}: "), said
-    assert "\n" not in said
-    assert words.format(key=FIRST[name]) in said
-    assert "move it away" in said or "restore it" in said
+    message = str(caught.value)
+    assert message.startswith(f"{path}: "), message
+    assert "\n" not in message
+    assert words.format(key=FIRST[name]) in message
+    assert "move it away" in message or "restore it" in message
     assert before.items() <= content(folder).items()  # nothing is deleted
 
 
-def test_a_line_of_metrics_is_named_by_its_number(folder):
+def test_a_damaged_line_is_reported_by_its_number(folder):
   change(folder / "metrics.jsonl", mse="low")
   with pytest.raises(InputError, match=r'line 3 has mse="low", expected a num'):
     MetricsWriter(epath.Path(folder))
@@ -198,11 +202,11 @@ def test_a_line_of_metrics_is_named_by_its_number(folder):
     ("optimizer", []),
   ],
 )
-def test_a_config_that_builds_nothing_is_one_line(folder, section, value):
+def test_a_damaged_config_is_reported_in_one_line(folder, section, value):
   path = folder / "config.json"
   change(path, config=json.loads(path.read_text())["config"] | {section: value})
   with pytest.raises(InputError) as caught:
     trained.load(folder)
-  said = str(caught.value)
-  assert said.startswith(f"{path}: not as this version of seqsum writes it: ")
-  assert "\n" not in said
+  message = str(caught.value)
+  assert message.startswith(f"{path}: not a config of this version of seqsum: ")
+  assert "\n" not in message

@@ -1,4 +1,4 @@
-"""What a stranger's files and names cannot do."""
+"""Untrusted files and names."""
 
 import json
 import os
@@ -17,6 +17,7 @@ from short_runs import QUICK, ROOT
 
 from seqsum.data import array_cache, digits
 from seqsum.runs.checkpoints import Checkpoints
+from seqsum.runs.restore import restore_newest
 from seqsum.runtime.errors import InputError
 from seqsum.studies import plan
 
@@ -24,7 +25,7 @@ from .test_damaged import tree
 
 
 class Payload:
-  """What runs a command when it is unpickled."""
+  """Runs a command when it is unpickled."""
 
   def __init__(self, marker):
     self._marker = marker
@@ -33,7 +34,7 @@ class Payload:
     return os.mkdir, (str(self._marker),)
 
 
-def test_the_payload_is_real(tmp_path):
+def test_the_payload_runs_when_it_is_unpickled(tmp_path):
   pickle.loads(pickle.dumps(Payload(tmp_path / "marker")))
   assert (tmp_path / "marker").exists()
 
@@ -43,16 +44,16 @@ def test_an_npz_runs_no_code(tmp_path, caplog):
   hostile = np.array([Payload(marker)], dtype=object)
   np.savez(path, images=hostile, sha256=np.array("0"))
   with np.load(path, allow_pickle=True) as file:
-    file["images"]  # this is what it would do
+    file["images"]  # runs the payload
   assert marker.exists()
   marker.rmdir()
   assert array_cache.load(path, ["images"]) is None
   assert not marker.exists()
-  assert "making it again" in caplog.text
+  assert "preparing it again" in caplog.text
 
 
 def test_a_checkpoint_runs_no_code(tmp_path):
-  """A pickle in place of each of its files, one after the other."""
+  """A pickle in place of each of its files, one by one."""
   good, marker = tmp_path / "good", tmp_path / "marker"
   with Checkpoints(good) as checkpoints:
     for step in (5, 10):
@@ -65,7 +66,7 @@ def test_a_checkpoint_runs_no_code(tmp_path):
     hostile = folder / path.relative_to(good)
     hostile.write_bytes(pickle.dumps(Payload(marker)))
     with Checkpoints(folder) as checkpoints:
-      step, found = checkpoints.resume(tree(0))
+      step, found = restore_newest(checkpoints, tree(0))
       np.testing.assert_array_equal(found["step"], step)
     assert not marker.exists()
 
@@ -88,10 +89,10 @@ finally:
 
 @pytest.mark.slow
 def test_a_run_unpickles_nothing(finished, environment, tmp_path):
-  """Python tells of every name that is looked up for a pickle: none is."""
+  """An audit hook records every name that a pickle imports: there are none."""
   workdir = tmp_path / "run"
   shutil.copytree(finished[0], workdir)
-  (workdir / "summary.json").unlink()  # so it restores, tests and draws
+  (workdir / "summary.json").unlink()  # so that the run restores, tests, plots
   done = subprocess.run(
     [sys.executable, "-c", AUDITED, *QUICK, f"--workdir={workdir}"],
     cwd=ROOT,
@@ -101,21 +102,21 @@ def test_a_run_unpickles_nothing(finished, environment, tmp_path):
     timeout=280,
   )
   assert done.returncode == 0, done.stderr
-  assert "goes on from step 40" in done.stdout
+  assert "resuming from step 40" in done.stdout
   assert "UNPICKLED []" in done.stderr
 
 
 @pytest.mark.parametrize(
   "name", ["../x", "/etc", "a/../b", "a/..", "..", "a//b", "a\\b", "ns:x", ""]
 )
-def test_names_of_data_are_no_paths(name, tmp_path):
+def test_paths_as_names_of_data_are_refused(name, tmp_path):
   with pytest.raises(InputError, match="is not known"):
     digits.load(name, data_dir=tmp_path)
   assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc", "a/b", "..", ".hidden", ""])
-def test_names_of_a_studys_variants_are_no_paths(name, tmp_path):
+def test_paths_as_names_of_variants_are_refused(name, tmp_path):
   study = plan.load(ROOT / "configs/studies/tiny.py")
   study = plan.dataclasses.replace(study, variants={name: {}}, labels={})
   with pytest.raises(InputError, match="must be letters"):
@@ -133,7 +134,7 @@ print(json.dumps([
 """
 
 
-def test_a_coordinator_on_loopback_listens_there_alone(environment):
+def test_a_coordinator_on_loopback_listens_on_loopback_only(environment):
   with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -151,11 +152,11 @@ def test_a_coordinator_on_loopback_listens_there_alone(environment):
 
 
 def test_every_dependency_is_pinned():
-  """So that whoever can reach an advisory database can audit one file.
+  """One file has all versions, for an audit of known vulnerabilities.
 
       pip-audit --no-deps --disable-pip -r constraints.txt
 
-  It asks a server, so no test here does.
+  pip-audit queries a server, so no test runs it.
   """
   name = lambda text: re.match(r"[\w.-]+", text)[0].lower().replace("_", "-")
   project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -1,4 +1,4 @@
-"""The harness of the soak: what it sees, and that it would see a leak."""
+"""benchmarks/soak.py: a leak is detected."""
 
 import json
 
@@ -26,7 +26,7 @@ PACE = [[step, 2.0] for step in range(100, 5001, 100)]
 @pytest.mark.parametrize(
   ("leak", "handles", "flat"), [(0, 0, True), (0.1, 0, False), (0, 1, False)]
 )
-def test_a_leak_would_be_seen(leak, handles, flat, tmp_path):
+def test_a_leak_is_detected(leak, handles, flat, tmp_path):
   verdict = soak.judge(samples(leak, handles), PACE)
   assert verdict["is_flat"] == flat
   assert verdict["step_time_growth"] == 0
@@ -36,7 +36,6 @@ def test_a_leak_would_be_seen(leak, handles, flat, tmp_path):
 
 @pytest.mark.slow
 def test_a_short_soak(run, tmp_path):
-  """Too short to warm up, so the verdict is left out; all else is there."""
   words = "--steps=2000", f"--out={tmp_path / 'soak'}"
   done = run(*words, program="benchmarks.soak")
   assert "steps: 2000" in done.stdout, done.stderr

@@ -4,7 +4,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqsum.models.conv import MAX_TAPS, Conv, add_bias, plain, shifted
+from seqsum.models.conv import (
+  MAX_TAPS,
+  Conv,
+  add_bias,
+  max_pool,
+  plain,
+  shifted,
+)
 
 
 def test_shifted_by_hand():
@@ -17,7 +24,7 @@ def test_shifted_by_hand():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_shifted_is_a_convolution_and_so_are_its_gradients(channels):
+def test_shifted_has_the_values_and_gradients_of_plain(channels):
   keys = jax.random.split(jax.random.key(0), 3)
   x = jax.random.normal(keys[0], (2, 9, 7, channels))
   kernel = jax.random.normal(keys[1], (4, 2, channels, 5))
@@ -36,7 +43,7 @@ def test_shifted_is_a_convolution_and_so_are_its_gradients(channels):
     np.testing.assert_allclose(ours, xlas, rtol=1e-5, atol=1e-5)
 
 
-def test_the_gradient_of_a_bias_is_the_sum_over_all_else():
+def test_the_gradient_of_a_bias_is_the_sum_over_leading_axes():
   g = jax.random.normal(jax.random.key(0), (3, 4, 5, 2))
   bias = jnp.array([1.0, 2.0])
   out, back = jax.vjp(add_bias, jnp.zeros_like(g), bias)
@@ -52,7 +59,7 @@ def test_the_gradient_of_a_bias_is_the_sum_over_all_else():
 def test_conv_has_the_parameters_and_values_of_flax(side, stride, channels):
   init = nn.initializers.glorot_uniform()
   x = jax.random.normal(jax.random.key(0), (2, 11, 10, channels))
-  ours = Conv(6, side, stride, init)
+  ours = Conv(6, (side, side), stride, init)
   flax = nn.Conv(
     6, (side, side), strides=stride, padding="VALID", kernel_init=init
   )
@@ -62,3 +69,27 @@ def test_conv_has_the_parameters_and_values_of_flax(side, stride, channels):
   read, expected = jax.jit(ours.apply), jax.jit(flax.apply)
   np.testing.assert_allclose(read(params, x), expected(params, x), atol=1e-5)
   assert (side * side * channels <= MAX_TAPS) == (side * channels in (4, 6))
+
+
+def test_pooling_by_hand():
+  """The third row and column are dropped."""
+  x = jnp.array([[1, 5, 9], [3, 2, 9], [9, 9, 9]], jnp.float32)
+  np.testing.assert_array_equal(max_pool(x.reshape(1, 3, 3, 1), 2), [[[[5]]]])
+
+
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_max_pool_has_the_values_and_gradients_of_flax(side):
+  keys = jax.random.split(jax.random.key(0))
+  x = jax.random.normal(keys[0], (2, 9, 7, 3))
+  flaxs = lambda x: nn.max_pool(x, (side, side), (side, side))
+  weight = jax.random.normal(keys[1], flaxs(x).shape)
+  results = [
+    (pool(x), jax.grad(lambda x, pool=pool: (pool(x) * weight).sum())(x))
+    for pool in (lambda x: max_pool(x, side), flaxs)
+  ]
+  jax.tree.map(np.testing.assert_array_equal, *results)
+
+
+def test_equal_maxima_share_the_gradient():
+  gradient = jax.grad(lambda x: max_pool(x, 2).sum())(jnp.ones((1, 2, 2, 1)))
+  assert gradient.sum() == 1

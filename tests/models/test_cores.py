@@ -1,4 +1,4 @@
-"""Every core, in both ways: the same parameters, values and gradients."""
+"""Packed cells against Flax cells: parameters, values and gradients."""
 
 import functools
 import itertools
@@ -12,6 +12,7 @@ from short_runs import first
 
 from seqsum.models import packing
 from seqsum.models.cores import CORES, GRUKeras1Cell
+from seqsum.models.packed_cells import PaddedCell, packed_cell
 
 ROWS = (6, 6, 4, 1)
 ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu}
@@ -19,13 +20,12 @@ each_core = pytest.mark.parametrize("core", first(CORES.values()), ids=CORES)
 
 
 def packed_layer(core, **kwargs):
-  """A layer as a model has it: projections first, then the steps."""
-  layer = core.packed(5, name="layer", **kwargs)
+  layer = packed_cell(core)(5, name="layer", **kwargs)
   return lambda x: layer(layer.project(packing.pack(x, ROWS)), ROWS)
 
 
 def plain_layer(core, activation=nn.tanh, **kwargs):
-  cell = core.plain(5, activation_fn=activation, name="layer", **kwargs)
+  cell = core.cell(5, activation_fn=activation, name="layer", **kwargs)
   return lambda x: packing.pack(nn.RNN(cell)(x), ROWS)
 
 
@@ -50,7 +50,7 @@ def nets(core, **kwargs):
 
 
 def noisy(params):
-  """Biases begin at zero, where a forgotten one would not be missed."""
+  """Adds noise, because a bias of zero cannot show that it is used."""
   leaves, tree = jax.tree.flatten(params)
   keys = jax.random.split(jax.random.key(1), len(leaves))
   return tree.unflatten(
@@ -66,7 +66,7 @@ def noisy(params):
   first(itertools.product(CORES.values(), ACTIVATIONS.values())),
   ids=[f"{core}-{name}" for core in CORES for name in ACTIVATIONS],
 )
-def test_packed_equals_plain_in_values_and_gradients(core, activation, inputs):
+def test_packed_and_plain_cells_are_equal(core, activation, inputs):
   packed, plain = nets(core, activation=activation)
   params = jax.jit(lambda: noisy(plain.init(jax.random.key(2), inputs)))()
   weight = jax.random.normal(jax.random.key(3), (sum(ROWS), 5))
@@ -88,7 +88,12 @@ def test_packed_equals_plain_in_values_and_gradients(core, activation, inputs):
 
 
 @each_core
-def test_the_inner_activation_changes_the_result(core, inputs):
+def test_every_core_has_a_packed_form(core):
+  assert not isinstance(packed_cell(core)(5), PaddedCell)
+
+
+@each_core
+def test_the_cell_activation_changes_the_result(core, inputs):
   tanh, _ = nets(core)
   relu, _ = nets(core, activation=nn.relu)
   params = jax.jit(tanh.init)(jax.random.key(2), inputs)
@@ -108,8 +113,8 @@ def test_bfloat16_keeps_parameters_in_float32(core, inputs):
   assert 0 < abs(rough - exact).max() < 0.05
 
 
-def test_the_gru_of_keras_1_by_hand():
-  """One unit: h = 0.5, x = 2, and numbers that leave both gates unsaturated."""
+def test_the_keras_1_gru_by_hand():
+  """One unit, h = 0.5, x = 2, with both gates unsaturated."""
   weights = {
     "ir": {"kernel": 0.5, "bias": 0.1},
     "iz": {"kernel": -1.0, "bias": 0.2},
@@ -133,7 +138,7 @@ def test_the_gru_of_keras_1_by_hand():
   )
   np.testing.assert_allclose(out, [[(1 - z) * n + z * 0.5]], rtol=1e-6)
   np.testing.assert_array_equal(carry, out)
-  # Far out, the update gate is exactly 1 and the carry stays what it was.
+  # A saturated update gate is exactly 1, and keeps the carry.
   params["iz"]["bias"] = jnp.array([10.0])
   carry, _ = GRUKeras1Cell(1).apply(
     {"params": params}, jnp.array([[0.5]]), jnp.array([[2.0]])

@@ -13,7 +13,7 @@ MOD3 = Task("mod 3", 0.0, lambda value, digit: (value + digit) % 3)
 
 
 def logs(*frames):
-  """Digit -> probability for each frame -> [1, T, 10] logarithms."""
+  """Digit -> probability for each frame -> [1, T, 10] log-probabilities."""
   p = np.zeros((1, len(frames), 10), np.float32)
   for t, frame in enumerate(frames):
     for digit, share in frame.items():
@@ -23,7 +23,7 @@ def logs(*frames):
 
 
 def fold(task, digits):
-  """[B, T, D] -> value -> probability after each step, the scan written out."""
+  """[B, T, D] -> the support and its log-probabilities after each step."""
   support = build_support(task, digits.shape[1])
   carry, steps = support.delta(len(digits)), []
   move = jax.jit(support.move)
@@ -70,7 +70,7 @@ def test_zero_times_anything_by_hand():
 
 
 @pytest.mark.parametrize("task", [SUM, PRODUCT, LARGEST, MOD3])
-def test_any_fold_is_that_of_all_sequences(task):
+def test_a_fold_equals_the_sum_over_all_sequences(task):
   """All thousand sequences of three digits, each with its probability."""
   digits = jax.nn.log_softmax(jax.random.normal(jax.random.key(0), (1, 3, 10)))
   support, steps = fold(task, digits)
@@ -85,14 +85,14 @@ def test_any_fold_is_that_of_all_sequences(task):
   np.testing.assert_allclose(np.exp(steps[-1][0]), expected, atol=1e-6)
 
 
-def test_digits_may_be_some_of_the_ten():
+def test_a_task_on_some_of_the_digits():
   task = Task("sum", 0.0, SUM.combine, digits=(1, 5))
   support, (_, second) = fold(task, jnp.log(jnp.array([[[0.5, 0.5]] * 2])))
   np.testing.assert_array_equal(support.values, [0, 1, 2, 5, 6, 10])
   assert likely(support, second) == {2: 0.25, 6: 0.5, 10: 0.25}
 
 
-def test_long_products_are_told_apart_as_float32_can():
+def test_long_products_are_distinct_up_to_float32():
   support = build_support(
     Task("product", 1.0, PRODUCT.combine, tuple(range(1, 10))), 20
   )
@@ -104,8 +104,8 @@ def test_long_products_are_told_apart_as_float32_can():
   assert support.after[1, place] == len(support.values)
 
 
-def test_no_probability_is_too_small_for_a_gradient():
-  """Thirty frames that are sure of 0, and a sum that says they were all 9."""
+def test_tiny_probabilities_have_gradients():
+  """Thirty frames are predicted to be 0, but the label says all 9."""
   digits = jnp.full((1, 30, 10), -50.0).at[..., 0].set(0.0)
 
   def likelihood(logits):

@@ -1,4 +1,4 @@
-"""Long sums at once, against the scan and against float64."""
+"""Long sums by fast convolution, against the scan and against float64."""
 
 import functools
 
@@ -49,15 +49,15 @@ def fast(digits, target):
 @jax.jit
 @functools.partial(jax.value_and_grad, has_aux=True)
 def slow(digits, target):
-  whole = scan(digits, LENGTHS)
+  scanned = scan(digits, LENGTHS)
   place = target.astype(jnp.int32)[:, None]
-  found = jnp.take_along_axis(whole, place, axis=1)[:, 0]
+  found = jnp.take_along_axis(scanned, place, axis=1)[:, 0]
   return found.sum(), found
 
 
 @pytest.mark.parametrize("sharp", [0.1, 3.0, 12.0])
 @pytest.mark.parametrize("deviations", [0.0, 3.0, -8.0])
-def test_likelihood_and_gradient_are_those_of_the_scan(sharp, deviations):
+def test_likelihood_and_gradient_equal_those_of_the_scan(sharp, deviations):
   digits = make(sharp)
   middle = means(read(digits))
   target = np.round(middle + deviations * np.sqrt(8.25 * LENGTHS))
@@ -70,31 +70,31 @@ def test_likelihood_and_gradient_are_those_of_the_scan(sharp, deviations):
 
 
 @pytest.mark.parametrize("sharp", [0.1, 3.0, 12.0])
-def test_mode_and_mean_are_those_of_the_scan(sharp):
+def test_mode_and_mean_equal_those_of_the_scan(sharp):
   digits = make(sharp)
-  whole = np.exp(np.asarray(scan(digits, LENGTHS), np.float64))
-  np.testing.assert_array_equal(modes(read(digits)), whole.argmax(1))
-  mean = whole @ np.arange(whole.shape[1])
+  scanned = np.exp(np.asarray(scan(digits, LENGTHS), np.float64))
+  np.testing.assert_array_equal(modes(read(digits)), scanned.argmax(1))
+  mean = scanned @ np.arange(scanned.shape[1])
   np.testing.assert_allclose(means(read(digits)), mean, rtol=1e-4)
 
 
-def test_the_distribution_of_1024_digits_is_that_of_float64():
+def test_the_distribution_of_1024_digits_equals_float64():
   digits = make(3.0, time=1024, rows=1)
   expected = np.ones(1)
   for shares in np.exp(np.asarray(digits[0], np.float64)):
     expected = np.convolve(expected, shares)
   found = jax.jit(long_sum.distribution)(digits)[0]
   np.testing.assert_allclose(found, expected, atol=3e-5 * expected.max())
-  # Also where float32 has no numbers for the probabilities.
-  likeliest = expected.argmax()
+  # Some of these probabilities underflow in float32.
+  most_likely = expected.argmax()
   log_likelihood = jax.jit(long_sum.log_likelihood)
-  for place in likeliest + np.array([-1500, -400, 0, 37, 900]):
+  for place in most_likely + np.array([-1500, -400, 0, 37, 900]):
     value = log_likelihood(digits, jnp.array([float(place)]))
     np.testing.assert_allclose(value, np.log(expected[place]), rtol=1e-4)
 
 
-def test_what_cannot_be_is_very_unlikely_and_finite():
-  """Frames that are sure to be even, and odd sums."""
+def test_impossible_sums_have_a_small_finite_likelihood():
+  """All frames are predicted to be even, and the sums are odd."""
   logits = jnp.full((3, TIME, 10), -60.0).at[..., ::2].set(0.0)
   digits = jax.nn.log_softmax(logits)
   (_, value), gradient = fast(digits, jnp.array([101.0, 101.0, 5.0]))
@@ -102,14 +102,14 @@ def test_what_cannot_be_is_very_unlikely_and_finite():
   assert np.isfinite(gradient).all()
 
 
-def test_ends_of_the_range():
+def test_smallest_and_largest_sums():
   digits = make(1.0)
   (_, found), _ = fast(digits, jnp.array([0.0, 9.0 * 33, 9.0]))
   expected = [digits[0, :, 0].sum(), digits[1, :33, 9].sum(), digits[2, 0, 9]]
   np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_padding_means_nothing():
+def test_the_padding_is_ignored():
   noisy = make(3.0).at[1, 33:].set(7.0)
   np.testing.assert_array_equal(
     long_sum.read(noisy, SUM.digits, LENGTHS),

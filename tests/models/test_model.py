@@ -1,4 +1,6 @@
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -7,10 +9,10 @@ import numpy as np
 import pytest
 from short_runs import first, init
 
-from seqsum.models.cores import CORES
+from seqsum.models.cores import CORES, Core
 from seqsum.models.encoder import ConvEncoder
 from seqsum.models.model import SequenceModel
-from seqsum.runtime.errors import InputError
+from seqsum.models.packed_model import PackedModel
 from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import SUM
 
@@ -19,11 +21,45 @@ SMALL = functools.partial(
 )
 
 
-each_core = pytest.mark.parametrize("core", first(CORES.values()), ids=CORES)
+class MinimalCell(nn.RNNCellBase):
+  """h' = f(W x + b + h): a cell that has no packed form."""
+
+  features: int
+  activation_fn: Callable = nn.tanh
+  kernel_init: nn.initializers.Initializer = nn.initializers.ones
+  recurrent_kernel_init: nn.initializers.Initializer = nn.initializers.ones
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, carry, inputs):
+    x = nn.Dense(
+      self.features, kernel_init=self.kernel_init, dtype=self.dtype, name="i"
+    )(inputs)
+    carry = self.activation_fn(x + carry)
+    return carry, carry
+
+  @nn.nowrap
+  def initialize_carry(self, rng, input_shape):
+    return jnp.zeros((*input_shape[:-1], self.features))
+
+  @property
+  def num_feature_axes(self):
+    return 1
 
 
-def make(fused, encoder=SMALL, widths=(6, 5), **kwargs):
-  return SequenceModel(encoder=encoder, widths=widths, fused=fused, **kwargs)
+MINIMAL = Core("minimal", MinimalCell)
+EVERY_CORE = CORES | {"minimal": MINIMAL}
+each_core = pytest.mark.parametrize(
+  "core", first(EVERY_CORE.values()), ids=EVERY_CORE
+)
+each_model = pytest.mark.parametrize(
+  "model", first([PackedModel, SequenceModel])
+)
+both_models = pytest.mark.parametrize("model", [PackedModel, SequenceModel])
+
+
+def make(model, encoder=SMALL, widths=(6, 5), **kwargs):
+  return model(encoder=encoder, widths=widths, **kwargs)
 
 
 @pytest.fixture
@@ -35,7 +71,7 @@ def real(batch):
   return np.arange(batch.targets.shape[1]) < np.asarray(batch.lengths)[:, None]
 
 
-def test_the_posts_network_has_5_291_005_parameters():
+def test_the_default_network_has_5_291_005_parameters():
   shapes = jax.eval_shape(
     SequenceModel().init, jax.random.key(0), jnp.zeros((1, 1, 28, 28, 1))
   )
@@ -52,15 +88,18 @@ def test_the_posts_network_has_5_291_005_parameters():
   assert sum(sizes.values()) == 5_291_005
 
 
-@pytest.mark.parametrize("core", first(CORES.values()), ids=CORES)
-def test_both_recurrences_have_the_same_parameters(frames, core):
-  plain, fused = (init(make(f, core=core), frames) for f in (False, True))
-  jax.tree.map(np.testing.assert_array_equal, plain, fused)
+@each_core
+def test_both_models_have_the_same_parameters(frames, core):
+  plain, packed = (
+    init(make(model, core=core), frames)
+    for model in (SequenceModel, PackedModel)
+  )
+  jax.tree.map(np.testing.assert_array_equal, plain, packed)
 
 
 @pytest.mark.parametrize("packed", first([True, False]))
-def test_fused_equals_plain_in_values_and_gradients(bundled, packed):
-  """The whole network of the post, on a batch of real digits."""
+def test_both_models_have_equal_values_and_gradients(bundled, packed):
+  """With the default sizes, on a batch of real digits."""
   sampler = Sampler(SUM, 16, packed=packed)
   images, labels = bundled.train
   batch = sampler(jax.random.key(2), images, labels)
@@ -78,13 +117,13 @@ def test_fused_equals_plain_in_values_and_gradients(bundled, packed):
     ),
     params,
   )
-  plain, plain_grad = read(SequenceModel(fused=False), None)
-  fused, fused_grad = read(SequenceModel(fused=True), sampler.rows())
-  np.testing.assert_allclose(fused, plain, rtol=1e-5)
+  plain, plain_grad = read(SequenceModel(), None)
+  fast, fast_grad = read(PackedModel(), sampler.rows())
+  np.testing.assert_allclose(fast, plain, rtol=1e-5)
   scale = max(abs(x).max() for x in jax.tree.leaves(plain_grad))
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * scale),
-    fused_grad,
+    fast_grad,
     plain_grad,
   )
 
@@ -94,7 +133,7 @@ def test_fused_equals_plain_in_values_and_gradients(bundled, packed):
   first(
     [
       {"encoder": functools.partial(SMALL, pools=(2, 1))},
-      *({"core": core} for core in CORES.values()),
+      *({"core": core} for core in EVERY_CORE.values()),
       {"cell_activation": nn.relu},
       {"widths": ()},
       {"input_max": 255.0},
@@ -102,9 +141,9 @@ def test_fused_equals_plain_in_values_and_gradients(bundled, packed):
   ),
   ids=lambda kwargs: "-".join(kwargs),
 )
-def test_every_model_is_the_same_in_both_recurrences(frames, kwargs):
+def test_every_option_has_equal_values_in_both_models(frames, kwargs):
   rows = (8, 6, 4, 2)
-  plain, fused = (make(f, **kwargs) for f in (False, True))
+  plain, packed = (make(m, **kwargs) for m in (SequenceModel, PackedModel))
   params = init(plain, frames)
   weight = jax.random.normal(jax.random.key(3), (8, 4, 1))
   weight = weight * (np.arange(8)[:, None] < np.array(rows))[..., None]
@@ -118,14 +157,14 @@ def test_every_model_is_the_same_in_both_recurrences(frames, kwargs):
   scale = max(abs(x).max() for x in jax.tree.leaves(gradients))
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * scale),
-    read(params, fused),
+    read(params, packed),
     (value, gradients),
   )
 
 
-@pytest.mark.parametrize("fused", [True, False])
-def test_without_recurrence_each_frame_is_read_by_itself(frames, fused):
-  model = make(fused, widths=(), outputs=3)
+@both_models
+def test_without_recurrent_layers_frames_are_independent(frames, model):
+  model = make(model, widths=(), outputs=3)
   params = init(model, frames)
   tree = params["params"]
   assert set(tree) == {"encoder", "head"}
@@ -138,38 +177,44 @@ def test_without_recurrence_each_frame_is_read_by_itself(frames, fused):
 
 
 @pytest.mark.parametrize(
-  ("fused", "remat", "widths"),
+  ("model", "widths"),
   first(
     [
-      (fused, remat, widths)
+      (model, widths)
       for widths in ((6, 5), ())
-      for fused, remat in ((True, 5), (True, 0), (False, 0))
+      for model in (
+        functools.partial(PackedModel, remat=5),
+        PackedModel,
+        SequenceModel,
+      )
     ]
   ),
 )
-def test_the_size_of_what_enters_the_recurrence(frames, fused, remat, widths):
+def test_the_mean_square_of_the_features_is_an_intermediate(
+  frames, model, widths
+):
   rows = (8, 6, 4, 2)
-  model = make(fused, remat=remat, widths=widths)
+  model = make(model, widths=widths)
   params = init(model, frames)
   assert set(params) == {"params"}
   read = jax.jit(model.read, static_argnums=(2, 3))
-  outputs, aside = read(params, frames, rows, True)
+  outputs, intermediates = read(params, frames, rows, True)
   np.testing.assert_array_equal(outputs, read(params, frames, rows, False)[0])
   encoder = {"params": params["params"]["encoder"]}
   x = jax.jit(SMALL().apply)(encoder, frames.reshape(32, 12, 12, 1))
-  alive = np.arange(8)[:, None] < np.array(rows)
+  is_real = np.arange(8)[:, None] < np.array(rows)
   np.testing.assert_allclose(
-    np.asarray(aside["squares"])[alive],
-    np.square(x).mean(axis=1).reshape(8, 4)[alive],
+    np.asarray(intermediates["squares"])[is_real],
+    np.square(x).mean(axis=1).reshape(8, 4)[is_real],
     rtol=1e-5,
   )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("chunk", [1, 5, 20, 64])
-def test_rematerialisation_changes_nothing(frames, chunk):
+def test_rematerialization_keeps_values_and_gradients(frames, chunk):
   rows = (8, 6, 4, 2)  # 20 frames
-  kept, again = make(True), make(True, remat=chunk)
+  kept, again = make(PackedModel), make(PackedModel, remat=chunk)
   params = init(kept, frames)
   jax.tree.map(np.testing.assert_array_equal, params, init(again, frames))
   grad = jax.value_and_grad(
@@ -183,12 +228,11 @@ def test_rematerialisation_changes_nothing(frames, chunk):
 
 
 @each_core
-def test_the_plain_recurrence_is_a_loop_over_cells(frames, core):
-  """nn.RNN, and all frames at once, against cells and encoders by hand."""
-  model = make(False, core=core)
+def test_the_plain_model_equals_a_loop_over_cells(frames, core):
+  model = make(SequenceModel, core=core)
   params = init(model, frames)
   tree = params["params"]
-  cells = [core.plain(width) for width in (6, 5)]
+  cells = [core.cell(width) for width in (6, 5)]
 
   @jax.jit
   def by_hand(tree, frames):
@@ -207,8 +251,8 @@ def test_the_plain_recurrence_is_a_loop_over_cells(frames, core):
   )
 
 
-@pytest.mark.parametrize("fused", first([True, False]))
-def test_noise_in_the_padding_changes_nothing(images, fused):
+@each_model
+def test_noise_in_the_padding_changes_no_real_output(images, model):
   sampler = Sampler(SUM, 8)
   batch = jax.jit(sampler)(jax.random.key(0), *images)
   noise = jax.random.randint(jax.random.key(1), batch.frames.shape, 0, 256)
@@ -216,7 +260,7 @@ def test_noise_in_the_padding_changes_nothing(images, fused):
   noisy = jnp.where(
     mask[..., None, None, None], batch.frames, noise.astype(jnp.uint8)
   )
-  model = make(fused)
+  model = make(model)
   params = init(model, batch.frames)
 
   def loss(params, frames):
@@ -231,19 +275,21 @@ def test_noise_in_the_padding_changes_nothing(images, fused):
   jax.tree.map(np.testing.assert_array_equal, blank_grad, noisy_grad)
 
 
-@pytest.mark.parametrize("fused", [True, False])
-def test_every_real_frame_and_no_later_one_matters(frames, fused):
-  model = make(fused)
+@both_models
+def test_an_output_depends_on_every_earlier_frame_and_no_later_one(
+  frames, model
+):
+  model = make(model)
   params = init(model, frames)
   read = lambda frames: model.apply(params, frames)[0, :, 0]
   jacobian = jax.jit(jax.jacrev(read))(frames)[:, 0]
-  augmentation = abs(jacobian).max(axis=(2, 3, 4)) > 0  # [output step, frame]
-  np.testing.assert_array_equal(augmentation, np.tri(4, dtype=bool))
+  depends = abs(jacobian).max(axis=(2, 3, 4)) > 0  # [output step, frame]
+  np.testing.assert_array_equal(depends, np.tri(4, dtype=bool))
 
 
 def test_uint8_frames_are_scaled_to_0_1(images):
   frames = jnp.asarray(images[0][:8]).reshape(2, 4, 28, 28, 1) * 12
-  model = make(True)
+  model = make(PackedModel)
   params = init(model, frames)
   read = jax.jit(model.apply)
   np.testing.assert_allclose(
@@ -253,11 +299,10 @@ def test_uint8_frames_are_scaled_to_0_1(images):
   )
 
 
-@pytest.mark.parametrize("fused", first([True, False]))
-def test_raw_pixels_are_what_their_scale_says(images, fused):
-  """Frames that are floating already are taken as shares of full ink."""
+@each_model
+def test_input_max_scales_integer_and_floating_frames(images, model):
   frames = jnp.asarray(images[0][:8]).reshape(2, 4, 28, 28, 1) * 12
-  raw, shares = make(fused, input_max=255.0), make(fused)
+  raw, shares = make(model, input_max=255.0), make(model)
   params = init(raw, frames)
   read_raw, read_shares = jax.jit(raw.apply), jax.jit(shares.apply)
   expected = read_shares(params, frames.astype(jnp.float32))
@@ -268,36 +313,12 @@ def test_raw_pixels_are_what_their_scale_says(images, fused):
   assert abs(expected - read_shares(params, frames)).max() > 0.01
 
 
-@pytest.mark.parametrize(
-  ("kwargs", "words"),
-  [
-    ({}, None),
-    ({"kernels": (13, 3)}, r"conv.kernels=\(13, 3\): too large"),
-    ({"kernels": (4, 5), "pools": (2, 1)}, r"conv.kernels=\(4, 5\)"),
-    ({"pools": (2, 1)}, None),  # 12, 9, 4, 1
-    ({"pools": (2, 2)}, r"conv.pool=\(2, 2\): too large for frames of \(12"),
-    ({"pools": (10, 1)}, r"conv.pool=\(10, 1\)"),
-  ],
-)
-def test_an_encoder_that_leaves_nothing_is_refused(kwargs, words):
-  encoder = SMALL(**kwargs)
-  if words:
-    with pytest.raises(InputError, match=words):
-      encoder.check((12, 12, 1))
-  else:
-    encoder.check((12, 12, 1))
-    x, _ = jax.jit(encoder.init_with_output)(
-      jax.random.key(0), jnp.zeros((1, 12, 12, 1))
-    )
-    assert x.size > 0
-
-
-@pytest.mark.parametrize("fused", first([True, False]))
-def test_bfloat16_stays_near_float32_with_float32_parameters(frames, fused):
-  model = make(fused, dtype=jnp.bfloat16)
+@each_model
+def test_bfloat16_stays_near_float32_with_float32_parameters(frames, model):
+  exact_model, model = make(model), make(model, dtype=jnp.bfloat16)
   params = init(model, frames)
   assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype("float32")}
   outputs = jax.jit(model.apply)(params, frames)
   assert outputs.dtype == jnp.float32
-  exact = jax.jit(make(fused).apply)(params, frames)
+  exact = jax.jit(exact_model.apply)(params, frames)
   assert 0 < abs(outputs - exact).max() < 0.05

@@ -1,7 +1,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from seqsum.models import packing
 
@@ -17,11 +16,11 @@ def test_pack_by_hand():
 def test_unpack_undoes_pack_and_leaves_zeros():
   padded = jax.random.normal(jax.random.key(0), (4, 5, 3))
   back = packing.unpack(packing.pack(padded, ROWS), ROWS, 4)
-  alive = np.arange(4)[:, None] < np.array(ROWS)[None]
-  np.testing.assert_array_equal(back, np.where(alive[..., None], padded, 0))
+  is_real = np.arange(4)[:, None] < np.array(ROWS)[None]
+  np.testing.assert_array_equal(back, np.where(is_real[..., None], padded, 0))
 
 
-def test_scan_adds_up_each_row_as_long_as_it_is_alive():
+def test_scan_updates_each_row_while_it_has_real_frames():
   padded = jnp.ones((4, 5))
   step = lambda carry, x: (carry + x, carry + x)
   out = packing.scan(step, jnp.zeros(4), packing.pack(padded, ROWS), ROWS)
@@ -31,21 +30,16 @@ def test_scan_adds_up_each_row_as_long_as_it_is_alive():
   )
 
 
-def test_a_loop_computes_what_steps_laid_out_do(monkeypatch):
+def test_a_loop_equals_unrolled_steps(monkeypatch):
   inputs = jax.random.normal(jax.random.key(0), (sum(ROWS), 3))
 
   def read(inputs):
     step = lambda carry, x: (jnp.sin(carry + x), carry * x)
     return packing.scan(step, jnp.ones((4, 3)), inputs, ROWS)
 
-  laid_out, back = jax.vjp(read, inputs)
-  monkeypatch.setattr(packing, "LAID_OUT", 2)
+  unrolled, back = jax.vjp(read, inputs)
+  monkeypatch.setattr(packing, "MAX_UNROLL", 2)
   loop, loop_back = jax.vjp(read, inputs)
-  np.testing.assert_allclose(loop, laid_out, rtol=1e-6)
+  np.testing.assert_allclose(loop, unrolled, rtol=1e-6)
   np.testing.assert_allclose(loop_back(loop)[0], back(loop)[0], rtol=1e-5)
   assert "while" in jax.jit(read).lower(inputs).as_text()
-
-
-def test_rising_rows_are_refused():
-  with pytest.raises(ValueError, match="must not rise"):
-    packing.pack(jnp.zeros((3, 2)), (2, 3))

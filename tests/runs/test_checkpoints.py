@@ -13,19 +13,19 @@ def tree(value, mesh):
 
 def test_the_newest_few_and_the_best_are_kept(tmp_path):
   mesh = make_mesh(jax.devices()[:1])
-  best = {"step": None}
-  with Checkpoints(tmp_path / "c", 2, lambda: best["step"]) as checkpoints:
+  with Checkpoints(tmp_path / "c", keep=2) as checkpoints:
     assert checkpoints.latest_step is None
+    best = None
     for step in range(1, 7):
-      checkpoints.save(step, tree(step, mesh))
-      best["step"] = min(step, 2)  # 2 is the best from then on
+      checkpoints.save(step, tree(step, mesh), best)
+      best = min(step, 2)  # step 2 stays the best
     checkpoints.wait()
     assert checkpoints.latest_step == 6
   kept = sorted(int(p.name) for p in (tmp_path / "c").iterdir())
   assert kept == [2, 5, 6]
 
 
-def test_what_is_restored_is_what_was_saved_on_any_devices(tmp_path):
+def test_a_checkpoint_is_restored_on_other_devices(tmp_path):
   one, eight = make_mesh(jax.devices()[:1]), make_mesh()
   with Checkpoints(tmp_path) as checkpoints:
     checkpoints.save(3, tree(7, one))
@@ -42,7 +42,7 @@ def test_what_is_restored_is_what_was_saved_on_any_devices(tmp_path):
   assert len(restored["a"].sharding.device_set) == 8
 
 
-def test_donating_the_state_after_a_save_does_not_change_what_is_saved(
+def test_donating_the_state_does_not_change_a_pending_save(
   tmp_path,
 ):
   mesh = make_mesh(jax.devices()[:1])

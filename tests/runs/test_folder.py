@@ -6,20 +6,17 @@ import sys
 
 import pytest
 from etils import epath
-from short_runs import line
 
 from seqsum.data import recordings
 from seqsum.inference import trained
 from seqsum.runs import folder
-from seqsum.runs.run_files import read_lines
-from seqsum.runs.writer import MetricsWriter, best_step, is_validated
 from seqsum.runtime import cli, files
 from seqsum.runtime.errors import InputError
 
 DATA = {"dataset": {"name": "digits", "sha256": "12ab"}, "versions": {}}
 
 
-def test_json_files_are_strict_and_whole(tmp_path):
+def test_json_files_are_strict_and_complete(tmp_path):
   path = epath.Path(tmp_path / "x.json")
   files.write_json(path, {"a": math.nan, 3: [math.inf, (1, 2.5)]})
   strict = json.loads(path.read_text(), parse_constant=pytest.fail)
@@ -30,14 +27,16 @@ def test_json_files_are_strict_and_whole(tmp_path):
 def test_a_folder_belongs_to_its_config_and_data(tmp_path):
   path = epath.Path(tmp_path)
   config = {"seed": 1, "data": {"name": "digits", "manual_dir": ""}}
-  folder.claim(path, config, DATA)
+  folder.write_or_check_config(path, config, DATA)
   elsewhere = {"seed": 1, "data": {"name": "digits", "manual_dir": "/x"}}
-  folder.claim(path, elsewhere, {**DATA, "versions": {"jax": "9"}})
+  folder.write_or_check_config(
+    path, elsewhere, {**DATA, "versions": {"jax": "9"}}
+  )
   with pytest.raises(InputError, match=r"config.seed \(1 there, 2 here\)"):
-    folder.claim(path, {**config, "seed": 2}, DATA)
+    folder.write_or_check_config(path, {**config, "seed": 2}, DATA)
   other = {"dataset": {"name": "mnist", "sha256": "34cd"}}
   with pytest.raises(InputError, match=r"dataset.name.*dataset.sha256"):
-    folder.claim(path, config, other)
+    folder.write_or_check_config(path, config, other)
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
@@ -46,50 +45,16 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     folder.make_folder(tmp_path / "file" / "x")
 
 
-def test_metrics_go_on_from_a_step(tmp_path):
-  path = epath.Path(tmp_path)
-  with MetricsWriter(path) as writer:
-    for step in (1, 2, 3):
-      writer.write(line(step))
-    writer.write(line(2, "test"))
-  with (path / "metrics.jsonl").open("a") as f:
-    f.write('{"step": 2, "torn')
-  with MetricsWriter(path, step=2) as writer:
-    assert [x["step"] for x in writer.history] == [1, 2]
-    writer.write(line(3, mse=math.nan))
-  lines = read_lines(path / "metrics.jsonl")
-  assert [(x["step"], x["mse"]) for x in lines] == [(1, 1), (2, 1), (3, None)]
-  assert any((path / "tensorboard").iterdir())
-
-
-def test_the_best_step_is_that_of_the_lowest_validation_mse_or_the_last():
-  history = [
-    line(1, "validation", mse=3.0, loss=0.1),
-    line(2, "validation", mse=2.0),
-    line(3, "validation", mse=2.0),
-    line(4, "validation", mse=None),
-    line(5, "train", mse=0.1),
-  ]
-  assert best_step(history) == 2
-  assert best_step(history[:1] + history[4:], "loss") == 1
-  assert best_step(history, "last") == 3  # the mse of step 4 is not finite
-  assert best_step(history[:2], "last") == 2
-  assert best_step(history[3:]) is None
-  assert best_step(history[3:], "last") is None
-  assert is_validated(history, 3)
-  assert not is_validated(history, 5)
-
-
-def test_object_storage_stays_where_it_is(monkeypatch, tmp_path):
+def test_remote_paths_are_absolute(monkeypatch, tmp_path):
   monkeypatch.chdir(tmp_path)
-  assert os.fspath(files.resolve("gs://bucket/run")) == "gs://bucket/run"
-  assert os.fspath(files.resolve("run")) == str(tmp_path / "run")
+  assert os.fspath(files.absolute_path("gs://bucket/run")) == "gs://bucket/run"
+  assert os.fspath(files.absolute_path("run")) == str(tmp_path / "run")
   with pytest.raises(InputError, match="s3://bucket/run: s3:// is not supp"):
     folder.make_folder("s3://bucket/run")
   assert not list(tmp_path.iterdir())
 
 
-def test_a_bucket_that_fails_is_a_disk_that_fails(monkeypatch):
+def test_errors_of_object_storage_are_translated(monkeypatch):
   class Broken:
     def __fspath__(self):
       return "gs://bucket/run/metrics.jsonl"
@@ -98,22 +63,10 @@ def test_a_bucket_that_fails_is_a_disk_that_fails(monkeypatch):
       raise RuntimeError("of the bucket's client")
 
   with pytest.raises(OSError, match="RuntimeError: of the bucket's client"):
-    files.write_whole(Broken(), "")
+    files.write_atomically(Broken(), "")
   monkeypatch.setitem(sys.modules, "gcsfs", None)
   with pytest.raises(InputError, match=r"install gcsfs.*\.\[gcs\]"):
     folder.make_folder("gs://bucket/run")
-
-
-def test_object_storage_gets_the_whole_file_each_time(monkeypatch, tmp_path):
-  monkeypatch.setattr("seqsum.runs.writer.is_remote", lambda path: True)
-  path = epath.Path(tmp_path)
-  with MetricsWriter(path) as writer:
-    writer.write(line(1))
-    writer.write(line(2))
-  assert read_lines(path / "metrics.jsonl") == [line(1), line(2)]
-  with MetricsWriter(path, step=1) as writer:
-    writer.write(line(3))
-  assert read_lines(path / "metrics.jsonl") == [line(1), line(3)]
 
 
 @pytest.mark.parametrize(
@@ -122,14 +75,14 @@ def test_object_storage_gets_the_whole_file_each_time(monkeypatch, tmp_path):
     ("http://host/run", "http:// is not supported; name a folder"),
     (
       "file:///tmp/run",
-      "file:// is not supported; leave file:// out: /tmp/run",
+      "file:// is not supported; remove file://: /tmp/run",
     ),
     ("s3://bucket/run", "s3:// is not supported; mount that bucket"),
     ("other://x", "other:// is not supported; mount that bucket"),
   ],
 )
 @pytest.mark.parametrize("use", [folder.make_folder, trained.load])
-def test_schemes_that_are_not_supported_are_refused(path, remedy, use):
+def test_unsupported_schemes_are_refused(path, remedy, use):
   with pytest.raises(InputError, match=f"^--workdir={path}: {remedy}"):
     use(path)
 
@@ -158,7 +111,7 @@ def test_home_is_expanded_in_every_flag(monkeypatch, tmp_path):
     recordings.load("npz:~/x.npz")
 
 
-def test_a_full_disk_is_named_with_its_remedy(monkeypatch, tmp_path):
+def test_a_full_disk_error_names_the_file_and_the_remedy(monkeypatch, tmp_path):
   """Writing fails, not opening, so the system does not name the file."""
 
   def full(_):
@@ -168,8 +121,8 @@ def test_a_full_disk_is_named_with_its_remedy(monkeypatch, tmp_path):
   monkeypatch.setattr(os, "fsync", full)
   with pytest.raises(OSError, match="No space left") as caught:
     files.write_json(epath.Path(path), {})
-  assert cli.describe(caught.value) == (
-    f"{path}: No space left on device; make room on that disk, and give the "
-    "same command again"
+  assert cli.describe_os_error(caught.value) == (
+    f"{path}: No space left on device; free space on that disk and rerun the "
+    "same command"
   )
   assert not list(tmp_path.iterdir())

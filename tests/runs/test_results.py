@@ -1,14 +1,15 @@
-"""The last lines of a run: what it is compared with."""
+"""Results of a run: its summary text, and the mean training target."""
 
 import numpy as np
 import pytest
 
 from configs import importance, own, sum_tiny
-from seqsum.runs.results import final_message, mean_target
+from seqsum.runs.console import summary_text
+from seqsum.runs.results import mean_target
 from seqsum.runs.session import open_session
 
 
-def words(mse, sequences, references=None):
+def text_lines(mse, sequences, references=None):
   summary = {
     "test": {"mse": mse, "mae": 0.5, "exact_accuracy": 0.5},
     "best_step": 40,
@@ -18,11 +19,11 @@ def words(mse, sequences, references=None):
     "guess_the_mean_mse": 46.2,
     "references": {"the post, 2016": 0.61} if references is None else {},
   }
-  return final_message(summary, "/nowhere").splitlines()
+  return summary_text(summary, "/nowhere").splitlines()
 
 
 @pytest.mark.parametrize(
-  ("mse", "sequences", "said"),
+  ("mse", "sequences", "expected"),
   [
     # Two of the post's 20 epochs.
     (6.0, 120_000, "this run was trained on 120,000 (10.0% of them)"),
@@ -39,14 +40,18 @@ def words(mse, sequences, references=None):
     ),
   ],
 )
-def test_the_post_is_compared_in_proportion(mse, sequences, said):
-  *_, guess, post = words(mse, sequences)
+def test_comparison_with_the_post_depends_on_sequences(
+  mse, sequences, expected
+):
+  *_, guess, post = text_lines(mse, sequences)
   assert guess == "guess the mean: mse 46.2"
-  assert post == f"the post, 2016: mse 0.61 after 1,200,000 sequences; {said}"
+  assert (
+    post == f"the post, 2016: mse 0.61 after 1,200,000 sequences; {expected}"
+  )
 
 
-def test_nothing_is_compared_where_the_post_did_nothing():
-  assert len(words(0.1, 8_000, references={})) == 2
+def test_no_comparison_on_other_tasks():
+  assert len(text_lines(0.1, 8_000, references={})) == 2
 
 
 def means(config, workdir):
@@ -59,7 +64,7 @@ def means(config, workdir):
   return data, *found
 
 
-def test_the_mean_of_digits_is_that_of_training_labels(tmp_path):
+def test_mean_target_of_digits_uses_training_labels(tmp_path):
   data, final, every = means(sum_tiny.get_config(), tmp_path)
   digit = data.train.labels.mean()
   np.testing.assert_allclose(final, digit * 2.5)
@@ -67,7 +72,7 @@ def test_the_mean_of_digits_is_that_of_training_labels(tmp_path):
   assert digit != data.test.labels.mean()
 
 
-def test_the_mean_of_videos_is_of_both_their_values(tmp_path):
+def test_mean_target_of_videos_has_both_values(tmp_path):
   config = importance.get_config()
   config.eval_batch_size = 48
   config.data.name = "digits"
@@ -81,8 +86,7 @@ def test_the_mean_of_videos_is_of_both_their_values(tmp_path):
   np.testing.assert_allclose(every[1], total / 24, rtol=0.02)
 
 
-def test_ten_recordings_are_not_guessed_perfectly(tmp_path):
-  """One of ten sequences is the test's: its own mean is no guess."""
+def test_mean_target_of_ten_sequences_uses_the_training_split(tmp_path):
   lengths = np.array([3, 2] * 5)
   targets = np.zeros((10, 3), np.float32)
   targets[:, 0], targets[:, 1] = 1.0, np.arange(10)

@@ -1,4 +1,4 @@
-"""Runs as trackers have them: MLflow on SQLite, W&B without a network."""
+"""Trackers: MLflow on SQLite, W&B without a network."""
 
 import json
 import re
@@ -9,18 +9,18 @@ from short_runs import QUICK, ROOT, lines, summary
 
 
 @pytest.mark.slow
-def test_mlflow_has_the_run(run, tmp_path):
+def test_mlflow_gets_the_run(run, tmp_path):
   mlflow = pytest.importorskip("mlflow", reason="pip install -e '.[mlflow]'")
   uri = f"sqlite:///{tmp_path}/mlflow.db"
-  told = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_EXPERIMENT_NAME": "digits"}
+  variables = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_EXPERIMENT_NAME": "digits"}
   workdir = tmp_path / "run"
   first, *rest = QUICK
   config = first.replace("configs/", f"{ROOT}/configs/")
   flags = (config, *rest, f"--workdir={workdir}", "--tracker=mlflow")
 
-  done = run(*flags, cwd=tmp_path, PYTHONPATH=str(ROOT), **told)
+  done = run(*flags, cwd=tmp_path, PYTHONPATH=str(ROOT), **variables)
   assert done.returncode == 0, done.stderr
-  assert "was not told" not in done.stderr
+  assert "--tracker" not in done.stderr
   client = mlflow.MlflowClient(uri)
   (experiment,) = client.search_experiments(filter_string="name = 'digits'")
   (found,) = client.search_runs([experiment.experiment_id])
@@ -40,14 +40,14 @@ def test_mlflow_has_the_run(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_wandb_has_the_run(run, tmp_path):
+def test_wandb_gets_the_run(run, tmp_path):
   pytest.importorskip("wandb", reason="pip install -e '.[wandb]'")
   workdir = tmp_path / "run"
   done = run(
     *QUICK, f"--workdir={workdir}", "--tracker=wandb", WANDB_MODE="offline"
   )
   assert done.returncode == 0, done.stderr
-  assert "was not told" not in done.stderr
+  assert "--tracker" not in done.stderr
   (folder,) = (workdir / "wandb").glob("offline-run-*")
   (log,) = folder.glob("*.wandb")
   content = log.read_bytes()
@@ -59,7 +59,7 @@ def test_wandb_has_the_run(run, tmp_path):
 
 
 class Broken:
-  """A tracker whose server is gone after the start."""
+  """A tracker whose server fails after the start."""
 
   id = "some"
 
@@ -67,15 +67,15 @@ class Broken:
     pass
 
   def scalars(self, values, step):
-    raise ConnectionError("the server\nis gone")
+    raise ConnectionError("the server\ndoes not answer")
 
-  pictures = model = scalars
+  images = model = scalars
 
   def close(self, finished):
     raise ConnectionError("still")
 
 
-def test_a_tracker_that_fails_does_not_end_a_run(tmp_path, monkeypatch, caplog):
+def test_a_failing_tracker_does_not_end_a_run(tmp_path, monkeypatch, caplog):
   from types import SimpleNamespace
 
   from etils import epath
@@ -85,12 +85,12 @@ def test_a_tracker_that_fails_does_not_end_a_run(tmp_path, monkeypatch, caplog):
 
   monkeypatch.setitem(trackers.TRACKERS, "broken", Broken)
   folder = epath.Path(tmp_path)
-  tracker = trackers.build("broken", SimpleNamespace(workdir=folder))
+  tracker = trackers.build_tracker("broken", SimpleNamespace(workdir=folder))
   with MetricsWriter(folder, 0, tracker) as writer:
     writer.write({"step": 1, "split": "train", "loss": np.e})
     writer.model(folder, {})
   assert lines(tmp_path) == [{"step": 1, "split": "train", "loss": np.e}]
-  assert "--tracker=broken was not told: the server is gone" in caplog.text
+  assert "--tracker=broken failed: the server does not answer" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ CONFIGS = ROOT / "configs"
   [
     ("config", "sum_tiny", "sum_tiny.py"),
     ("config", "beyond/sum8", "beyond/sum8.py"),
-    ("config", "studies/loss", "studies/loss.py"),
+    ("config", "configs/studies/loss.py", "studies/loss.py"),
     ("config", "configs/sum_tiny.py", "sum_tiny.py"),
     ("config", "configs/sum_tiny", "sum_tiny.py"),
     ("study", "loss", "studies/loss.py"),
@@ -42,7 +42,7 @@ def test_a_file_of_the_working_directory_comes_first(tmp_path, monkeypatch):
   for name in ("configs/sum_tiny.py", "own.py", "noending"):
     (tmp_path / name).write_text("")
     assert config_files.find("config", name) == name
-  # A name without an ending is never a folder or file that lies about.
+  # seqsum's names come before files without an ending.
   (tmp_path / "sum_tiny").write_text("")
   found = config_files.find("config", "sum_tiny")
   assert found == str(CONFIGS / "sum_tiny.py")
@@ -60,14 +60,21 @@ def test_a_file_of_the_working_directory_comes_first(tmp_path, monkeypatch):
     ("config", "sum_tiny.py", "did you mean 'sum_tiny'"),
   ],
 )
-def test_what_is_not_there_is_one_line(
-  flag, value, words, tmp_path, monkeypatch
-):
+def test_missing_files_are_one_line(flag, value, words, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   with pytest.raises(InputError) as error:
     config_files.find(flag, value)
   assert words in str(error.value)
   assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", ["studies/loss", "configs/studies/loss"])
+def test_the_name_of_a_study_is_no_config(value, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(
+    InputError, match=r"use python -m seqsum\.study --study=loss"
+  ):
+    config_files.find("config", value)
 
 
 def test_the_list_has_each_file_and_its_first_line():
@@ -81,7 +88,7 @@ def test_the_list_has_each_file_and_its_first_line():
   assert listed["sum_tiny"].startswith("The sum in a minute")
 
 
-def test_a_missing_flag_is_answered_with_the_list():
+def test_a_missing_flag_is_an_error_with_the_list():
   words = str(config_files.missing("config", "sum_tiny"))
   assert words.startswith("--config is missing: try --config=sum_tiny")
   assert "product, running_sum, sum, sum_small," in words
@@ -96,7 +103,7 @@ def test_flags_of_both_forms(monkeypatch):
   monkeypatch.setattr(flags, "FLAGS", {"config": None})
   for given in (["--config=sum_tiny"], ["-config", "sum_tiny"]):
     argv = ["seqsum", "1.png", *given, "--config.seed=1"]
-    assert cli.find_files(argv) == [
+    assert cli.find_config_files(argv) == [
       "seqsum",
       "1.png",
       f"--config={tiny}",
@@ -104,7 +111,7 @@ def test_flags_of_both_forms(monkeypatch):
     ]
 
 
-# Prints a value of configs/sum.py, and from where `configs` was imported.
+# Prints a value of configs/sum.py, and where `configs` was imported from.
 LOAD = """if True:
   import runpy, sys
   from seqsum.runtime import config_files
@@ -116,7 +123,7 @@ LOAD = """if True:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-  """A folder for PYTHONPATH that has seqsum as the wheel installs it."""
+  """A folder for PYTHONPATH with seqsum as the wheel installs it."""
   folder = tmp_path_factory.mktemp("site-packages")
   ignore = shutil.ignore_patterns("__pycache__")
   shutil.copytree(ROOT / "seqsum", folder / "seqsum", ignore=ignore)
@@ -138,7 +145,7 @@ def load(value, cwd, installed):
 
 
 def other_configs(folder, value):
-  """A folder of configs whose sum.py has another value."""
+  """Writes a folder of configs whose sum.py has another value."""
   shutil.copytree(CONFIGS, folder)
   text = (folder / "sum.py").read_text()
   assert "eval_batch_size = 200" in text
@@ -152,7 +159,7 @@ def test_a_name_is_found_in_the_wheel(installed, tmp_path):
 
 
 def test_a_file_imports_its_own_package(installed, tmp_path):
-  """Not the `configs` of the working directory, nor seqsum's."""
+  """Not `configs` of the working directory, nor of seqsum."""
   other_configs(tmp_path / "one" / "configs", 11)
   other_configs(tmp_path / "two" / "configs", 22)
   value = str(tmp_path / "two" / "configs" / "sum_small.py")
@@ -163,8 +170,10 @@ def test_a_file_imports_its_own_package(installed, tmp_path):
 
 
 @pytest.mark.parametrize("namespace", [False, True])
-def test_a_file_of_ones_own_imports_seqsums(installed, tmp_path, namespace):
-  if namespace:  # a folder of that name that is no package
+def test_a_file_without_a_package_imports_seqsums(
+  installed, tmp_path, namespace
+):
+  if namespace:  # a folder of that name that is not a package
     (tmp_path / "configs").mkdir()
   name = "configs/mine.py" if namespace else "mine.py"
   (tmp_path / name).write_text("from configs.sum import get_config\n")
@@ -173,7 +182,7 @@ def test_a_file_of_ones_own_imports_seqsums(installed, tmp_path, namespace):
 
 
 def test_an_import_that_fails_is_one_line():
-  with pytest.raises(InputError) as error, cli.mistakes():
+  with pytest.raises(InputError) as error, cli.flag_errors():
     from configs.sum import nothing  # noqa: F401
   assert str(error.value).startswith("a config file's import failed: cannot")
   assert "\n" not in str(error.value)

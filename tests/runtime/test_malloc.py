@@ -9,7 +9,7 @@ SCRIPT = """
 import os
 from seqsum.runtime import malloc
 before = os.getpid()
-malloc.keep_memory()
+malloc.restart_with_tunables()
 print(before, os.environ.get(malloc.VARIABLE), *__import__('sys').argv[1:])
 """
 
@@ -26,30 +26,30 @@ def start(**env):
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="not glibc")
-def test_the_process_starts_anew_with_the_same_arguments_and_number():
+def test_the_process_restarts_with_the_same_arguments_and_id():
   pid, out = start()
   assert out.startswith(f"{pid} glibc.malloc.hugetlb=1")
   assert out.endswith("--a=b c\n")
 
 
-def test_a_variable_that_somebody_set_is_left_alone():
+def test_a_variable_of_the_user_is_kept():
   _, out = start(GLIBC_TUNABLES="glibc.malloc.check=0")
   assert "glibc.malloc.check=0 " in out
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="not glibc")
-def test_what_is_kept_can_be_given_back():
+def test_trim_returns_freed_memory():
   script = """
 import re
 from seqsum.runtime import malloc
 def resident():
   with open("/proc/self/status") as f:
     return int(re.search(r"VmRSS:\\s+(\\d+)", f.read())[1]) >> 10
-malloc.keep_memory()
+malloc.restart_with_tunables()
 blocks = [bytearray(1 << 16) for _ in range(3200)]  # 200 MB
 del blocks
 kept = resident()
-malloc.give_back()
+malloc.trim()
 print(kept - resident())
 """
   done = subprocess.run(

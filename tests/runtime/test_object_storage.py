@@ -1,4 +1,4 @@
-"""Runs whose folder is on object storage."""
+"""Runs in a folder on object storage."""
 
 import json
 import re
@@ -36,8 +36,8 @@ def download(bucket, folder):
   return folder / "some" / "run"
 
 
-def said(err):
-  """Without TensorStore's line on what it tells the server it is."""
+def messages(err):
+  """Lines of stderr, without TensorStore's line about its credentials."""
   lines = err.splitlines()
   return [line for line in lines if "GOOGLE_AUTH_TOKEN_FOR_TESTING" not in line]
 
@@ -51,7 +51,7 @@ def wait_for_step(process, bucket, step):
   raise AssertionError(process.communicate())
 
 
-def test_the_server_minds_conditions_and_pages(bucket):
+def test_the_server_has_conditions_and_pages(bucket):
   objects = f"{bucket.url}/storage/v1/b/bucket/o"
 
   def upload(name, data, **conditions):
@@ -92,12 +92,12 @@ def test_the_server_minds_conditions_and_pages(bucket):
 
 
 @pytest.mark.slow
-def test_a_run_in_a_bucket_is_the_run_in_a_folder(
+def test_a_run_in_a_bucket_equals_a_run_in_a_folder(
   finished, environment, run, bucket, tmp_path
 ):
   environment = environment | bucket.environment
   process = start(environment, WORKDIR)
-  # The second save has begun, and the bucket has a part of it.
+  # The second save has started, and the bucket contains a part of it.
   bucket.before = lambda request: (
     "checkpoints%2F10%2Fstate%2Fmanifest.ocdbt" in request and process.kill()
   )
@@ -110,14 +110,14 @@ def test_a_run_in_a_bucket_is_the_run_in_a_folder(
   process.send_signal(signal.SIGTERM)
   out, err = process.communicate(timeout=120)
   assert process.returncode == 143, err
-  assert "goes on from step 5" in out
-  assert not said(err)
+  assert "resuming from step 5" in out
+  assert not messages(err)
   assert "some/run/summary.json" not in bucket.objects
 
   done = run(*QUICK, f"--workdir={WORKDIR}", **bucket.environment)
   assert done.returncode == 0, done.stderr
-  assert re.search(r"goes on from step (2[89]|3)", done.stdout)
-  assert not said(done.stderr)
+  assert re.search(r"resuming from step (2[89]|3)", done.stdout)
+  assert not messages(done.stderr)
   there, here = download(bucket, tmp_path), finished[0]
   assert_same_run(there, here)
   assert_same_summary(there, here)
@@ -141,6 +141,7 @@ import os
 import jax.numpy as jnp
 from seqsum.runs import folder
 from seqsum.runs.checkpoints import Checkpoints
+from seqsum.runs.restore import restore_newest
 from seqsum.runtime import files
 
 def tree(step):
@@ -154,19 +155,19 @@ names = lambda: {path.name for path in there.iterdir()}
 assert names() == {"5", "10"}
 print("saved", flush=True)
 input()
-assert names() == {"5", "10", "15"}  # not what was there before
+assert names() == {"5", "10", "15"}  # no cached listing
 with Checkpoints(there) as checkpoints:
-  step, found = checkpoints.resume(tree(0))
+  step, found = restore_newest(checkpoints, tree(0))
   assert (step, found["kernel"][0]) == (5, 5)
   assert checkpoints.steps == [5]
   checkpoints.save(10, tree(10))
   assert checkpoints.restore(10, tree(0))["kernel"][0] == 10
-with files.local(there / "10") as copy:
+with files.local_copy(there / "10") as copy:
   assert os.path.isfile(f"{copy}/contents/metadata")
 """
 
 
-def test_in_a_bucket_what_is_damaged_is_set_aside(environment, bucket):
+def test_a_damaged_checkpoint_in_a_bucket_is_renamed(environment, bucket):
   process = subprocess.Popen(
     [sys.executable, "-c", DAMAGED],
     env=environment | bucket.environment,
@@ -190,11 +191,11 @@ def test_in_a_bucket_what_is_damaged_is_set_aside(environment, bucket):
     for name, (_, data) in bucket.objects.items()
     if name.startswith(folder)
   }
-  # Of a save that another process has begun, and not ended.
+  # An unfinished save of another process.
   bucket.put({}, "some/run/checkpoints/15/state/_METADATA", b"{}", {})
   _, err = process.communicate("\n", timeout=120)
   assert process.returncode == 0, err
-  assert "10 is kept as 10.unusable" in err
+  assert "10 is renamed to 10.unusable" in err
   folder = "some/run/checkpoints/10.unusable/"
   assert before == {
     name.removeprefix(folder): data

@@ -1,4 +1,4 @@
-"""Two processes of four devices each are one run: real ones, on loopback."""
+"""A run of two processes with four devices each, on loopback."""
 
 import json
 import os
@@ -22,7 +22,7 @@ FOUR = "--xla_force_host_platform_device_count=4"
 
 @pytest.fixture
 def start(environment):
-  """Starts the two processes of a run; all are gone when the test ends."""
+  """Starts the two processes of a run, and ends them after the test."""
   started = []
 
   def start(*flags):
@@ -59,7 +59,7 @@ def start(environment):
 
 
 def ends(pair, timeout=300):
-  """[(exit code, stdout, stderr)] of both."""
+  """Waits for both; returns [(exit code, stdout, stderr)]."""
   said = [process.communicate(timeout=timeout) for process in pair]
   return [(p.returncode, *s) for p, s in zip(pair, said, strict=True)]
 
@@ -86,12 +86,12 @@ def wait_for_step(workdir, step, process, seconds=200):
     ({"TPU_WORKER_HOSTNAMES": "a,b"}, True),
   ],
 )
-def test_launchers_are_recognised(environ, several):
+def test_launchers_are_detected(environ, several):
   assert is_launched(environ) == several
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_does(start, finished, tmp_path):
+def test_two_processes_train_as_one_does(start, finished, tmp_path):
   (code, out, err), (other_code, other_out, _) = ends(
     start(*QUICK, f"--workdir={tmp_path}")
   )
@@ -99,7 +99,7 @@ def test_two_processes_learn_what_one_does(start, finished, tmp_path):
   assert other_code == 0
   assert "test mse" in out
   ours = [x for x in other_out.splitlines() if not x.startswith("[Gloo]")]
-  assert not ours  # the lead speaks for both
+  assert not ours  # only the lead prints
   config = json.loads((tmp_path / "config.json").read_text())
   assert config["devices"]["count"] == 8
   assert config["devices"]["processes"] == 2
@@ -116,12 +116,13 @@ def test_two_processes_learn_what_one_does(start, finished, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_read_the_same_recordings(start, run, tmp_path):
+def test_two_processes_read_the_same_sequences(start, run, tmp_path):
   frames, lengths, speeds = dots(24)
   data = tmp_path / "dots.npz"
   np.savez(data, frames=frames, lengths=lengths, targets=travelled(speeds))
   flags = (
     *QUICK,
+    "--config.data.kind=files",
     f"--config.data.name=npz:{data}",
     "--config.sequence.shift=0",
     "--config.model.conv.strides=(1,1)",
@@ -139,7 +140,7 @@ def test_two_processes_read_the_same_recordings(start, run, tmp_path):
 
 
 @pytest.mark.slow
-def test_sigterm_stops_both_and_one_process_goes_on(start, run, tmp_path):
+def test_sigterm_stops_both_and_one_process_resumes(start, run, tmp_path):
   """Only one of them gets the signal; both save the same step."""
   flags = [*QUICK, "--config.epochs=200", f"--workdir={tmp_path}"]
   pair = start(*flags)
@@ -153,7 +154,6 @@ def test_sigterm_stops_both_and_one_process_goes_on(start, run, tmp_path):
   step, _ = state(tmp_path)
   assert step >= 8
 
-  # Saved there, resumed here: the step's number is where it goes on.
   alone = subprocess.Popen(
     [sys.executable, "-m", "seqsum.main", *flags],
     cwd=ROOT,
@@ -165,27 +165,29 @@ def test_sigterm_stops_both_and_one_process_goes_on(start, run, tmp_path):
   alone.send_signal(signal.SIGTERM)
   out, _ = alone.communicate()
   assert alone.returncode == 143
-  assert f"goes on from step {step:,}" in out
+  assert f"resuming from step {step:,}" in out
   steps = [x["step"] for x in lines(tmp_path) if x["split"] == "train"]
   assert len(steps) == len(set(steps))
 
 
 @pytest.mark.slow
-def test_what_one_device_saved_two_processes_take_up(start, run, tmp_path):
+def test_two_processes_resume_the_run_of_one_device(start, run, tmp_path):
   done = run(*QUICK, f"--workdir={tmp_path / 'one'}")
   assert done.returncode == 0, done.stderr
-  # As if it had been killed after its first epoch.
+  # As if the run had been killed after its first epoch.
   flags = [*QUICK, f"--workdir={tmp_path / 'one'}"]
   shutil.rmtree(tmp_path / "one" / "checkpoints" / "40")
   (tmp_path / "one" / "summary.json").unlink()
   (code, out, err), (other_code, *_) = ends(start(*flags))
   assert (code, other_code) == (0, 0), err
-  assert "goes on from step" in out
+  assert "resuming from step" in out
   assert summary(tmp_path / "one")["best_step"] in (20, 40)
 
 
 @pytest.mark.slow
-def test_when_one_is_killed_the_other_ends_and_the_run_goes_on(start, tmp_path):
+def test_when_one_process_is_killed_the_other_ends_and_both_resume(
+  start, tmp_path
+):
   flags = [*QUICK, "--config.epochs=40", f"--workdir={tmp_path}"]
   pair = start(*flags)
   wait_for_step(tmp_path, 8, pair[0])
@@ -194,7 +196,7 @@ def test_when_one_is_killed_the_other_ends_and_the_run_goes_on(start, tmp_path):
   _, err = pair[0].communicate(timeout=150)
   assert time.monotonic() - begin < 120
   assert pair[0].returncode not in (0, 143)
-  # Ours, or JAX's own where its heartbeat was first to notice.
+  # Our error, or JAX's if its heartbeat was first.
   assert re.search("another (process of this run is lost|task died)", err)
 
   again = start(*flags)
@@ -202,24 +204,24 @@ def test_when_one_is_killed_the_other_ends_and_the_run_goes_on(start, tmp_path):
   again[0].send_signal(signal.SIGTERM)
   (code, out, err), _ = ends(again)
   assert code == 143, err
-  assert "goes on from step" in out
+  assert "resuming from step" in out
 
 
 @pytest.mark.parametrize(
   ("flags", "words"),
   first(
     [
-      (["--num_processes=2"], "belong together"),
-      (["--distributed", "--process_id=1"], "belong together"),
+      (["--num_processes=2"], "give all three, or none"),
+      (["--distributed", "--process_id=1"], "give all three, or none"),
       (
         ["--num_processes=2", "--process_id=2", "--coordinator_address=x:1"],
         "--process_id=2: must be at least 0 and below --num_processes=2",
       ),
-      (["--distributed"], "--distributed: "),  # nobody to join
+      (["--distributed"], "--distributed: "),  # no other process
     ],
   ),
 )
-def test_processes_that_cannot_be_found_are_one_line(run, flags, words):
+def test_invalid_process_flags_are_one_line(run, flags, words):
   done = run("--config=configs/sum_tiny.py", *flags)
   assert done.returncode not in (0, None)
   (line,) = done.stderr.strip().splitlines()

@@ -13,35 +13,35 @@ from seqsum.runtime.signals import StopRequest
 @pytest.mark.parametrize(
   "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 )
-def test_a_signal_asks(number):
+def test_a_signal_requests_a_stop(number):
   before = signal.getsignal(number)
   own = signal.default_int_handler  # the tests' own may ignore it, under nohup
   signal.signal(number, own)
   try:
     with StopRequest() as stop:
-      assert not stop
+      assert not stop.agreed()
       os.kill(os.getpid(), number)
-      assert stop
+      assert stop.agreed()
       assert stop.signal == number
     assert signal.getsignal(number) is own
   finally:
     signal.signal(number, before)
 
 
-def test_a_second_ctrl_c_does_not_wait():
+def test_a_second_ctrl_c_interrupts_at_once():
   with StopRequest():
     os.kill(os.getpid(), signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
       os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_a_hang_up_that_is_ignored_stays_ignored():
+def test_an_ignored_hang_up_stays_ignored():
   """As under nohup."""
   before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
   try:
     with StopRequest() as stop:
       os.kill(os.getpid(), signal.SIGHUP)
-      assert not stop
+      assert not stop.agreed()
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
   finally:
     signal.signal(signal.SIGHUP, before)
@@ -49,8 +49,8 @@ def test_a_hang_up_that_is_ignored_stays_ignored():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wait", [0.2, 0.4, 0.8, 1.2, 1.6, 2.0])
-def test_ctrl_c_while_it_starts_ends_it_quietly(tmp_path, wait):
-  """Imports used to lose it, and the run went on, or to print a traceback."""
+def test_ctrl_c_during_imports_ends_the_process_quietly(tmp_path, wait):
+  """Imports lost it before, or printed a traceback."""
   run = subprocess.Popen(
     [sys.executable, "-m", "seqsum.main", "--config=configs/sum_tiny.py"]
     + [f"--workdir={tmp_path / 'run'}"],

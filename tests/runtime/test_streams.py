@@ -1,4 +1,4 @@
-"""Printing what an encoding lacks, and printing to nobody."""
+"""Prints that the encoding lacks, and prints without a reader."""
 
 import os
 import subprocess
@@ -38,7 +38,7 @@ def python(code, *args, **env):
     ("utf-8", b"\\udcff.png " + "é±.png ░ ±".encode()),
   ],
 )
-def test_what_an_encoding_lacks_is_escaped(encoding, out):
+def test_characters_that_the_encoding_lacks_are_escaped(encoding, out):
   done = python(PRINT, *NAMES, PYTHONIOENCODING=encoding)
   assert done.returncode == 0, done.stderr
   assert done.stdout.strip() == out
@@ -50,7 +50,7 @@ import sys
 from seqsum.runtime import streams
 streams.protect()
 print("first", flush=True)
-sys.stdin.read()  # until the reader has gone
+sys.stdin.read()  # until the reader has ended
 print("second", flush=True)
 print("third", flush=True)
 print("fourth", file=sys.stderr)
@@ -59,7 +59,7 @@ open(sys.argv[1], "w").write("done")
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_work_goes_on_when_the_reader_has_gone(tmp_path, stream):
+def test_a_program_continues_after_its_reader_ended(tmp_path, stream):
   process = subprocess.Popen(
     [sys.executable, "-c", LATER, tmp_path / "work"],
     cwd=ROOT,
@@ -85,9 +85,7 @@ def test_a_full_disk_is_still_an_error():
 
 
 @pytest.mark.slow
-def test_a_run_whose_output_nobody_reads_ends_with_its_work(
-  environment, tmp_path
-):
+def test_a_run_without_a_reader_finishes(environment, tmp_path):
   process = subprocess.Popen(
     [sys.executable, "-m", "seqsum.main", *QUICK, f"--workdir={tmp_path}"],
     cwd=ROOT,
@@ -127,9 +125,9 @@ def test_predict_prints_any_file_name(
   assert "sum: " in said
 
 
-def test_a_file_can_name_any_file(tmp_path):
-  """As a report names its data."""
-  files.write_whole(epath.Path(tmp_path) / "page", NAMES[0])
+def test_file_contents_may_have_any_file_name(tmp_path):
+  """As in a report."""
+  files.write_atomically(epath.Path(tmp_path) / "page", NAMES[0])
   assert (tmp_path / "page").read_bytes() == rb"\udcff.png"
 
 
@@ -147,7 +145,7 @@ file.write("alone")
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
-def test_what_is_printed_to_a_closed_stream_is_in_no_file(tmp_path, closed):
+def test_output_to_a_closed_stream_is_in_no_file(tmp_path, closed):
   done = subprocess.run(
     ["bash", "-c", f'"$0" -c "$1" "$2" {closed}']
     + [sys.executable, CLOSED, str(tmp_path / "file")],
@@ -160,7 +158,7 @@ def test_what_is_printed_to_a_closed_stream_is_in_no_file(tmp_path, closed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
-def test_a_run_with_closed_streams_ends(tmp_path, environment, closed):
+def test_a_run_with_closed_streams_finishes(tmp_path, environment, closed):
   command = f'"$0" -m seqsum.main "$@" {closed}'
   done = subprocess.run(
     ["bash", "-c", command, sys.executable, *QUICK]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from short_runs import first
 
-from seqsum.runtime.errors import InputError
+from seqsum.sequences import curriculum
 from seqsum.sequences.augment import Augmentation
 from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import PRODUCT, SUM
@@ -17,7 +17,7 @@ def draw(sampler, seed=0, images=None, **shard):
 
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("task", [SUM, PRODUCT])
-def test_frames_labels_and_targets_belong_together(images, packed, task):
+def test_frames_labels_and_targets_agree(images, packed, task):
   batch = draw(Sampler(task, 64, 1, 4, packed), images=images)
   assert batch.frames.shape == (64, 4, 28, 28, 1)
   assert batch.frames.dtype == np.uint8
@@ -49,26 +49,26 @@ def test_a_batch_is_a_function_of_its_key(images):
 @pytest.mark.parametrize(
   ("batch", "low", "high"), [(128, 1, 4), (32, 1, 10), (7, 2, 5)]
 )
-def test_packed_lengths_are_sorted_in_equal_shares(batch, low, high):
+def test_packed_lengths_are_stratified_and_sorted(batch, low, high):
   sampler = Sampler(SUM, batch, low, high)
   kinds = high - low + 1
   counts = collections.Counter()
   for seed in range(200):
-    lengths = np.asarray(sampler.draw_lengths(jax.random.key(seed)))
+    lengths = np.asarray(sampler.lengths(jax.random.key(seed)))
     assert (np.diff(lengths) <= 0).all()
     assert set(lengths) <= set(range(low, high + 1))
     shares = np.bincount(lengths, minlength=high + 1)[low:]
     assert abs(shares - batch / kinds).max() < 1
-    alive = [(lengths > t).sum() for t in range(high)]
-    assert all(a <= r for a, r in zip(alive, sampler.rows(), strict=True))
+    real = [(lengths > t).sum() for t in range(high)]
+    assert all(n <= r for n, r in zip(real, sampler.rows(), strict=True))
     counts.update(lengths.tolist())
   share = np.array([counts[n] for n in range(low, high + 1)]) / (200 * batch)
   np.testing.assert_allclose(share, 1 / kinds, atol=0.01)
 
 
-def test_random_lengths_are_uniform():
+def test_unpacked_lengths_are_uniform():
   sampler = Sampler(SUM, 40_000, 2, 5, packed=False)
-  lengths = np.asarray(sampler.draw_lengths(jax.random.key(0)))
+  lengths = np.asarray(sampler.lengths(jax.random.key(0)))
   share = np.bincount(lengths, minlength=6) / lengths.size
   np.testing.assert_allclose(share, [0, 0, 0.25, 0.25, 0.25, 0.25], atol=0.01)
 
@@ -81,13 +81,12 @@ def test_rows_by_hand():
   assert Sampler(SUM, 5, 1, 2).rows() == (5, 3)
 
 
-def test_long_sequences_have_no_blank_frames_either():
+def test_long_packed_sequences_have_hardly_any_padding():
   assert sum(Sampler(SUM, 1024, 1, 1024).rows()) == 1024 * 1025 // 2
   assert sum(Sampler(SUM, 128, 1, 1024).rows()) < 1.01 * 128 * 1025 / 2
 
 
-def test_shifted_frames_are_those_of_the_same_batch_moved(bundled):
-  """Every move of -1..1 by -1..1 is drawn, each frame for itself."""
+def test_augmentation_shifts_each_frame_independently(bundled):
   still = draw(Sampler(SUM, 64), 4, bundled.train)
   moved = draw(
     Sampler(SUM, 64, augmentation=Augmentation(shift=1)), 4, bundled.train
@@ -124,14 +123,14 @@ def test_shifted_frames_are_those_of_the_same_batch_moved(bundled):
     fast=3,
   ),
 )
-def test_shares_of_a_batch_are_its_rows(images, packed, changes):
+def test_shares_are_rows_of_the_batch(images, packed, changes):
   fields = {
     k: v for k, v in changes.items() if k in ("augmentation", "num_sequences")
   }
   sampler = Sampler(SUM, 16, packed=packed, **fields)
   given = {k: v for k, v in changes.items() if k not in fields}
-  whole = draw(sampler, 3, images, **given)
-  # As on many devices: which share it is, is not known to the compiler.
+  batch = draw(sampler, 3, images, **given)
+  # As on many devices, the index of the share is not static.
   deal = jax.jit(
     lambda key, shard: sampler(key, *images, shard=shard, shards=4, **given)
   )
@@ -139,37 +138,35 @@ def test_shares_of_a_batch_are_its_rows(images, packed, changes):
     share = deal(jax.random.key(3), shard)
     jax.tree.map(
       lambda a, b, shard=shard: np.testing.assert_array_equal(a[shard::4], b),
-      whole,
+      batch,
       share,
     )
 
 
-def test_sequences_grow_from_one_frame_in_equal_shares_of_steps():
-  sampler = Sampler(SUM, 8, 1, 4, curriculum_steps=9)
-  found = [int(sampler.longest(step)) for step in range(12)]
+def test_the_maximum_length_rises_in_equal_stages():
+  found = [int(curriculum.longest(step, 9, 4)) for step in range(12)]
   assert found == [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]
-  assert sampler.longest(None) is None  # evaluation
-  assert Sampler(SUM, 8).longest(0) is None
-  assert Sampler(SUM, 8, 1, 1, curriculum_steps=9).longest(0) == 1
+  assert curriculum.longest(0, 9, 1) == 1
 
 
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize(
   ("batch", "low", "high"), [(48, 1, 4), (7, 2, 5), (32, 3, 3)]
 )
-def test_growing_lengths_are_uniform_and_fit_into_the_rows(
+def test_curriculum_lengths_are_uniform_and_fit_into_the_rows(
   batch, low, high, packed
 ):
-  sampler = Sampler(SUM, batch, low, high, packed)
-  draw_lengths = jax.jit(sampler.draw_lengths)
+  # The maximum length at step n is n + 1.
+  sampler = Sampler(SUM, batch, low, high, packed, curriculum_steps=high - 1)
+  draw_lengths = jax.jit(sampler.lengths)
   for longest in range(1, high + 1):
     shortest = min(low, longest)
     counts = collections.Counter()
     for seed in range(100):
-      lengths = np.asarray(draw_lengths(jax.random.key(seed), longest))
+      lengths = np.asarray(draw_lengths(jax.random.key(seed), longest - 1))
       assert lengths.dtype == np.int32
-      alive = [(lengths > t).sum() for t in range(high)]
-      assert all(a <= r for a, r in zip(alive, sampler.rows(), strict=True))
+      real = [(lengths > t).sum() for t in range(high)]
+      assert all(n <= r for n, r in zip(real, sampler.rows(), strict=True))
       counts.update(lengths.tolist())
     share = np.array([counts[n] for n in range(high + 2)]) / (100 * batch)
     expected = np.zeros(high + 2)
@@ -177,7 +174,7 @@ def test_growing_lengths_are_uniform_and_fit_into_the_rows(
     np.testing.assert_allclose(share, expected, atol=0.02 if packed else 0.06)
 
 
-def test_a_batch_that_has_not_grown_is_blank_beyond(images):
+def test_frames_beyond_the_curriculum_are_blank(images):
   sampler = Sampler(SUM, 8, 2, 4, curriculum_steps=6)
   grow = jax.jit(lambda key, step: sampler(key, *images, step=step))
   for step, longest in ((0, 1), (2, 2), (5, 3), (6, 4), (None, 4)):
@@ -191,31 +188,3 @@ def test_a_batch_that_has_not_grown_is_blank_beyond(images):
     draw(Sampler(SUM, 8, 2), 0, images),
   )
   jax.tree.map(np.testing.assert_array_equal, grown, plain)
-
-
-@pytest.mark.parametrize(
-  ("wrong", "words"),
-  [
-    ({"max_len": 0}, "max_len=0"),
-    ({"min_len": 0}, "min_len=0"),
-    ({"min_len": 5}, "min_len=5 is above"),
-    ({"batch_size": 0}, "batch_size=0"),
-    ({"augmentation": Augmentation(shift=-1)}, "shift=-1"),
-    ({"augmentation": Augmentation(rotate=float("nan"))}, "rotate=nan"),
-    ({"augmentation": Augmentation(scale=1.0)}, "scale=1.0"),
-    ({"augmentation": Augmentation(elastic=-2.0)}, "elastic=-2.0"),
-    ({"num_sequences": -1}, "num_sequences=-1"),
-    (
-      {"num_sequences": 3},
-      "num_sequences=3: must be 0, or at least config.batch_size=4",
-    ),
-    (
-      {"num_sequences": 8, "curriculum_steps": 5},
-      "num_sequences=8: a fixed training set has no",
-    ),
-    ({"num_sequences": 2**30}, "num_sequences=1073741824: must have fewer"),
-  ],
-)
-def test_impossible_lengths_are_refused(wrong, words):
-  with pytest.raises(InputError, match=words):
-    Sampler(**{"task": SUM, "batch_size": 4} | wrong)

@@ -2,7 +2,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqsum.training.metrics import NEVER, Norms, Totals, final, is_exact
+from seqsum.training.metrics import NEVER, Totals, final, is_exact
+from seqsum.training.norms import Norms
 
 
 def totals(**values):
@@ -10,13 +11,17 @@ def totals(**values):
 
 
 def test_sums_are_divided_once():
-  small = totals(sequences=1, values=2, loss=10, squared=9, absolute=3, exact=0)
-  large = totals(sequences=3, values=6, loss=14, squared=3, absolute=3, exact=3)
+  small = totals(
+    sequences=1, loss_count=2, loss=10, squared=9, absolute=3, exact=0
+  )
+  large = totals(
+    sequences=3, loss_count=6, loss=14, squared=3, absolute=3, exact=3
+  )
   means = small.merge(large).means()
   assert means == {"loss": 3, "mse": 3, "mae": 1.5, "exact_accuracy": 0.75}
 
 
-def test_merging_keeps_the_first_step_that_was_not_finite():
+def test_merging_keeps_the_first_nonfinite_step():
   late, soon = (Totals.zero().replace(nonfinite=jnp.int32(n)) for n in (9, 7))
   assert late.merge(soon).merge(Totals.zero()).nonfinite == 7
   assert Totals.zero().merge(Totals.zero()).nonfinite == NEVER
@@ -25,7 +30,7 @@ def test_merging_keeps_the_first_step_that_was_not_finite():
 def test_norms_are_means_and_maxima_over_steps():
   steps = [Norms.of_step(4.0, 3.0), Norms.of_step(12.0, 1.0)]
   first, second = (Totals.zero().replace(sequences=1, norms=n) for n in steps)
-  means = first.replace(values=1).merge(second).means()
+  means = first.replace(loss_count=1).merge(second).means()
   assert "encoded_rms" in means
   assert steps[0].merge(steps[1]).means() == pytest.approx(
     {
@@ -39,8 +44,8 @@ def test_norms_are_means_and_maxima_over_steps():
 
 
 @pytest.mark.parametrize("lost", [np.inf, np.nan])
-def test_a_norm_that_is_not_finite_stays_so(lost):
-  """Whatever was before it and whatever comes after."""
+def test_a_nonfinite_norm_stays_nonfinite(lost):
+  """Whether it comes first, last or in between."""
   fine, bad = Norms.of_step(4.0, 3.0), Norms.of_step(lost, lost)
   for norms in (fine.merge(bad).merge(fine), bad.merge(fine), fine.merge(bad)):
     np.testing.assert_array_equal(list(norms.means().values()), [lost] * 4)
@@ -53,7 +58,7 @@ def test_exact_means_that_rounding_gives_the_target():
   )
 
 
-def test_final_reads_the_last_real_step():
+def test_final_is_the_value_at_the_last_real_step():
   values = jnp.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
   np.testing.assert_array_equal(final(values, jnp.array([3, 1])), [3, 4])
 

@@ -1,4 +1,4 @@
-"""What the compiled default step costs, by XLA's own count: no clock."""
+"""Cost of the compiled default step by XLA's cost analysis."""
 
 import jax
 import pytest
@@ -29,13 +29,13 @@ def cost(bundled):
 
 
 def test_flops_of_a_sequence(cost):
-  """2.5 frames on average, 35.7 MFLOP each: no blank frame is computed."""
+  """2.5 frames on average of 35.7 MFLOP each: no padding is computed."""
   flops = cost.cost_analysis()["flops"] / BATCH
   assert 87e6 < flops < 92e6
 
 
 def test_bytes_of_a_sequence(cost):
-  """4.9 MB; a copy of the large kernels or another pass over them shows."""
+  """4.9 MB; a copy of the large kernels, or a second pass, exceeds it."""
   size = cost.cost_analysis()["bytes accessed"] / BATCH
   assert size < 5.0e6
 
@@ -46,5 +46,5 @@ def test_the_state_is_updated_in_place(cost):
   assert memory.temp_size_in_bytes < 90e6
 
 
-def test_this_release_of_xla_knows_the_options():
+def test_xla_accepts_the_options():
   assert compiler_options()

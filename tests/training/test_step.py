@@ -9,17 +9,18 @@ import pytest
 from short_runs import first
 
 from seqsum.models.encoder import ConvEncoder
-from seqsum.models.model import SequenceModel
+from seqsum.models.packed_model import PackedModel
 from seqsum.runtime.devices import make_mesh
 from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import SUM
+from seqsum.training.evaluate import eval_step
 from seqsum.training.losses import build_objective
 from seqsum.training.metrics import NEVER, Totals
 from seqsum.training.optimizers import build_optimizer
 from seqsum.training.parallel import compile_init, compile_step
-from seqsum.training.reading import eval_step
 from seqsum.training.state import Experiment, batch_key, init_state
-from seqsum.training.step import is_finite, train_step, train_steps
+from seqsum.training.step import train_step, train_steps
+from seqsum.training.updates import is_finite
 
 SHAPE = (28, 28, 1)
 
@@ -38,7 +39,7 @@ def make(
     ConvEncoder, features=(4, 4), kernels=(5, 3), strides=(2, 2)
   )
   return Experiment(
-    model=SequenceModel(encoder=encoder, widths=(16,)),
+    model=PackedModel(encoder=encoder, widths=(16,)),
     objective=build_objective(loss),
     optimizer=build_optimizer("rmsprop", rate),
     sampler=Sampler(SUM, batch_size, **sampler),
@@ -50,7 +51,7 @@ def make(
 
 @functools.cache
 def compiled(function, experiment, devices=1):
-  """`init_state`, `train_steps` or `eval_step`, as training has it."""
+  """`init_state`, `train_steps` or `eval_step`, compiled as in training."""
   mesh = make_mesh(jax.devices()[:devices])
   if function is init_state:
     return compile_init(experiment, mesh, SHAPE)
@@ -59,7 +60,7 @@ def compiled(function, experiment, devices=1):
 
 
 def begin(experiment, devices=1, seed=0):
-  """The state that training begins with, on so many devices."""
+  """The initial state, on several devices."""
   return compiled(init_state, experiment, devices)(seed)
 
 
@@ -78,7 +79,7 @@ def data(bundled):
   return bundled.train
 
 
-def test_the_step_is_the_gradient_of_the_mean_loss(data):
+def test_a_step_follows_the_gradient_of_the_mean_loss(data):
   experiment = dataclasses.replace(make(), optimizer=optax.sgd(0.1))
   state = begin(experiment, seed=5)
   after, totals = jax.jit(functools.partial(train_step, experiment=experiment))(
@@ -106,7 +107,7 @@ def test_the_step_is_the_gradient_of_the_mean_loss(data):
   assert after.step == 1
 
 
-def test_a_value_at_every_step_asks_for_all_of_them(data):
+def test_a_per_step_loss_covers_every_real_step(data):
   experiment = make(per_step=True)
   state = begin(experiment)
   _, totals = jax.jit(functools.partial(train_step, experiment=experiment))(
@@ -116,12 +117,12 @@ def test_a_value_at_every_step_asks_for_all_of_them(data):
   outputs = experiment.model.apply(state.params, batch.frames)[..., 0]
   real = np.arange(4) < np.asarray(batch.lengths)[:, None]
   expected = np.square(outputs - batch.targets)[real]
-  assert totals.values == real.sum() == 40
+  assert totals.loss_count == real.sum() == 40
   np.testing.assert_allclose(totals.loss, expected.sum(), rtol=1e-5)
   assert totals.means()["mse"] != totals.means()["loss"]
 
 
-def test_eight_devices_see_what_one_sees_for_50_steps(data):
+def test_eight_devices_have_the_losses_of_one_for_50_steps(data):
   _, one = train(make(32), data, 1, 50)
   _, eight = train(make(32), data, 8, 50)
   assert np.mean(one[-10:]) < 0.8 * np.mean(one[:10])
@@ -132,7 +133,9 @@ def test_eight_devices_see_what_one_sees_for_50_steps(data):
   ("devices", "parts", "per_step"),
   first([(4, 2, True), (1, 4, False), (1, 2, True)]),
 )
-def test_a_batch_in_parts_is_the_same_batch(data, devices, parts, per_step):
+def test_accumulated_gradients_are_those_of_the_whole_batch(
+  data, devices, parts, per_step
+):
   kwargs = {"per_step": per_step, "log_norms": True, "rate": 1e-4}
   whole, losses = train(make(32, **kwargs), data, 1, 6)
   cut, others = train(make(32, accumulate=parts, **kwargs), data, devices, 6)
@@ -144,7 +147,7 @@ def test_a_batch_in_parts_is_the_same_batch(data, devices, parts, per_step):
   )
 
 
-def test_pmap_sees_what_jit_sees(data):
+def test_pmap_has_the_losses_of_jit(data):
   experiment = make(32)
   _, one = train(experiment, data, 1, 5)
   step = jax.pmap(
@@ -162,7 +165,7 @@ def test_pmap_sees_what_jit_sees(data):
 
 
 @pytest.mark.slow
-def test_several_steps_in_one_call_are_the_same_steps(data):
+def test_several_steps_in_one_call_equal_single_steps(data):
   one, _ = train(make(), data, 1, 6)
   three, _ = train(make(), data, 1, 2, count=3)
   assert one.step == three.step == 6
@@ -174,7 +177,7 @@ def test_several_steps_in_one_call_are_the_same_steps(data):
   )
 
 
-def test_the_number_of_steps_and_the_seed_compile_nothing_new(data):
+def test_num_steps_and_seed_do_not_recompile(data):
   experiment = make()
   mesh = make_mesh(jax.devices()[:1])
   step = compile_step(train_steps, mesh, experiment=experiment, donate=False)
@@ -182,10 +185,10 @@ def test_the_number_of_steps_and_the_seed_compile_nothing_new(data):
   totals = Totals.zero()
   for seed, count in ((0, 1), (1, 2), (2, 5)):
     state, totals = step(state, totals, count, seed, *data)
-  assert step._cache_size() <= 2  # NumPy's totals first, then the device's
+  assert step._cache_size() <= 2  # Totals of NumPy first, then of JAX
 
 
-def test_the_seed_decides_parameters_and_sequences(data):
+def test_the_seed_determines_parameters_and_sequences(data):
   _, first = train(make(), data, 1, 2, seed=0)
   _, again = train(make(), data, 1, 2, seed=0)
   _, other = train(make(), data, 1, 2, seed=1)
@@ -193,8 +196,8 @@ def test_the_seed_decides_parameters_and_sequences(data):
   assert first[0] != other[0]
 
 
-def test_one_batch_can_be_learned_by_heart(data):
-  """With one image a digit, sums of one and two become exact."""
+def test_ten_images_can_be_memorized(data):
+  """With one image per digit, sums of one and two digits become exact."""
   experiment = make(32, rate=3e-3, max_len=2)
   first = [np.flatnonzero(data.labels == d)[0] for d in range(10)]
   few = data.images[first], data.labels[first]
@@ -203,8 +206,8 @@ def test_one_batch_can_be_learned_by_heart(data):
   assert np.mean(losses[-20:]) < 0.3
 
 
-def test_the_first_loss_is_the_one_we_know(data):
-  """A golden number: it moves only if sampling, model or loss do."""
+def test_the_first_loss_has_its_recorded_value(data):
+  """It changes only if sampling, the model or the loss changes."""
   _, losses = train(make(), data, 1, 1)
   np.testing.assert_allclose(losses, [FIRST_LOSS], rtol=1e-4)
 
@@ -213,7 +216,7 @@ FIRST_LOSS = 156.8789
 
 
 @pytest.mark.slow
-def test_a_step_that_is_not_finite_is_named(data):
+def test_totals_have_the_first_nonfinite_step(data):
   experiment = make(rate=1e30)
   _, totals = jax.jit(functools.partial(train_step, experiment=experiment))(
     begin(experiment), 0, *data
@@ -265,7 +268,7 @@ def test_norms_are_those_of_real_frames_and_of_the_whole_gradient(
 
 
 @pytest.mark.slow
-def test_norms_change_nothing_and_are_left_out_when_off(data):
+def test_log_norms_adds_four_metrics_and_changes_no_other(data):
   _, off = totals_of_a_step(make(), data)
   _, on = totals_of_a_step(make(log_norms=True), data)
   assert set(on) - set(off) == {
@@ -279,7 +282,7 @@ def test_norms_change_nothing_and_are_left_out_when_off(data):
 
 
 @pytest.mark.slow
-def test_sequences_grow_with_the_step_in_training_alone(data):
+def test_the_curriculum_applies_to_training_only(data):
   experiment = make(curriculum_steps=3)  # 1, 2, 3 frames, then up to 4
   mesh = make_mesh(jax.devices()[:1])
   step = compile_step(train_steps, mesh, experiment=experiment, donate=False)
@@ -302,7 +305,7 @@ def test_sequences_grow_with_the_step_in_training_alone(data):
 
 
 @pytest.mark.parametrize("devices", first([4, 1]))
-def test_evaluation_reads_the_same_on_any_number_of_devices(data, devices):
+def test_predictions_are_the_same_on_any_number_of_devices(data, devices):
   experiment = make()
   params = begin(experiment).params
   key = jax.random.key_data(jax.random.key(7))

@@ -1,4 +1,4 @@
-"""The block of lines that a run prints at its start."""
+"""The overview that a run prints at its start."""
 
 import os
 import re
@@ -9,13 +9,13 @@ from PIL import Image
 
 from configs import fold, own, sum_tiny
 from seqsum.data import digits, mnist
-from seqsum.runs.overview import overview
+from seqsum.runs.console import overview
 from seqsum.runs.session import open_session
 
 
-def rows(config, workdir, found=False):
+def rows(config, workdir, has_checkpoint=False):
   with open_session(config, workdir) as session:
-    text = overview(session, found)
+    text = overview(session, has_checkpoint)
   return dict(re.split(r" {2,}", line, maxsplit=1) for line in text.split("\n"))
 
 
@@ -25,7 +25,7 @@ def tiny(**fields):
   return config
 
 
-def test_a_run_of_bundled_digits(tmp_path):
+def test_overview_of_bundled_digits(tmp_path):
   cores = os.cpu_count()
   affinity = len(os.sched_getaffinity(0))
   assert rows(tiny(), tmp_path / "run") == {
@@ -41,32 +41,31 @@ def test_a_run_of_bundled_digits(tmp_path):
   }
 
 
-def test_a_core_that_is_given_the_fold(tmp_path):
+def test_overview_of_a_known_fold(tmp_path):
   config = fold.get_config()
   config.data.name = "digits"
   config.model.dtype = "bfloat16"
-  said = rows(config, tmp_path / "run", found=True)
-  assert said["model"].startswith("conv 16-32-64, dense 128, core fold; ")
-  assert said["devices"].endswith("; bfloat16")
-  assert said["folder"].endswith("run (has a checkpoint to resume from)")
+  printed = rows(config, tmp_path / "run", has_checkpoint=True)
+  assert printed["model"].startswith("conv 16-32-64, dense 128, core fold; ")
+  assert printed["devices"].endswith("; bfloat16")
+  assert printed["folder"].endswith("run (has a checkpoint to resume from)")
 
 
-def test_sequences_of_ones_own(tmp_path):
+def test_overview_of_your_own_sequences(tmp_path):
   frames = np.zeros((20, 6, 24, 32, 3), np.uint8)
   path = tmp_path / "mine.npz"
   np.savez(path, frames=frames, targets=np.arange(20.0))
   config = own.get_config()
   config.data.name = f"npz:{path}"
-  said = rows(config, tmp_path / "run")
-  assert said["data"] == (
+  printed = rows(config, tmp_path / "run")
+  assert printed["data"] == (
     f"npz:{path}: 16 training, 2 validation, 2 test sequences of 6 frames of "
     "24x32x3"
   )
-  assert said["frames"] == "24x32, 3 channels, uint8"
+  assert printed["frames"] == "24x32, 3 channels, uint8"
 
 
-def test_how_pictures_become_frames(tmp_path):
-  """Sizes, range and paper, which are chosen for all of them."""
+def test_overview_of_images_that_become_frames(tmp_path):
   for n in range(3):
     (tmp_path / "data" / f"s{n}").mkdir(parents=True)
     for k in range(2):
@@ -76,15 +75,14 @@ def test_how_pictures_become_frames(tmp_path):
   (tmp_path / "data" / "targets.csv").write_text(table)
   config = own.get_config()
   config.data.name = f"frames:{tmp_path / 'data'}"
-  said = rows(config, tmp_path / "run")
-  assert said["frames"] == (
+  printed = rows(config, tmp_path / "run")
+  assert printed["frames"] == (
     "28x32, 1 channel, uint8; resized from 28x32..30x32; integer values "
     "0..3000 become 0..255"
   )
 
 
-def test_the_block_comes_first(finished, run):
-  """Of the run that nobody stopped: the block comes before the first line."""
+def test_the_overview_is_printed_first(finished, run):
   workdir, done = finished
   first, *rest = done.stdout.splitlines()
   assert first == "loading JAX ..."
@@ -95,7 +93,9 @@ def test_the_block_comes_first(finished, run):
 
 
 @pytest.mark.mnist
-def test_a_first_start_prints_where_data_is_kept(tmp_path, mnist_dir, capfd):
+def test_the_first_start_prints_where_data_is_cached(
+  tmp_path, mnist_dir, capfd
+):
   data = digits.load("mnist", data_dir=tmp_path, manual_dir=mnist_dir)
   out, err = capfd.readouterr()
   assert out == (

@@ -1,7 +1,11 @@
-"""One program at a time in a folder: a lock that dies with its process.
+"""Lock of a folder: one program at a time, released when its process ends.
 
-The kernel holds it, not the file: a file that a killed run left behind locks
-nothing. Object storage knows no locks, and none is taken there.
+The kernel holds the lock (`flock`), so the file that a killed run leaves behind
+locks nothing. Object storage has no locks, and none is taken there.
+
+The package filelock does not name the process that holds a lock, locks through
+hard links and FIFOs, and where a file system lacks `flock` takes the existence
+of a file for the lock.
 """
 
 import contextlib
@@ -24,20 +28,20 @@ except ImportError:  # Windows
   fcntl = None
 
 NAME = ".lock"
-OURS = r"process \d+ on .*\n"  # what the file says
+CONTENT = r"process \d+ on .*\n"
 
 
 def take(folder: epath.Path) -> contextlib.ExitStack:
-  """Locks a folder until what is returned is closed, or the process ends.
+  """Lock a folder until the returned context is closed or the process ends.
 
-  Of several processes of one run only the lead locks.
+  Only the lead process of a run locks; the others wait for it.
 
   Returns:
-    A context that holds the lock, or nothing where there are no locks.
+    A context that holds the lock; it is empty where there are no locks.
 
   Raises:
-    InputError: Another program holds it, or its file is a stranger's (a link,
-      say); so it is on all processes of a run.
+    InputError: Another program holds the lock, or the file is a link or not
+      ours. Raised on all processes of a run.
   """
   holder, problem, held = "", None, contextlib.ExitStack()
   if processes.is_lead() and fcntl and not is_remote(folder):
@@ -45,7 +49,7 @@ def take(folder: epath.Path) -> contextlib.ExitStack:
       holder = _lock(os.fspath(folder / NAME), held)
     except InputError as error:
       problem = error
-  if processes.highest(bool(holder or problem)):
+  if processes.max_over_processes(bool(holder or problem)):
     held.close()
     if problem:
       raise problem
@@ -57,34 +61,34 @@ def take(folder: epath.Path) -> contextlib.ExitStack:
 
 
 def _lock(path: str, held: contextlib.ExitStack) -> str:
-  """Locks a file until `held` is closed; returns who else holds it, or ''."""
+  """Lock a file until `held` is closed; return its holder if it is taken."""
   file = held.enter_context(_open(path))
-  words = file.read(200)
+  content = file.read(200)
   try:
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
   except BlockingIOError:
-    return words.strip() or "another program"
+    return content.strip() or "another program"
   except OSError as error:  # some network file systems
     logging.warning("%s: cannot be locked (%s)", path, error.strerror)
     return ""
-  if words and not re.fullmatch(OURS, words):
+  if content and not re.fullmatch(CONTENT, content):
     raise InputError(
       f"{path} is a file that seqsum did not write: move it away, or take "
       "another --workdir"
     )
   holder = f"process {os.getpid()} on {socket.gethostname()}\n"
-  with contextlib.suppress(OSError):  # a full disk locks as well
-    # Past the file's buffer, which would be written again when it is closed.
+  with contextlib.suppress(OSError):  # on a full disk the lock still works
+    # Not through the file's buffer, which would be flushed again on close.
     os.truncate(file.fileno(), 0)
     os.pwrite(file.fileno(), holder.encode(), 0)
   return ""
 
 
 def _open(path: str) -> TextIO:
-  """Opens the file, made if it is not there, unless it is another's.
+  """Open the lock file, created if it does not exist.
 
-  A link, also a hard one, would have a file elsewhere overwritten; a FIFO would
-  be waited for.
+  Links are refused, hard ones too, since writing would change another file. A
+  FIFO is refused since reading it would block.
   """
   try:
     opened = os.open(
@@ -92,17 +96,17 @@ def _open(path: str) -> TextIO:
     )
   except OSError as error:
     if os.path.lexists(path):
-      raise _strange(path) from error
+      raise _not_a_lock(path) from error
     raise
-  about = os.fstat(opened)
-  if not stat.S_ISREG(about.st_mode) or about.st_nlink != 1:
+  status = os.fstat(opened)
+  if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
     os.close(opened)
-    raise _strange(path)
+    raise _not_a_lock(path)
   return open(opened, "r+", errors="replace")
 
 
-def _strange(path: str) -> InputError:
+def _not_a_lock(path: str) -> InputError:
   return InputError(
-    f"{path} is a link, or no file that can be written: seqsum locks a folder "
-    "by a file of that name; move it away, or take another --workdir"
+    f"{path} is a link, or not a file that can be written: seqsum locks a "
+    "folder by a file of that name; move it away, or take another --workdir"
   )

@@ -1,0 +1,80 @@
+"""Gradient accumulation, moving averages and skipped updates, for few runs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from seqsum.sequences.shapes import Scalar
+from seqsum.training.metrics import Totals
+from seqsum.training.state import TrainState
+
+
+def accumulate(
+  function: Callable[[jax.Array | int, int], Any],
+  micro_batches: int,
+  device: jax.Array | int,
+  devices: int,
+) -> Any:
+  """Sums `function(shard, shards)` over the micro-batches of one device.
+
+  Args:
+    function: `(shard, shards) -> tree of arrays`. A batch is divided into
+      `devices * micro_batches` shards.
+    micro_batches: Shards per device. They are computed one after the other, so
+      the memory is that of one.
+    device: [] int, the index of the device.
+    devices: The number of devices.
+  """
+  if micro_batches == 1:
+    return function(device, devices)
+  micro_batch = lambda n: function(
+    device * micro_batches + n, devices * micro_batches
+  )
+  zeros = jax.tree.map(
+    lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(micro_batch, 0)
+  )
+  return jax.lax.fori_loop(
+    0,
+    micro_batches,
+    lambda n, sums: jax.tree.map(jnp.add, sums, micro_batch(n)),
+    zeros,
+  )
+
+
+def update_ema(
+  ema_params: optax.Params, params: optax.Params, decay: float, step: Scalar
+) -> optax.Params:
+  """The moving average, updated with the parameters after step `step`.
+
+  The decay starts at (1 + step) / (10 + step), so that the initial parameters
+  are soon forgotten (as in TensorFlow's ExponentialMovingAverage; Polyak &
+  Juditsky 1992).
+  """
+  step = step.astype(jnp.float32)
+  decay = jnp.minimum(decay, (1 + step) / (10 + step))
+  return optax.incremental_update(params, ema_params, 1 - decay)
+
+
+def is_finite(tree) -> Scalar:
+  """[] bool, whether no array of a tree contains inf or nan."""
+  leaves = [jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]
+  return jnp.stack(leaves).all()
+
+
+def skip_if_nonfinite(
+  before: TrainState, after: TrainState, totals: Totals, grads: optax.Updates
+) -> tuple[TrainState, Totals]:
+  """Drops a step's update if its loss, gradient or new state is not finite.
+
+  Returns:
+    `after` and `totals`. Of a skipped step, `before` with `step` incremented,
+    and totals that count one skip and no sequences.
+  """
+  is_good = is_finite((totals.loss, grads, after))
+  skipped = before.replace(step=after.step), totals.of_skipped()
+  return jax.tree.map(
+    lambda new, old: jnp.where(is_good, new, old), (after, totals), skipped
+  )
