@@ -20,7 +20,8 @@ from benchmarks import network
 from benchmarks.network import Batch
 from configs import sum as experiment
 from seqsum.runs.session import open_session
-from seqsum.sequences.batch import AnySampler, SequenceBatch
+from seqsum.sequences.any_sampler import AnySampler
+from seqsum.sequences.batch import SequenceBatch
 from seqsum.training.metrics import Totals, final
 from seqsum.training.parallel import compile_step
 from seqsum.training.state import TRAIN, VALIDATION
@@ -125,7 +126,7 @@ class _FixedBatch:
   """A sampler that returns the same batch at every step.
 
   Args:
-    sampler: Provides all other members of `batch.AnySampler`.
+    sampler: Provides all other members of `AnySampler`.
     batch: The batch.
   """
 

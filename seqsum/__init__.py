@@ -1,16 +1,16 @@
-"""Learn to fold sequences of handwritten digits, end to end, in JAX.
+"""Learn sums of handwritten digits from sequences of images, in JAX.
 
-For notebooks: `load` a run's model, or without a run the one that comes with
-seqsum, and `read_images` for it.
+For notebooks: `load` returns a run's model, or the one that comes with seqsum;
+`read_images` reads images for it.
 """
 
 from importlib import import_module
 
-_HOMES = {"load": "inference.trained", "read_images": "inference.photos"}
+_MODULES = {"load": "inference.trained", "read_images": "inference.photos"}
 
 
 def __getattr__(name: str):
-  # Imported when it is asked for: `import seqsum` costs nothing.
-  if name not in _HOMES:
+  # Lazy: `import seqsum` imports nothing else.
+  if name not in _MODULES:
     raise AttributeError(f"module 'seqsum' has no attribute {name!r}")
-  return getattr(import_module(f"seqsum.{_HOMES[name]}"), name)
+  return getattr(import_module(f"seqsum.{_MODULES[name]}"), name)

@@ -4,7 +4,7 @@ import runpy
 
 
 def main() -> None:
-  # As the main module: it restarts Python before it imports what takes long.
+  # `seqsum.main` must run as __main__: it restarts Python before slow imports.
   runpy.run_module("seqsum.main", run_name="__main__", alter_sys=True)
 
 

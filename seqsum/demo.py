@@ -1,15 +1,15 @@
-r"""A page to draw on: each digit that is added, and the value that follows.
+r"""Serve a page to draw digits on, with the value after each.
 
-    pip install -e '.[demo]'
+    pip install 'seqsum[demo]'     # in a clone: pip install -e '.[demo]'
     python -m seqsum.demo
     python -m seqsum.demo --workdir=runs/sum
 
-The first uses the network that comes with seqsum, the second one of your own.
-It answers on this machine only, at the address that it prints; Ctrl-C ends it.
+The second command uses the network that comes with seqsum, the third one of
+your own runs. The page is served to this machine only, at the printed address;
+Ctrl-C stops the server.
 """
 
-import signal
-import socket
+import importlib.util
 
 from absl import flags
 
@@ -20,47 +20,30 @@ flags.adopt_module_key_flags(cli)
 WORKDIR = flags.DEFINE_string(
   "workdir",
   None,
-  "The folder of a run; by default the network that comes with seqsum.",
+  "Folder of a run; default: the network that comes with seqsum.",
 )
-PORT = flags.DEFINE_integer("port", 8000, "Where it listens; 0: any free one.")
-HOST = "127.0.0.1"
+PORT = flags.DEFINE_integer("port", 8000, "TCP port; 0: any free port.")
 
 
 def main() -> int:
   """Serves the page until Ctrl-C; returns the exit code."""
-  try:
-    import uvicorn
-  except ImportError as error:
+  if not all(map(importlib.util.find_spec, ("fastapi", "uvicorn"))):
     raise InputError(
-      "the page needs FastAPI and uvicorn: pip install -e '.[demo]'"
-    ) from error
+      "the page needs FastAPI and uvicorn: pip install 'seqsum[demo]', or in a "
+      "clone pip install -e '.[demo]'"
+    )
   if not 0 <= PORT.value <= 65535:
     raise InputError(f"--port={PORT.value}: must be in 0..65535")
-  from seqsum.inference import draw_app, trained  # seconds
+  from seqsum.inference import draw_app, trained  # takes seconds
 
   cli.enable_compilation_cache()
   model = trained.load(WORKDIR.value)
-  if not model.reads_digits:
+  if not model.takes_digits:
     raise InputError(
       f"--workdir={WORKDIR.value}: the page draws digits, {model.name} was "
-      f"trained on other frames {model.shape}; take seqsum.predict"
+      f"trained on other frames {model.shape}; use seqsum.predict"
     )
-  with socket.socket() as listener:
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-      listener.bind((HOST, PORT.value))
-      listener.listen()  # so that the printed address can be opened at once
-    except OSError as error:
-      raise InputError(
-        f"--port={PORT.value}: {error.strerror}; take another, or 0"
-      ) from error
-    app = draw_app.make_app(model)
-    port = listener.getsockname()[1]
-    print(f"draw at http://{HOST}:{port}, Ctrl-C ends it", flush=True)
-    # At its end uvicorn raises the signal again, which this handler may get.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    config = uvicorn.Config(app, log_level="warning")
-    uvicorn.Server(config).run(sockets=[listener])
+  draw_app.serve(model, PORT.value)
   return 0
 
 

@@ -1,40 +1,31 @@
-r"""How well a run knows which frames of a video matter; and a summary of one.
+r"""Compare rankings of video frames with their true importance.
 
     python -m seqsum.importance --workdir=runs/importance
 
-reads videos of the test split and sets orders of their frames beside the truth:
-the order of what the network says at each frame, if it was taught to; those in
-which its answer is attributed to frames, which nobody taught it; and what the
-middle of a video and mere chance come to. It leaves importance.json, and of the
-first video summary.png and summary.mp4, in the run's folder `report/`.
+scores the frames of test videos by the network's predicted importance, if it
+was trained on it, and by attributions of its final prediction; for comparison
+by the distance to the video's middle and at random. It prints rank correlations
+with the true importance and writes them to importance.json; summary.png and
+summary.mp4 show a summary of the first video.
 
-A run on sequences of one's own whose target is the importance of each frame,
-such as SumMe's and TVSum's (`eccv16:FILE`), is judged in the same way.
+Runs on your own sequences whose target is the importance of each frame, such as
+those of SumMe and TVSum (`eccv16:FILE`), are supported too.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-import numpy as np
 from absl import flags
-from etils import epath
 
 from seqsum.runtime import cli, files
 from seqsum.runtime.errors import InputError
 from seqsum.summarization import keyshots
 
-if TYPE_CHECKING:
-  from seqsum.summarization.judge import Example, Score
-
 flags.adopt_module_key_flags(cli)
-WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a run.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a run.")
 OUT = flags.DEFINE_string(
-  "out", None, "Where results go; by default the run's report/."
+  "out", None, "Output folder; default: report/ in the run's folder."
 )
-VIDEOS = flags.DEFINE_integer("videos", 100, "How many to read, at most.")
+VIDEOS = flags.DEFINE_integer("videos", 100, "Maximum number of test videos.")
 SHARE = flags.DEFINE_float(
-  "share", keyshots.SHARE, "Of a video's frames that its summary may keep."
+  "share", keyshots.SHARE, "Share of a video's frames in its summary."
 )
 
 
@@ -45,55 +36,30 @@ def main() -> int:
   if VIDEOS.value < 1:
     raise InputError(f"--videos={VIDEOS.value}: must be at least 1")
   keyshots.budget(1, SHARE.value)
-  from seqsum.inference import trained  # seconds
+  from seqsum.inference import trained  # takes seconds
   from seqsum.runs.session import open_trained
-  from seqsum.summarization import judge
+  from seqsum.summarization import judge, summary
 
   cli.enable_compilation_cache()
   session = open_trained(WORKDIR.value)
   model = trained.load(WORKDIR.value)
-  found = []
-  for example in judge.examples(session, VIDEOS.value):
-    found.append(example)
-    if len(found) == VIDEOS.value:
-      break
-  scores = judge.ways(model)
-  results = judge.judge(found, scores)
-  print(f"{len(found)} videos of the test split, {model.name}")
+  examples = judge.read_examples(session, VIDEOS.value)
+  scores = judge.make_scores(model)
+  results = judge.judge(examples, scores)
+  print(f"{len(examples)} videos of the test split, {model.name}")
   print(judge.table(results))
   if OUT.value:
     out = files.parse_path(OUT.value, "--out")
   else:
     files.refuse_links(session.workdir, "report")
     out = session.workdir / "report"
+  first = next(iter(scores.values()))(examples[0].frames, 0)
   try:
-    out.mkdir(parents=True, exist_ok=True)
-    written = _write(out, results, found[0], next(iter(scores.values())))
+    names = summary.write(out, results, examples[0], first, SHARE.value)
   except OSError as error:
     raise InputError(f"{out}: cannot be written ({error.strerror})") from error
-  print("see " + ", ".join(str(out / name) for name in written))
+  print("see " + ", ".join(str(out / name) for name in names))
   return 0
-
-
-def _write(
-  out: epath.Path,
-  results: dict[str, dict[str, float]],
-  example: Example,
-  score: Score,
-) -> list[str]:
-  """Writes the files; returns their names."""
-  from seqsum.summarization import chart, video_writer
-
-  files.write_json(out / "importance.json", results)
-  written = ["importance.json"]
-  if example.frames.dtype != np.uint8 or min(example.frames.shape[1:3]) < 2:
-    return written  # features of frames are nothing to look at
-  said = score(example.frames, 0)
-  kept = keyshots.keep(said, None, SHARE.value)
-  png = chart.draw(example.frames, said, kept, example.truth)
-  files.write_atomically(out / "summary.png", png)
-  video_writer.write(out / "summary.mp4", example.frames[kept])
-  return [*written, "summary.png", "summary.mp4"]
 
 
 if __name__ == "__main__":

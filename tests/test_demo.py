@@ -1,4 +1,4 @@
-"""The page to draw on, in a real browser and by hand."""
+"""`seqsum.demo`: the page in a browser, and its server."""
 
 import re
 import signal
@@ -12,14 +12,14 @@ from short_runs import ROOT, first
 
 import seqsum
 
-EMPTY = "\N{EN DASH}"  # where an answer will stand
+EMPTY = "\N{EN DASH}"  # before the first prediction
 pytest.importorskip("fastapi", reason="pip install -e '.[demo]'")
 wait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
 
 
 @pytest.fixture(scope="module")
 def server(finished, environment):
-  """(address, process) of the page of a run."""
+  """(address, process) of a server."""
   workdir, _ = finished
   process = subprocess.Popen(
     [
@@ -51,12 +51,12 @@ def model(finished):
 
 
 def as_text(values):
-  """As the page writes numbers."""
+  """Formats numbers like the page."""
   return [f"{x:.0f}" if x == np.rint(x) else f"{x:.2f}" for x in values]
 
 
 @pytest.mark.slow
-def test_digits_are_drawn_added_undone_and_cleared(server, model):
+def test_draw_add_undo_and_clear(server, model):
   with chromium() as driver:
     driver.get(server[0])
     assert not driver.find_element("id", "add").is_enabled()
@@ -75,7 +75,7 @@ def test_digits_are_drawn_added_undone_and_cleared(server, model):
     driver.find_element("id", "undo").click()
     wait_for(driver, 2)
     assert said(driver) == as_text(model.predict(seen[:2]))
-    draw(driver, 4)  # of two strokes: undo takes the last back, then the first
+    draw(driver, 4)  # two strokes, undone one by one
     for _ in range(2):
       assert driver.find_element("id", "add").is_enabled()
       driver.find_element("id", "undo").click()
@@ -88,7 +88,7 @@ def test_digits_are_drawn_added_undone_and_cleared(server, model):
 
 
 @pytest.mark.slow
-def test_touch_and_keys_at_a_phones_width(server):
+def test_touch_and_keys_on_a_phone(server):
   from selenium.webdriver import ActionChains, Keys
 
   with chromium(360, 740, phone=True) as driver:
@@ -112,25 +112,35 @@ def test_touch_and_keys_at_a_phones_width(server):
     assert not complaints(driver)
 
 
-def test_the_server_reads_frames_and_refuses_all_else(server, model):
+def test_server_predicts_frames_and_refuses_invalid_requests(server, model):
   import requests
 
   rng = np.random.default_rng(0)
   drawn = rng.integers(0, 256, (3, 784))
   answer = requests.post(
-    f"{server[0]}/read", json={"frames": drawn.tolist()}, timeout=60
+    f"{server[0]}/predict", json={"frames": drawn.tolist()}, timeout=60
   )
   expected = model.predict(drawn.reshape(3, 28, 28, 1).astype(np.uint8))
   np.testing.assert_allclose(answer.json()["predictions"], expected, 1e-6)
   assert answer.json()["probabilities"] is None
-  for wrong in ([], [[0] * 783], [[256] * 784], [["a"] * 784], "x", [[0.5]]):
+  for wrong in (
+    [],
+    [[0] * 783],
+    [[256] * 784],
+    [["a"] * 784],
+    "x",
+    [[0.5]],
+    [[True] * 784],
+  ):
     answer = requests.post(
-      f"{server[0]}/read", json={"frames": wrong}, timeout=60
+      f"{server[0]}/predict", json={"frames": wrong}, timeout=60
     )
     assert answer.status_code == 422
-  # As a page elsewhere would ask, whose name was made to lead here.
+  # DNS rebinding: another site's name that resolves to this machine.
   answer = requests.get(server[0], headers={"host": "example.com"}, timeout=60)
   assert answer.status_code == 400
+  icon = requests.get(f"{server[0]}/favicon.ico", timeout=60)
+  assert icon.status_code == 204
 
 
 ONE = b"[" + b",".join([b"0"] * 783)  # a frame but for its last pixel
@@ -151,16 +161,16 @@ ONE = b"[" + b",".join([b"0"] * 783)  # a frame but for its last pixel
     b"null",
   ],
 )
-def test_json_that_is_no_frames_is_refused(server, body):
+def test_json_without_frames_gets_422(server, body):
   import requests
 
-  answer = requests.post(f"{server[0]}/read", data=body, timeout=60)
+  answer = requests.post(f"{server[0]}/predict", data=body, timeout=60)
   assert answer.status_code == 422
   assert answer.json()["detail"].startswith('expected {"frames": [...]}')
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_large_body_is_refused_and_not_kept(server, chunked):
+def test_a_large_body_gets_413_and_is_not_kept_in_memory(server, chunked):
   import psutil
   import requests
 
@@ -176,15 +186,14 @@ def test_a_large_body_is_refused_and_not_kept(server, chunked):
 
   before = peak
   data = parts() if chunked else part * 60
-  answer = requests.post(f"{address}/read", data=data, timeout=60)
+  answer = requests.post(f"{address}/predict", data=data, timeout=60)
   assert answer.status_code == 413
   peak = max(peak, memory().rss)
   assert peak - before < 20e6
 
 
 @pytest.mark.slow
-def test_a_digit_drawn_while_the_last_is_read_is_not_lost(server, model):
-  """Neither its first stroke, nor the digit that is added meanwhile."""
+def test_digits_drawn_during_a_request_are_kept(server, model):
   with chromium() as driver:
     driver.get(server[0])
     driver.execute_script(
@@ -197,8 +206,8 @@ def test_a_digit_drawn_while_the_last_is_read_is_not_lost(server, model):
     draw(driver, 7)
     click("add")
     draw(driver, 1)
-    click("add")  # waits for the first
-    draw(driver, 2)  # is begun meanwhile
+    click("add")  # waits for the first request
+    draw(driver, 2)  # not yet added
     assert driver.execute_script("return window.asked") == 1
     go()
     wait_for(driver, 1)
@@ -218,7 +227,7 @@ def test_a_digit_drawn_while_the_last_is_read_is_not_lost(server, model):
 
 
 @pytest.mark.slow
-def test_digits_that_could_not_be_read_wait_for_the_next_try(server):
+def test_digits_are_kept_after_a_failed_request(server):
   with chromium() as driver:
     driver.get(server[0])
     driver.execute_script(
@@ -226,38 +235,38 @@ def test_digits_that_could_not_be_read_wait_for_the_next_try(server):
       "{ window.fail = () => fail(new Error('no server')); });"
     )
     click = lambda name: driver.find_element("id", name).click()
-    says = lambda: driver.find_element("id", "says").text
+    note = lambda: driver.find_element("id", "note").text
     fail = lambda: driver.execute_script("window.fail()")
     draw(driver, 7)
     click("add")
     fail()
-    wait(driver, 60).until(lambda d: "Not added" in says())
+    wait(driver, 60).until(lambda d: "Not added" in note())
     assert driver.find_element("id", "add").is_enabled()
     click("add")  # the same digit is on the pad again
     draw(driver, 1)
     fail()
-    wait(driver, 60).until(lambda d: "1 wait" in says())
+    wait(driver, 60).until(lambda d: "1 waiting" in note())
     driver.execute_script("window.fetch = window.real")
     click("add")
     wait_for(driver, 2)
-    assert says().startswith("it")
+    assert note().startswith("predicted")
     assert frames(driver)[1].sum() < frames(driver)[0].sum()  # a 1, after the 7
 
 
-def test_what_a_page_says_cannot_break_out_of_it():
+def test_a_runs_name_is_escaped_in_the_page():
   import dataclasses
 
-  from seqsum.inference import draw_app
+  from seqsum.inference import page
 
   @dataclasses.dataclass
   class Named:
     name: str = "</script><script>alert(1)</script>"
     step: int = 1
     task: str = "sum"
-    longest: int = 4
+    max_len: int = 4
     values: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
 
-  assert "<script>alert" not in draw_app.page(Named())
+  assert "<script>alert" not in page.render(Named())
 
 
 @pytest.mark.parametrize(
@@ -266,11 +275,11 @@ def test_what_a_page_says_cannot_break_out_of_it():
     [
       (("--workdir=none",), "no run is there"),
       (("--workdir={run}", "--port=70000"), "must be in 0..65535"),
-      (("--workdir={run}", "--port={taken}"), "in use; take another"),
+      (("--workdir={run}", "--port={taken}"), "in use; use another"),
     ],
   ),
 )
-def test_a_mistake_gets_one_line(server, finished, run, flags, words):
+def test_user_errors_print_one_line(server, finished, run, flags, words):
   taken = server[0].rsplit(":", 1)[1]
   flags = [x.format(run=finished[0], taken=taken) for x in flags]
   done = run(*flags, program="seqsum.demo")

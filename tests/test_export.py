@@ -1,4 +1,4 @@
-"""What is exported runs where there is no seqsum, and says the same."""
+"""Exported programs run without seqsum and predict the same."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ from short_runs import first
 
 import seqsum
 
-ALONE = "import sys; sys.modules['seqsum'] = None\n"  # as if not installed
+ALONE = "import sys; sys.modules['seqsum'] = None\n"  # not installed
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def exported(finished, run, tmp_path_factory):
 
 
 def read_alone(out, title, shape, environment):
-  """Runs the lines of README.txt in another process; returns predictions."""
+  """Runs the code of README.txt in another process; returns predictions."""
   text = (out / "README.txt").read_text()
   lines = text[text.index(title) :].partition("\n\n")[2].partition("\n\n")[0]
   code = "\n".join(line.removeprefix("    ") for line in lines.splitlines())
@@ -79,8 +79,8 @@ def test_onnx_runs_without_seqsum(finished, with_onnx, environment, shape):
 @pytest.mark.slow
 @pytest.mark.parametrize("core", ["gru", "gru_keras1", "lstm", "simple"])
 @pytest.mark.parametrize("loss", ["huber", "cross_entropy"])
-def test_every_core_becomes_onnx(finished, core, loss):
-  """With parameters as they are drawn; a tenth of a training would not tell."""
+def test_every_core_exports_to_onnx(finished, core, loss):
+  """With initial parameters."""
   pytest.importorskip("jax2onnx", reason="pip install -e '.[onnx]'")
   import dataclasses
   import json
@@ -104,7 +104,7 @@ def test_every_core_becomes_onnx(finished, core, loss):
   content = formats.onnx(trained)
   for shape in ((1, 1), (3, 6)):
     x = np.random.default_rng(1).random((*shape, 28, 28, 1), "float32")
-    expected, shares, _ = trained.read(x)
+    expected, shares, _ = trained.predict_distribution(x)
     got = formats.run_onnx(content, x)
     np.testing.assert_allclose(got[0], expected, rtol=1e-5, atol=1e-5)
     if shares is not None:
@@ -131,9 +131,9 @@ def page(finished, run, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_page_alone_says_what_jax_says(finished, page):
+def test_standalone_page_predicts_like_jax(finished, page):
   with chromium() as driver:
-    driver.get(page.as_uri())  # no server at all
+    driver.get(page.as_uri())  # without a server
     for digit in (7, 4, 2):
       add(driver, digit)
     expected = seqsum.load(finished[0]).predict(frames(driver))
@@ -141,7 +141,7 @@ def test_the_page_alone_says_what_jax_says(finished, page):
     np.testing.assert_allclose(shown, expected, atol=0.0051)
     exact = driver.execute_async_script(
       "const done = arguments[0];"
-      "read(frames).then(x => done(x.predictions), e => done(String(e)))"
+      "predict(frames).then(x => done(x.predictions), e => done(String(e)))"
     )
     np.testing.assert_allclose(exact, expected, rtol=1e-5, atol=1e-5)
     draw(driver, 1)
@@ -155,7 +155,7 @@ def test_the_page_alone_says_what_jax_says(finished, page):
   first(
     [
       (("out",), "--workdir is missing"),
-      (("--workdir={run}",), "where to"),
+      (("--workdir={run}",), "missing output folder"),
       (("--workdir={run}", "a", "b"), "unexpected argument 'b'"),
       (("--workdir=none", "out", "--noonnx"), "no run is there"),
       (
@@ -169,7 +169,7 @@ def test_the_page_alone_says_what_jax_says(finished, page):
     ],
   ),
 )
-def test_a_mistake_gets_one_line(finished, run, flags, words):
+def test_user_errors_print_one_line(finished, run, flags, words):
   flags = [x.format(run=finished[0]) for x in flags]
   done = run(*flags, program="seqsum.export")
   assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""How well runs know which frames matter."""
+"""`seqsum.importance`: rankings of frames compared with the truth."""
 
 import json
 
@@ -18,13 +18,13 @@ from seqsum.summarization.judge import Example
 h5py = pytest.importorskip("h5py", reason="pip install -e '.[video]'")
 
 
-def test_orders_are_judged_by_hand():
+def test_rank_correlations_by_hand():
   truth = np.array([0.0, 1.0, 3.0, 2.0])
   frames = np.zeros((4, 2, 2, 1), np.uint8)
   found = [
     Example(frames, truth),
     Example(frames, -truth),
-    Example(frames, 0 * truth),  # has no order, and does not count
+    Example(frames, 0 * truth),  # constant, left out
   ]
   results = judge.judge(found, {"truth": lambda frames, n: truth})
   assert results["truth"] == {
@@ -33,13 +33,15 @@ def test_orders_are_judged_by_hand():
     "spearman": 0.0,
     "spearman_deviation": pytest.approx(1.0),
   }
-  assert set(results) == {"truth", "the middle frames", "chance"}
+  assert set(results) == {"truth", "the middle of the video", "chance"}
   head, row, *_ = judge.table(results).splitlines()
   assert head.split() == ["kendall", "spearman"]
   assert row.split() == ["truth", *("0.000 ± 1.00 " * 2).split()]
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["told", "untold"])
+@pytest.fixture(
+  scope="module", params=[True, False], ids=["supervised", "unsupervised"]
+)
 def trained(run, tmp_path_factory, request):
   workdir = tmp_path_factory.mktemp("importance") / "run"
   done = run(
@@ -61,15 +63,15 @@ def trained(run, tmp_path_factory, request):
 
 
 @pytest.mark.slow
-def test_a_run_is_judged_and_a_summary_written(run, trained):
+def test_command_writes_correlations_and_a_summary(run, trained):
   done = run(
     *(f"--workdir={trained}", "--videos=3", "--share=0.5"),
     program="seqsum.importance",
   )
   assert done.returncode == 0, done.stderr
   results = json.loads((trained / "report" / "importance.json").read_text())
-  told = json.loads((trained / "config.json").read_text())["config"]["video"]
-  assert ("said at each frame" in results) == told["importance"]
+  video = json.loads((trained / "config.json").read_text())["config"]["video"]
+  assert ("predicted importance" in results) == video["importance"]
   assert {"Shapley values", "integrated gradients", "chance"} < set(results)
   for name, means in results.items():
     assert name in done.stdout
@@ -79,24 +81,24 @@ def test_a_run_is_judged_and_a_summary_written(run, trained):
 
 
 @pytest.mark.slow
-def test_attributions_add_up_to_the_answer(trained):
-  """To the answer less that to a blank video; the truth, to the label."""
+def test_attributions_add_up_to_the_prediction(trained):
+  """To the difference from the prediction for a blank video."""
   model = seqsum.load(trained)
   session = open_trained(trained)
-  ways = judge.ways(model)
-  for n, example in zip(range(2), judge.examples(session, 2), strict=False):
+  scores = judge.make_scores(model)
+  for n, example in enumerate(judge.read_examples(session, 2)):
     assert example.frames.shape == (6, 32, 32, 1)
     last = lambda frames: model.predict(frames)[-1].ravel()[0]
     answer = last(example.frames) - last(np.zeros_like(example.frames))
     for name in ("Shapley values", "integrated gradients"):
-      found = ways[name](example.frames, n).sum()
+      found = scores[name](example.frames, n).sum()
       np.testing.assert_allclose(found, answer, atol=0.02)
-  again = next(judge.examples(session, 1))
-  first = next(judge.examples(session, 20))
+  again = judge.read_examples(session, 1)[0]
+  first = judge.read_examples(session, 20)[0]
   np.testing.assert_array_equal(again.frames, first.frames)
 
 
-def test_a_model_that_knows_the_fold_has_the_true_shapley_values():
+def test_shapley_values_of_a_perfect_model_are_d_over_n():
   """A frame [1, 1, 1] of brightness d / 10 shows d; blank shows nothing."""
   from seqsum.summarization.attribution import shapley
 
@@ -112,7 +114,7 @@ def test_a_model_that_knows_the_fold_has_the_true_shapley_values():
 
 
 @pytest.mark.slow  # it needs a run
-def test_a_run_on_digits_is_refused_in_one_line(run, finished):
+def test_a_run_on_digits_is_refused(run, finished):
   done = run(f"--workdir={finished[0]}", program="seqsum.importance")
   assert done.returncode == 1
   (line,) = done.stderr.strip().splitlines()
@@ -130,7 +132,7 @@ def test_a_run_on_digits_is_refused_in_one_line(run, finished):
     ],
   ),
 )
-def test_mistakes_are_one_line(run, flags, words):
+def test_user_errors_print_one_line(run, flags, words):
   done = run(*flags, program="seqsum.importance")
   assert done.returncode == 1
   (line,) = done.stderr.strip().splitlines()
@@ -139,7 +141,7 @@ def test_mistakes_are_one_line(run, flags, words):
 
 @pytest.fixture(scope="module")
 def layout(tmp_path_factory):
-  """A file in the field's layout: what is bright in feature 0 matters."""
+  """A file in the layout of SumMe and TVSum; feature 0 is the importance."""
   path = tmp_path_factory.mktemp("eccv16") / "set.h5"
   rng = np.random.default_rng(0)
   with h5py.File(path, "w") as file:
@@ -163,7 +165,7 @@ def layout(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_fields_files_are_learned_and_judged(run, layout, tmp_path):
+def test_a_run_on_features_is_judged(run, layout, tmp_path):
   workdir = tmp_path / "run"
   done = run(
     "--config=configs/summarize.py",
@@ -179,13 +181,13 @@ def test_the_fields_files_are_learned_and_judged(run, layout, tmp_path):
   done = run(f"--workdir={workdir}", program="seqsum.importance")
   assert done.returncode == 0, done.stderr
   results = json.loads((workdir / "report" / "importance.json").read_text())
-  said = results["said at each frame"]
+  said = results["predicted importance"]
   assert said["kendall"] > results["chance"]["kendall"] + 0.3
   assert 0 <= said["f_score_mean"] <= said["f_score_max"] <= 1
   assert not (workdir / "report" / "summary.png").exists()
 
 
-def test_features_of_unlike_sizes_are_refused(layout, tmp_path):
+def test_features_of_different_sizes_are_refused(layout, tmp_path):
   import shutil
 
   from seqsum.data.tvsum import FeatureSource

@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -313,12 +314,12 @@ def prepare(page: str, folder: pathlib.Path, run) -> None:
     for name in ("FOLDER", "FOLDER_WITH_THE_FOUR_MNIST_FILES"):
       (folder / name).symlink_to(mnist)
   if page == "docs/use.md":
-    import test_eccv16
-
+    h5py = pytest.importorskip("h5py", reason="pip install -e '.[video]'")
+    tests = runpy.run_path(str(ROOT / "tests" / "data" / "test_tvsum.py"))
     name = folder / "eccv16_dataset_tvsum_google_pool5.h5"
-    with test_eccv16.h5py.File(name, "w") as file:
+    with h5py.File(name, "w") as file:
       for n in range(1, 11):
-        for key, value in test_eccv16.layout().items():
+        for key, value in tests["layout"]().items():
           file[f"video_{n}/{key}"] = value
   if page == "docs/beyond.md":  # short versions of two long runs of studies
     for config, workdir in (

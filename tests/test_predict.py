@@ -1,4 +1,4 @@
-"""A trained model reads frames, and image files from the command line."""
+"""`seqsum.load` and `python -m seqsum.predict`."""
 
 import json
 import re
@@ -29,14 +29,14 @@ def sheets(bundled, tmp_path_factory):
   return folder
 
 
-def test_the_best_step_is_loaded(finished, model):
+def test_load_restores_the_best_step(finished, model):
   summary = json.loads((finished[0] / "summary.json").read_text())
   assert model.step == summary["best_step"]
-  assert (model.task, model.longest, model.shape) == ("sum", 4, (28, 28, 1))
+  assert (model.task, model.max_len, model.shape) == ("sum", 4, (28, 28, 1))
 
 
-def test_a_model_reads_as_it_was_trained_to(model, bundled):
-  """Against the step's own way: packed rows, the whole batch at once."""
+def test_predictions_equal_the_trained_model(model, bundled):
+  """Also for other layouts, and one sequence or prefix at a time."""
   frames = bundled.test.images[:12].reshape(2, 6, 28, 28, 1)
   outputs = model.experiment.model.apply(model.params, frames)
   expected = np.asarray(model.experiment.objective.predict(outputs))
@@ -46,10 +46,10 @@ def test_a_model_reads_as_it_was_trained_to(model, bundled):
   close(model.predict(frames / np.float32(255)))
   close(np.stack([model.predict(frames[0]), model.predict(frames[1])]))
   close([[*model.predict(x[:5]), model.predict(x)[5]] for x in frames])
-  assert model.read(frames).probabilities is None
+  assert model.predict_distribution(frames).probabilities is None
 
 
-def test_a_classifiers_shares_add_up(finished, model):
+def test_probabilities_of_a_classifier_sum_to_1(finished, model):
   import dataclasses
 
   from ml_collections import ConfigDict
@@ -66,7 +66,7 @@ def test_a_classifiers_shares_add_up(finished, model):
   params = compile_init(experiment, one, (28, 28, 1))(0).params
   other = dataclasses.replace(model, experiment=experiment, params=params)
   frames = np.random.default_rng(0).uniform(size=(5, 3, 28, 28, 1))
-  reading = other.read(frames)
+  reading = other.predict_distribution(frames)
   assert reading.probabilities.shape == (5, 3, 37)
   np.testing.assert_array_equal(other.values, np.arange(37))
   np.testing.assert_allclose(reading.probabilities.sum(-1), 1, rtol=1e-5)
@@ -86,12 +86,12 @@ def test_a_classifiers_shares_add_up(finished, model):
     (np.full((2, 28, 28, 1), np.nan), "0..1"),
   ],
 )
-def test_frames_that_are_none_are_refused(model, frames, words):
+def test_invalid_frames_raise(model, frames, words):
   with pytest.raises(InputError, match=words):
     model.predict(frames)
 
 
-def test_importing_seqsum_costs_nothing(run, environment):
+def test_import_seqsum_imports_neither_jax_nor_pillow(run, environment):
   import subprocess
   import sys
 
@@ -104,7 +104,7 @@ def test_importing_seqsum_costs_nothing(run, environment):
     _ = seqsum.lode
 
 
-def test_the_command_says_what_the_model_says(finished, model, sheets, run):
+def test_command_prints_the_models_predictions(finished, model, sheets, run):
   frames = seqsum.read_images([sheets])
   expected = model.predict(frames)
   flags = (f"--workdir={finished[0]}", str(sheets))
@@ -146,7 +146,7 @@ def test_the_command_says_what_the_model_says(finished, model, sheets, run):
     fast=2,
   ),
 )
-def test_a_mistake_gets_one_line_and_nothing_is_printed(
+def test_user_errors_print_one_line_and_no_prediction(
   finished, sheets, run, flags, words
 ):
   flags = [x.format(run=finished[0], sheets=sheets) for x in flags]
@@ -159,7 +159,7 @@ def test_a_mistake_gets_one_line_and_nothing_is_printed(
 
 @pytest.fixture(scope="module")
 def fold(run, tmp_path_factory):
-  """A run whose core is given the fold; how well it reads does not matter."""
+  """A short run with the core 'fold'."""
   workdir = tmp_path_factory.mktemp("fold") / "run"
   done = run(
     *QUICK,
@@ -172,14 +172,18 @@ def fold(run, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_fold_says_its_distribution_after_every_image(fold, bundled, run):
+def test_fold_predicts_the_exact_distribution_after_each_frame(
+  fold, bundled, run
+):
   model = seqsum.load(fold)
   frames = bundled.test.images[:40]
-  reading = model.read(frames)
+  reading = model.predict_distribution(frames)
   assert reading.probabilities.shape == (40, len(reading.values))
   np.testing.assert_allclose(reading.probabilities.sum(-1), 1, atol=1e-4)
-  # One digit's distribution, and by hand those of 40 of them.
-  one = lambda frame: model.read(frame[None]).probabilities[0, :10]
+  # Convolve the distributions of 40 single digits.
+  one = lambda frame: model.predict_distribution(frame[None]).probabilities[
+    0, :10
+  ]
   sums = np.ones(1)
   for frame in frames:
     sums = np.convolve(sums, one(frame).astype(np.float64))
@@ -187,15 +191,15 @@ def test_a_fold_says_its_distribution_after_every_image(fold, bundled, run):
   np.testing.assert_allclose(last[: len(sums)], sums, atol=1e-5)
   assert not last[len(sums) :].any()
   assert reading.predictions[-1] == reading.values[last.argmax()]
-  # What follows a frame does not reach it.
-  short = model.read(frames[:3])
+  # Later frames do not change earlier predictions.
+  short = model.predict_distribution(frames[:3])
   np.testing.assert_array_equal(short.predictions, reading.predictions[:3])
-  both = model.read(np.stack([frames[:3], frames[3:6]]))
+  both = model.predict_distribution(np.stack([frames[:3], frames[3:6]]))
   assert both.probabilities.shape == (2, 3, len(both.values))
 
 
 @pytest.mark.slow
-def test_a_folds_spread_is_printed(fold, sheets, run):
+def test_fold_prints_probability_and_deviation(fold, sheets, run):
   done = run(f"--workdir={fold}", str(sheets), program="seqsum.predict")
   assert done.returncode == 0, done.stderr
   assert len(re.findall(r"%  ± \d", done.stdout)) == 3

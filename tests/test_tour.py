@@ -1,4 +1,4 @@
-"""docs/tour.ipynb runs from top to bottom, and learns what it says."""
+"""docs/tour.ipynb runs, and its model beats the mean."""
 
 import re
 
@@ -10,7 +10,7 @@ from short_runs import ROOT
 def test_the_tour_runs(environment, monkeypatch):
   nbformat = pytest.importorskip("nbformat")
   nbclient = pytest.importorskip("nbclient")
-  for key in ("XLA_FLAGS", "JAX_PLATFORMS"):  # as a reader has it
+  for key in ("XLA_FLAGS", "JAX_PLATFORMS"):  # as in a user's environment
     monkeypatch.delenv(key, raising=False)
   monkeypatch.setenv("PYTHONPATH", str(ROOT))
   notebook = nbformat.read(ROOT / "docs" / "tour.ipynb", as_version=4)

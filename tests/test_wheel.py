@@ -1,4 +1,4 @@
-"""An installed seqsum, without its repository, runs from any folder."""
+"""A wheel, installed without its repository, runs from any folder."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def call(*command, cwd, **env):
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
   folder = tmp_path_factory.mktemp("wheel")
-  source = folder / "source"  # building writes beside what it builds
+  source = folder / "source"  # the build writes here
   source.mkdir()
   ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
   for name in FILES:
@@ -55,13 +55,13 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
-  """A new environment's folder bin/, with this one's packages behind it."""
+  """bin/ of a new environment, which also finds this one's packages."""
   folder = tmp_path_factory.mktemp("venv")
   call(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
   base = {"base": str(folder), "platbase": str(folder)}
   site = sysconfig.get_path("purelib", scheme="venv", vars=base)
-  # Lines of a .pth file add packages, and not the .pth files of their folder,
-  # one of which may lead to this checkout.
+  # A .pth file adds folders without processing their .pth files, one of which
+  # may lead to this checkout.
   paths = {sysconfig.get_path(x) for x in ("purelib", "platlib")}
   with open(os.path.join(site, "others.pth"), "w") as file:
     file.write("\n".join(sorted(paths)))
@@ -72,7 +72,7 @@ def installed(wheel, tmp_path_factory):
   return folder / "bin"
 
 
-def test_the_wheel_has_every_config(wheel):
+def test_wheel_contains_every_config(wheel):
   names = set(zipfile.ZipFile(wheel).namelist())
   configs = {
     f"seqsum/{path.relative_to(ROOT).as_posix()}"
@@ -83,7 +83,7 @@ def test_the_wheel_has_every_config(wheel):
   assert top == {"seqsum"}
 
 
-def test_the_wheel_has_every_file_of_the_package(wheel):
+def test_wheel_contains_every_file_of_the_package(wheel):
   names = set(zipfile.ZipFile(wheel).namelist())
   files = {
     path.relative_to(ROOT).as_posix()
@@ -93,7 +93,7 @@ def test_the_wheel_has_every_file_of_the_package(wheel):
   assert files < names
 
 
-def test_a_run_from_another_folder(installed, tmp_path):
+def test_run_from_another_folder(installed, tmp_path):
   flags = [flag for flag in QUICK if not flag.startswith("--config=")]
   cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
   assert call(
@@ -108,7 +108,7 @@ def test_a_run_from_another_folder(installed, tmp_path):
   assert summary["dataset"] == "digits"
   assert (tmp_path / "runs/sum_tiny/report/index.html").stat().st_size > 1000
 
-  # A file in somebody's checkout, from a folder that is not in it.
+  # A config file of a checkout, from a folder outside it.
   shutil.copytree(ROOT / "configs", tmp_path / "checkout" / "configs")
   (tmp_path / "elsewhere").mkdir()
   out = call(
@@ -125,7 +125,7 @@ def test_a_run_from_another_folder(installed, tmp_path):
   assert json.loads(out)["mse"] == summary["test"]["mse"]
 
 
-def test_lists_and_studies_from_another_folder(installed, tmp_path):
+def test_list_configs_and_studies_from_another_folder(installed, tmp_path):
   listed = call(installed / "seqsum", "--list_configs", cwd=tmp_path)
   lines = dict(line.split(None, 1) for line in listed.splitlines())
   assert len(lines) > 25

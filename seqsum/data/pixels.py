@@ -80,8 +80,8 @@ class PixelSurvey:
     if rule.depth != "8-bit":
       rule = dataclasses.replace(rule, low=self._low, high=self._high)
     if self._transparent:
-      paper = _choose_paper(self._ink, self._cover)
-      rule = dataclasses.replace(rule, paper=paper)
+      background = _choose_background(self._ink, self._cover)
+      rule = dataclasses.replace(rule, paper=background)
     return rule
 
 
@@ -143,7 +143,7 @@ def brightness(image: Image.Image, rule: PixelRule | None = None) -> np.ndarray:
     return _deep(image, rule)
   picture, alpha = _load(image)
   light = _light(picture)
-  return light if alpha is None else _on_paper(light, light, alpha, rule)
+  return light if alpha is None else _composite(light, light, alpha, rule)
 
 
 def colours(image: Image.Image, rule: PixelRule | None = None) -> np.ndarray:
@@ -156,7 +156,7 @@ def colours(image: Image.Image, rule: PixelRule | None = None) -> np.ndarray:
   found = np.asarray(picture.convert("RGB"), np.float32) / 255
   if alpha is None:
     return found
-  return _on_paper(found, _light(picture), alpha, rule)
+  return _composite(found, _light(picture), alpha, rule)
 
 
 def _depth(image: Image.Image) -> str:
@@ -203,12 +203,12 @@ def _light(picture: Image.Image) -> np.ndarray:
   return np.asarray(picture.convert("L"), np.float32) / 255
 
 
-def _choose_paper(ink: float, cover: float) -> float:
+def _choose_background(ink: float, cover: float) -> float:
   """The background: 1 (white) behind dark ink, 0 (black) behind light ink."""
   return float(ink < 0.5 * max(cover, 1))
 
 
-def _on_paper(
+def _composite(
   picture: np.ndarray,
   light: np.ndarray,
   alpha: np.ndarray,
@@ -216,13 +216,13 @@ def _on_paper(
 ) -> np.ndarray:
   """Composites [H, W] or [H, W, 3] over the background."""
   if rule is None:
-    paper = _choose_paper((alpha * light).sum(), alpha.sum())
+    background = _choose_background((alpha * light).sum(), alpha.sum())
   elif rule.paper is None:
     raise InputError(
       "has transparent pixels, but no picture of the training data had any: "
       "save it on an opaque background"
     )
   else:
-    paper = rule.paper
+    background = rule.paper
   alpha = alpha.reshape(alpha.shape + (1,) * (picture.ndim - 2))
-  return alpha * picture + (1 - alpha) * np.float32(paper)
+  return alpha * picture + (1 - alpha) * np.float32(background)

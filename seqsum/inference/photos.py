@@ -1,4 +1,4 @@
-"""Photos and drawings of one digit each -> frames as MNIST has them."""
+"""Photos and drawings of one digit each -> frames like MNIST's."""
 
 import os
 import warnings
@@ -17,21 +17,25 @@ def read_images(
   """Reads photos or drawings of one digit each.
 
   Args:
-    paths: Files, folders (all images in them) and globs, or one of them; those
-      of a folder or a glob in natural order, 2.png before 10.png
-      (`natural_order`).
+    paths: Files, folders and globs, or one of them. A folder stands for its
+      images; those of a folder or glob are in natural order, 2.png before
+      10.png (`natural_order`).
 
   Returns:
-    [T, 28, 28, 1] uint8, as MNIST was made.
+    [T, 28, 28, 1] uint8, normalized like MNIST.
 
   Raises:
-    InputError: A file is not there, is not an image, or shows no digit.
+    InputError: A file is missing, is not an image, or shows no digit.
 
   Warns:
-    PictureWarning: A picture seems to show something else than one digit.
+    PictureWarning: An image may show something else than one digit.
   """
-  if isinstance(paths, str | os.PathLike):  # not its characters
+  if isinstance(paths, str | os.PathLike):
     paths = [paths]
+  if not isinstance(paths, Iterable):
+    raise InputError(
+      f"paths={paths!r}: give a file, a folder or a glob, or a list of them"
+    )
   return np.stack([read_frame(path) for path in find(paths)])
 
 
@@ -39,9 +43,9 @@ def read_frame(path: str | os.PathLike) -> np.ndarray:
   """[28, 28, 1] uint8; see `read_images`."""
   picture = read_picture(path)
   try:
-    frame, doubt = normalize.frame_and_doubt(picture)
+    frame, warning = normalize.frame_and_warning(picture)
   except InputError as error:
     raise InputError(f"{path}: {error}") from error
-  if doubt:
-    warnings.warn(f"{os.fspath(path)}: {doubt}", PictureWarning, stacklevel=2)
+  if warning:
+    warnings.warn(f"{os.fspath(path)}: {warning}", PictureWarning, stacklevel=2)
   return frame

@@ -1,4 +1,4 @@
-"""A trained model, for programs and notebooks that only read with it.
+"""A trained model, without its training: load it, predict with it.
 
 model = seqsum.load("runs/sum")
 _, frames = model.read_files(["3.png", "4.jpg"])
@@ -16,33 +16,26 @@ import jax
 import numpy as np
 from etils import epath
 
-from seqsum.data import image_files, video_files
-from seqsum.inference import photos, weights
+from seqsum.inference import model_input, weights
 from seqsum.runs import run_files
 from seqsum.runs.restore import restore_best
 from seqsum.runs.session import open_trained
 from seqsum.runtime.errors import InputError
-from seqsum.sequences.pixel_rule import PixelRule
 from seqsum.sequences.tasks import ROUNDING
 from seqsum.training.state import Experiment
 
-# The network that is used where no run is named; README.md in it has its data.
+# The default network; README.md in its folder documents it.
 PRETRAINED = epath.Path(__file__).parent.parent / "pretrained"
 
-# Probabilities of a single digit below which it is warned of: always, and where
-# the digit is read with more than SURE after a quarter turn.
-UNSURE, UNSURE_UPRIGHT, SURE = 0.8, 0.95, 0.999
 
-
-class Reading(NamedTuple):
-  """What a model says of sequences [..., T, H, W, C], after each frame.
+class Prediction(NamedTuple):
+  """Predictions for sequences [..., T, H, W, C] after each frame.
 
   Attributes:
-    predictions: [..., T] float32 in digit units; of a model that says vectors
-      [..., T, D].
-    probabilities: [..., T, V] float32 of each of `values`; None of a model that
-      says one number.
-    values: [V] float32, ascending; V is 0 if there are no probabilities.
+    predictions: [..., T] float32 in digit units, or [..., T, D] for vectors.
+    probabilities: [..., T, V] float32, one for each of `values`; None for a
+      regression.
+    values: [V] float32, ascending; V is 0 without probabilities.
   """
 
   predictions: np.ndarray
@@ -51,13 +44,13 @@ class Reading(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
+class TrainedModel:
   """A model with its parameters.
 
   Attributes:
-    name: The run's.
-    step: The training step that the parameters are of.
-    experiment: What was trained.
+    name: Of the run.
+    step: The training step of the parameters.
+    experiment: The training configuration.
     params: The model's variables.
     shape: (H, W, C) of a frame.
   """
@@ -70,209 +63,120 @@ class Trained:
 
   @property
   def task(self) -> str:
-    """What the fold is called, "sum"."""
+    """The task's name, "sum"."""
     return self.experiment.sampler.task.name
 
   @property
-  def longest(self) -> int:
-    """Frames in the longest sequences that it was trained on."""
+  def max_len(self) -> int:
+    """The largest sequence length in training."""
     return self.experiment.sampler.max_len
 
   @property
-  def reads_digits(self) -> bool:
-    """Whether each frame is one digit, drawn as MNIST has them."""
+  def takes_digits(self) -> bool:
+    """Whether each frame is one digit in MNIST's format."""
     return self.experiment.sampler.kind == "digits"
 
   @property
-  def floats(self) -> bool:
-    """Whether it was trained on floats of any range, and not on uint8."""
+  def takes_floats(self) -> bool:
+    """Whether frames are floats of any range, as in training, not uint8."""
     sampler = self.experiment.sampler
     return sampler.kind == "files" and sampler.task.floats
 
   @property
-  def says_whole(self) -> bool:
-    """Whether the targets that it was trained on are whole numbers."""
+  def has_integer_targets(self) -> bool:
+    """Whether all training targets are whole numbers."""
     sampler, task = self.experiment.sampler, self.experiment.sampler.task
     if sampler.kind == "videos" and task.with_importance:
-      return False  # of two parts the second is none
+      return False  # the second part of a target is an importance
     return task.tolerance == ROUNDING
 
   @property
   def values(self) -> np.ndarray:
-    """[V] `Reading.values`, if they do not depend on the length; V may be 0.
-
-    Of a fold that is given they do.
-    """
+    """[V] `Prediction.values`; empty where they depend on the length."""
     objective = self.experiment.objective
     return objective.support(0) if objective.fold is None else np.zeros(0)
 
   def predict(self, frames: np.ndarray) -> np.ndarray:
-    """The running value after each frame; `read` says more.
+    """Predicts the running value after each frame.
 
     Args:
-      frames: [..., T, H, W, C] or, of one channel, [..., T, H, W]: uint8 0..255
-        or floating 0..1, ink is high, as MNIST has it. If it was trained on
-        `floats`, floats in the same units.
+      frames: [..., T, H, W, C] or, with one channel, [..., T, H, W]: uint8
+        0..255 or floating 0..1, white ink on black as in MNIST. A model that
+        `takes_floats` expects floats in the units of its training data.
 
     Returns:
       [..., T] float32 in digit units, or [..., T, D]; the last is the answer.
 
     Raises:
-      InputError: Frames of another shape or kind.
+      InputError: Frames of another shape or dtype, or out of range.
     """
-    return self.read(frames).predictions
+    return self.predict_distribution(frames).predictions
 
-  def read(self, frames: np.ndarray) -> Reading:
-    """All that the model says; arguments as for `predict`."""
-    frames = self._check(np.asarray(frames))
+  def predict_distribution(self, frames: np.ndarray) -> Prediction:
+    """`predict`, with the probability of each value."""
+    frames = model_input.check(
+      np.asarray(frames), self.shape, self.takes_floats
+    )
     *batch, time = frames.shape[: -len(self.shape)]
     frames = frames.reshape(-1, time, *self.shape)
-    # What follows a frame cannot reach it: few lengths need be compiled.
+    # Predictions do not depend on later frames, so padding to a power of two
+    # bounds the number of compiled programs.
     blank = (1 << (time - 1).bit_length()) - time
     frames = np.pad(frames, [(0, 0), (0, blank)] + [(0, 0)] * 3)
-    said = jax.device_get(self._read(self.params, frames))
+    padded = jax.device_get(self._predict(self.params, frames))
     predictions, probabilities = jax.tree.map(
-      lambda x: x[:, :time].reshape(*batch, time, *x.shape[2:]), said
+      lambda x: x[:, :time].reshape(*batch, time, *x.shape[2:]), padded
     )
     values = self.experiment.objective.support(time + blank)
-    return Reading(predictions, probabilities, values)
+    return Prediction(predictions, probabilities, values)
 
   def read_files(
     self, paths: Iterable[str | os.PathLike]
   ) -> tuple[list[str], np.ndarray]:
-    """Frames as it was trained on, of images, folders, globs and videos.
+    """Reads images, folders, globs and videos as frames for this model.
 
-    A digit is brought to MNIST's form (`normalize.py`). Other frames are
-    brought to the size and the channels of a frame by the rule that made frames
-    of the training data (`Recorded.pictures`).
+    Digits are normalized like MNIST (`normalize.py`). Other frames are resized
+    and converted by the rule of the training data (`SequenceSpec.pictures`).
 
     Args:
-      paths: All of them are one sequence.
+      paths: Together one sequence.
 
     Returns:
-      What to call each frame; [T, H, W, C] uint8.
+      A name for each frame; [T, H, W, C] uint8.
 
     Raises:
-      InputError: A file cannot be read, or no file makes such frames.
+      InputError: A file cannot be read, or the model's frames are not pictures.
     """
-    if self.reads_digits:
-      files = image_files.find(paths)
-      return files, photos.read_images(files)
-    if self.floats or self.shape[-1] not in (1, 3):
-      kind = "floats" if self.floats else "uint8"
+    if self.takes_digits:
+      return model_input.read_digits(paths)
+    if self.takes_floats or self.shape[-1] not in (1, 3):
+      kind = "floats" if self.takes_floats else "uint8"
       raise InputError(
-        f"{self.name} was trained on frames of {self.shape} {kind}, which no "
-        "picture or video has: in Python, seqsum.load(workdir).predict(frames)"
+        f"{self.name} was trained on {kind} frames of shape {self.shape}, "
+        "which no image has; in Python: seqsum.load(workdir).predict(frames)"
       )
-    # The rule of the training data; NumPy's files have none.
-    rule = self.experiment.sampler.task.pictures or PixelRule()
-    names, frames = [], []
-    for path in paths:
-      # A folder as a whole; of a glob each.
-      for file in [path] if os.path.isdir(path) else image_files.find([path]):
-        frames.append(video_files.read(file, self.shape, rule))
-        names += video_files.names(file, len(frames[-1]))
-    if not frames:
-      raise InputError("no frames: name images, a folder or a video")
-    return names, np.concatenate(frames)
-
-  def doubts(self, names: list[str], frames: np.ndarray) -> list[str]:
-    """A line for each image that the model is not sure of, read by itself.
-
-    Images are also read after a quarter turn to the left and to the right: a
-    digit on its side is often taken for another one. A model that gives no
-    probabilities of single digits is never unsure.
-
-    Args:
-      names: T names.
-      frames: [T, 28, 28, 1] uint8.
-    """
-    if not self.reads_digits or self.experiment.sampler.min_len > 1:
-      return []
-    turned = np.stack([np.rot90(frames, k, (1, 2)) for k in (0, 1, 3)], axis=1)
-    reading = self.read(turned.reshape(-1, 1, *frames.shape[1:]))
-    if reading.probabilities is None:
-      return []
-    shares = reading.probabilities.reshape(len(names), 3, -1)
-    values = reading.values[shares.argmax(axis=-1)]
-    shares = shares.max(axis=-1)
-    said = []
-    for name, share, value in zip(names, shares, values, strict=True):
-      turn = share[1:].argmax() + 1
-      line = (
-        f"{name}: read as {value[0]:g} with a probability of {share[0]:.0%}"
-      )
-      if (
-        share[0] < UNSURE_UPRIGHT
-        and share[turn] > SURE
-        and (value[turn] != value[0])
-      ):
-        said.append(
-          f"{line}; turned by a quarter as {value[turn]:g} with "
-          f"{share[turn]:.1%}: does it lie on its side?"
-        )
-      elif share[0] < UNSURE:
-        said.append(f"{line} only: check that it shows one upright digit")
-    return said
+    rule = self.experiment.sampler.task.pictures
+    return model_input.read_pictures(paths, self.shape, rule)
 
   @functools.cached_property
-  def _read(self):
+  def _predict(self):
+    """Compiled (params, frames) -> (predictions, probabilities or None)."""
     model, objective = self.experiment.model, self.experiment.objective
     return jax.jit(
       lambda params, frames: objective.decode(model.apply(params, frames))
     )
 
-  def _check(self, frames: np.ndarray) -> np.ndarray:
-    if self.shape[-1] == 1 and frames.shape[-2:] == self.shape[:2]:
-      frames = frames[..., None]
-    if frames.ndim < 4 or frames.shape[-3:] != self.shape or 0 in frames.shape:
-      remedy = ""
-      if frames.shape == self.shape:
-        remedy = ": frames[None] is a sequence of one"
-      elif frames.shape[-3:] == (self.shape[2], *self.shape[:2]):
-        remedy = ", channels last: np.moveaxis(frames, -3, -1)"
-      raise InputError(
-        f"frames of shape {frames.shape}: give [..., T, "
-        f"{', '.join(map(str, self.shape))}] with T of at least 1{remedy}"
-      )
-    if self.floats:
-      return self._check_floats(frames)
-    if frames.dtype == np.uint8:
-      return frames
-    if not np.issubdtype(frames.dtype, np.floating):
-      raise InputError(
-        f"frames of {frames.dtype}: give uint8 in 0..255 or floats in 0..1"
-      )
-    if not (frames.min() >= 0 and frames.max() <= 1):  # nan neither
-      raise InputError(
-        f"frames from {frames.min():g} to {frames.max():g}: floats must be in "
-        "0..1; divide by 255, or give uint8"
-      )
-    return frames.astype(np.float32)
 
-  def _check_floats(self, frames: np.ndarray) -> np.ndarray:
-    if not np.issubdtype(frames.dtype, np.floating):
-      raise InputError(
-        f"frames of {frames.dtype}: {self.name} was trained on floats; give "
-        "floats in the same units"
-      )
-    with np.errstate(over="ignore"):
-      frames = frames.astype(np.float32)
-    if not np.isfinite(frames).all():
-      raise InputError("frames hold inf or nan: mend them")
-    return frames
-
-
-def load(workdir: epath.PathLike | None = None) -> Trained:
+def load(workdir: epath.PathLike | None = None) -> TrainedModel:
   """Loads the best model of a run, finished or not.
 
   Args:
     workdir: The run's folder, or one that `seqsum.export --weights` wrote. By
-      default the network that comes with seqsum, which a line on stderr names:
-      it reads MNIST's digits and gives their sum.
+      default the network that comes with seqsum, which predicts sums of MNIST
+      digits; a line on stderr names it.
 
   Raises:
-    InputError: There is no run in the folder, or it has no checkpoint.
+    InputError: The folder has no run, or the run has no checkpoint.
   """
   if workdir is None:
     workdir = PRETRAINED
@@ -286,7 +190,7 @@ def load(workdir: epath.PathLike | None = None) -> Trained:
     with session.checkpoints() as checkpoints:
       step, state = restore_best(session, checkpoints)
     params = state.evaluated
-  return Trained(
+  return TrainedModel(
     name=session.workdir.name,
     step=step,
     experiment=session.experiment,
@@ -296,7 +200,7 @@ def load(workdir: epath.PathLike | None = None) -> Trained:
 
 
 def _describe(workdir: epath.Path) -> str:
-  """One line about the network that comes with seqsum."""
+  """Describes the default network in one line."""
   summary = run_files.read_json(workdir / "summary.json", run_files.SUMMARY)
   exact = summary["test"]["exact_accuracy"]
   return (

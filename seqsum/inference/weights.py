@@ -1,9 +1,8 @@
 """A model's parameters in one small file, `weights.npz`.
 
-Beside it a folder has a run's config.json and summary.json, and weights.json:
-the step, and name, shape, dtype and SHA-256 of each array. So a network can be
-passed on without the optimizer's state, and read without running code of the
-file's author.
+The folder also has the run's config.json and summary.json, and weights.json:
+the step, and the name, shape, dtype and SHA-256 of each array. There is no
+optimizer state, and reading the files runs no code from them.
 """
 
 import io
@@ -26,10 +25,10 @@ SHAPE: run_files.Shape = {
 
 
 def pack(step: int, params: Any) -> dict[str, bytes]:
-  """The files, by name.
+  """The two files, by name.
 
   Args:
-    step: The training step that the parameters are of.
+    step: The training step of the parameters.
     params: A tree of arrays.
   """
   arrays = {
@@ -43,14 +42,14 @@ def pack(step: int, params: Any) -> dict[str, bytes]:
 
 
 def read(folder: epath.Path, abstract_state: Any) -> tuple[int, Any]:
-  """The step and the parameters.
+  """Reads the step and the parameters.
 
   Args:
-    folder: Holds the two files.
-    like: A tree of arrays or of `jax.ShapeDtypeStruct`.
+    folder: Has the two files.
+    abstract_state: The expected tree of `jax.ShapeDtypeStruct`.
 
   Raises:
-    InputError: A file cannot be read, is damaged, or is another model's.
+    InputError: A file cannot be read, is damaged, or fits another model.
   """
   path = folder / FILE
   try:
@@ -84,8 +83,7 @@ def read(folder: epath.Path, abstract_state: Any) -> tuple[int, Any]:
     ) from error
   if damaged:
     raise InputError(
-      f"{path}: not what {MANIFEST} describes: a SHA-256 differs; copy the "
-      "folder again"
+      f"{path}: its SHA-256 differs from {MANIFEST}; copy the folder again"
     )
   leaves = [arrays[name] for name in manifest.leaves_by_name(abstract_state)]
   return step, jax.tree.unflatten(jax.tree.structure(abstract_state), leaves)

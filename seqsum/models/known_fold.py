@@ -24,13 +24,14 @@ class KnownFold(Protocol):
   """A recurrence without parameters over the outputs of the head.
 
   Attributes:
-    inputs: How many outputs the head must have.
+    outputs: Features that the head must have.
   """
 
-  inputs: int
+  @property
+  def outputs(self) -> int: ...
 
-  def read(self, outputs: jax.Array) -> jax.Array:
-    """[..., inputs] outputs of the head -> [..., D] inputs of `step`."""
+  def inputs(self, outputs: jax.Array) -> jax.Array:
+    """[..., outputs] outputs of the head -> [..., D] inputs of `step`."""
 
   def digits(self, inputs: jax.Array) -> jax.Array:
     """[..., D] inputs of `step` -> [...] int32, the predicted digits."""
@@ -74,10 +75,10 @@ class FoldCore:
   spread: float = 0.0
 
   @property
-  def inputs(self) -> int:
+  def outputs(self) -> int:
     return len(self.task.digits) + bool(self.spread)
 
-  def read(self, outputs: jax.Array) -> jax.Array:
+  def inputs(self, outputs: jax.Array) -> jax.Array:
     if self.spread:
       digits = np.array(self.task.digits, np.float32)
       offset = digits - digits.mean()
@@ -99,7 +100,7 @@ class FoldCore:
     """The fold's distribution after every frame, for any length.
 
     Args:
-      inputs: [B, T, D] as returned by `read`.
+      inputs: [B, T, D] as returned by `inputs`.
 
     Returns:
       [B, T, K] float32, log-probabilities of the K values of
@@ -124,9 +125,9 @@ class AdditiveCore:
   addition unit (Madsen & Johansen 2020) whose weights are all one.
   """
 
-  inputs: int = 1
+  outputs: int = 1
 
-  def read(self, outputs: jax.Array) -> jax.Array:
+  def inputs(self, outputs: jax.Array) -> jax.Array:
     return outputs
 
   def digits(self, inputs: jax.Array) -> jax.Array:
@@ -137,7 +138,7 @@ class AdditiveCore:
     return False
 
   def start(self, rows: int, time: int) -> jax.Array:
-    return jnp.zeros((rows, self.inputs), jnp.float32)
+    return jnp.zeros((rows, self.outputs), jnp.float32)
 
   def step(self, time, carry, inputs):
     carry = carry + inputs

@@ -4,24 +4,24 @@
 faster.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from optax import Params
 
 from seqsum.models.cores import GRU, Core, recurrent_init
 from seqsum.models.encoder import ConvEncoder, kernel_init
 from seqsum.models.known_fold import KnownFold, KnownFoldCell
 from seqsum.sequences.shapes import Frames, Outputs, Rows
 
-INTERMEDIATES = "intermediates"  # Flax's collection for `sow`
-
 
 class SequenceModel(nn.Module):
   """A frame encoder, recurrent layers and a dense head.
+
+  It sows two intermediates: `mean_squares` [B, T], of the encoder's features of
+  each frame, and `fold_inputs` [B, T, D], the inputs of a known fold.
 
   Attributes:
     encoder: Constructor of the encoder.
@@ -57,7 +57,7 @@ class SequenceModel(nn.Module):
     """
     encoder = self.encoder(plain=True, dtype=self.dtype, name="encoder")
     x = self.over_time(encoder, self.scale(frames))  # [B, T, F]
-    self.sow(INTERMEDIATES, "squares", mean_square(x))
+    self.sow("intermediates", "mean_squares", mean_square(x))
     for i, width in enumerate(self.widths):
       cell = self.core.cell(
         width,
@@ -72,30 +72,12 @@ class SequenceModel(nn.Module):
     x = head(x.astype(jnp.float32))  # [B, T, K]
     if self.known_fold is None:
       return x
-    x = self.known_fold.read(x)
-    self.sow(INTERMEDIATES, "inputs", x)
+    x = self.known_fold.inputs(x)
+    self.sow("intermediates", "fold_inputs", x)
     time = frames.shape[1]
     if self.known_fold.is_folded_by_loss(time):
       return x
     return nn.RNN(KnownFoldCell(self.known_fold, time))(x)
-
-  @nn.nowrap
-  def read(
-    self, params: Params, frames: Frames, rows: Rows, with_intermediates: bool
-  ) -> tuple[Outputs, Mapping[str, jax.Array]]:
-    """`apply`, with intermediate values on request.
-
-    Returns:
-      The outputs; and, by name, "squares": [B, T] the mean square of the
-      encoder's features of each frame, "inputs": [B, T, D] the inputs of the
-      known fold, if there is one.
-    """
-    if not with_intermediates:
-      return self.apply(params, frames, rows), {}
-    outputs, variables = self.apply(
-      params, frames, rows, mutable=[INTERMEDIATES]
-    )
-    return outputs, {k: v for k, (v,) in variables[INTERMEDIATES].items()}
 
   @nn.nowrap
   def over_time(self, encoder: ConvEncoder, frames: Frames) -> jax.Array:

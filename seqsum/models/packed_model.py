@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from seqsum.models import packing
 from seqsum.models.encoder import ConvEncoder, kernel_init
-from seqsum.models.model import INTERMEDIATES, SequenceModel, mean_square
+from seqsum.models.model import SequenceModel, mean_square
 from seqsum.models.packed_cells import (
   Gates,
   PackedCell,
@@ -55,16 +55,16 @@ class PackedModel(SequenceModel):
       for i, width in enumerate(self.widths)
     ]
     x = packing.pack(frames, rows)  # [N, H, W, C]
-    x, squares = self._encode(encoder, tuple(layers[:1]), x)
-    self.sow(INTERMEDIATES, "squares", unpack(squares))
+    x, mean_squares = self._encode(encoder, tuple(layers[:1]), x)
+    self.sow("intermediates", "mean_squares", unpack(mean_squares))
     for i, layer in enumerate(layers):
       # `_encode` has projected the inputs of the first layer.
       x = layer(layer.project(x) if i else x, rows)
     head = nn.Dense(self.outputs, kernel_init=kernel_init, name="head")
     x = head(x.astype(jnp.float32))  # [N, K]
     if self.known_fold is not None:
-      x = self.known_fold.read(x)
-      self.sow(INTERMEDIATES, "inputs", unpack(x))
+      x = self.known_fold.inputs(x)
+      self.sow("intermediates", "fold_inputs", unpack(x))
       if not self.known_fold.is_folded_by_loss(time):
         step = functools.partial(self.known_fold.step, time)
         x = packing.scan(step, self.known_fold.start(rows[0], time), x, rows)

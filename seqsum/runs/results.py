@@ -186,8 +186,8 @@ def _fold(session: Session, params: optax.Params):
   @jax.jit
   def log_probabilities(params, frames):
     rows = (len(frames),) * frames.shape[1]
-    _, aside = model.read(params, frames, rows, True)
-    return aside["inputs"]
+    _, variables = model.apply(params, frames, rows, mutable=["intermediates"])
+    return variables["intermediates"]["fold_inputs"][0]
 
   def probabilities(frames: np.ndarray) -> np.ndarray:
     return np.exp(np.asarray(log_probabilities(params, frames), np.float64))

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from seqsum.data import digits
 from seqsum.runtime.devices import replicated
-from seqsum.sequences.batch import AnySampler
+from seqsum.sequences.any_sampler import AnySampler
 from seqsum.sequences.recorded import SequenceSpec
 from seqsum.sequences.shapes import Feed
 from seqsum.training.evaluate import Evaluator, make_evaluator

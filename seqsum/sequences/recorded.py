@@ -164,7 +164,7 @@ def describe(
 
 @dataclasses.dataclass(frozen=True)
 class RecordedSampler:
-  """Selects a device's rows of a batch from files; see `batch.AnySampler`.
+  """Selects a device's rows of a batch from files; see `AnySampler`.
 
   Attributes:
     task: Facts about the sequences; T is its `longest`.
@@ -216,7 +216,7 @@ class RecordedSampler:
     shard: int | jax.Array = 0,
     shards: int = 1,
   ) -> SequenceBatch:
-    """Augments a batch, or one device's share of it; see `AnySampler`.
+    """Augments a batch, or one device's shard of it; see `Sampler.__call__`.
 
     Args:
       key: Determines the augmentation.
@@ -224,7 +224,7 @@ class RecordedSampler:
       lengths: [B] int32.
       targets: [B, T] or [B, T, D] float32.
       step, run_key: Not used.
-      shard, shards: As for `AnySampler`.
+      shard, shards: As for `Sampler`.
     """
     moves = self.augmentation.draw(key, frames.shape[:2])
     frames, lengths, targets, moves = take_shard(

@@ -18,14 +18,7 @@ from seqsum.sequences.augment import NO_AUGMENTATION, Augmentation
 from seqsum.sequences.batch import SequenceBatch, take_shard
 from seqsum.sequences.digit import SHAPE
 from seqsum.sequences.finite import FixedSequences
-from seqsum.sequences.shapes import (
-  Images,
-  Key,
-  Labels,
-  Lengths,
-  Rows,
-  Scalar,
-)
+from seqsum.sequences.shapes import Images, Key, Labels, Lengths, Rows, Scalar
 from seqsum.sequences.tasks import Task
 
 AUGMENT = 1  # the random stream of a batch's key for augmentation
@@ -34,7 +27,7 @@ LONGEST = 1 << 16  # frames; a compiled step lists `rows` for each
 
 @dataclasses.dataclass(frozen=True)
 class Sampler:
-  """Draws batches of digit sequences; see `batch.AnySampler`.
+  """Draws batches of digit sequences.
 
   Attributes:
     task: Defines the targets.
@@ -86,8 +79,8 @@ class Sampler:
   def rows(self, shards: int = 1) -> Rows:
     """For each step t, the static number of rows whose length exceeds t.
 
-    Rows are sorted, longest first. Where stratified lengths leave a remainder,
-    the number is an upper bound.
+    An upper bound where stratified lengths leave a remainder; all rows if
+    `packed` is False.
 
     Args:
       shards: Number of shards of the batch; rows are those of one.
@@ -101,7 +94,7 @@ class Sampler:
   def lengths(
     self, key: Key, step: Scalar | int | None = None, *data: jax.Array
   ) -> Lengths:
-    """[B] int32, the lengths of the batch that `__call__` draws, all shares."""
+    """[B] int32, the lengths of the batch that `__call__` draws, all shards."""
     if self.num_sequences and step is not None:
       return jnp.asarray(self.fixed_sequences.lengths)
     shortest, longest = self.min_len, self.max_len
@@ -125,9 +118,21 @@ class Sampler:
     shard: int | jax.Array = 0,
     shards: int = 1,
   ) -> SequenceBatch:
-    """Draws one batch, or one device's share of it; see `AnySampler`.
+    """Draws one batch, or one device's shard of it.
 
-    Without a step, sequences are neither fixed nor shortened by a curriculum.
+    Args:
+      key: Determines the whole batch.
+      images: [M, H, W, C] uint8, of one split.
+      labels: [M] int32.
+      step: The training step; None for held-out sequences, which are neither
+        fixed nor shortened by a curriculum.
+      run_key: Determines the fixed sequences of a run.
+      shard: Index of the shard: rows `shard`, `shard + shards`, ... of the
+        batch, so that all shards have the same lengths.
+      shards: Number of shards; divides `batch_size`.
+
+    Returns:
+      A batch of `batch_size / shards` sequences.
     """
     _, index_key = jax.random.split(key)
     shape = self.batch_size, self.max_len

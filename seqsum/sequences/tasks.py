@@ -91,8 +91,3 @@ class Task:
 SUM = Task("sum", 0.0, lambda value, digit: value + digit)
 PRODUCT = Task("product", 1.0, lambda value, digit: value * digit)
 TASKS = {task.name: task for task in (SUM, PRODUCT)}
-
-
-def build_task(name: str, digits: tuple[int, ...] = DIGITS) -> Task:
-  """The task called `name`, on some of the digits."""
-  return dataclasses.replace(TASKS[name], digits=digits)

@@ -91,7 +91,7 @@ def _sample(task: DistinctSum, labels: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class VideoSampler:
-  """Draws batches of videos; see `batch.AnySampler`.
+  """Draws batches of videos; see `AnySampler`.
 
   Attributes:
     batch_size: B, over all devices.
@@ -154,7 +154,7 @@ class VideoSampler:
     shard: int | jax.Array = 0,
     shards: int = 1,
   ) -> SequenceBatch:
-    """Draws one batch, or one device's share of it; see `AnySampler`."""
+    """Draws one batch, or one device's shard of it; see `Sampler.__call__`."""
     scenes = draw_scenes(
       key,
       self.batch_size,

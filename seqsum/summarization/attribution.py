@@ -1,8 +1,7 @@
-"""Which frames an answer rests on, asked of a model from outside.
+"""Attribution of a model's final prediction to the frames of a video.
 
-Both ways set a video beside one that is blank all through, and share the
-difference of the two answers among the frames: what all frames get adds up to
-it.
+Both methods compare a video with a blank one. The attributions of all frames
+add up to the difference of the two predictions.
 """
 
 from collections.abc import Callable
@@ -12,27 +11,27 @@ import jax.numpy as jnp
 
 from seqsum.sequences.shapes import Frames, Key
 
-# Frames [N, T, H, W, C] float32 in 0..1 -> [N] float32, a model's last word.
-Answer = Callable[[Frames], jax.Array]
+# Frames [N, T, H, W, C] float32 in 0..1 -> [N] float32, the final prediction.
+Predict = Callable[[Frames], jax.Array]
 
 
 def integrated_gradients(
-  answer: Answer, frames: Frames, steps: int = 32
+  predict: Predict, frames: Frames, steps: int = 32
 ) -> jax.Array:
   """Integrated gradients, summed over the pixels of each frame.
 
-  The path is the video brightening from blank; the integral is taken by the
-  midpoints of `steps` pieces (Sundararajan et al. 2017, equation 3).
+  The path scales the video's brightness from 0 to 1; the integral is a midpoint
+  sum of `steps` terms (Sundararajan et al. 2017, equation 3).
 
   Args:
-    answer: The model.
+    predict: The model.
     frames: [T, H, W, C] float32.
-    steps: More are more exact, and take as much longer.
+    steps: Number of gradients.
 
   Returns:
     [T] float32.
   """
-  slope = jax.grad(lambda x: answer(x[None])[0])
+  slope = jax.grad(lambda x: predict(x[None])[0])
 
   def add(n, total):
     return total + slope(frames * (n + 0.5) / steps)
@@ -42,35 +41,33 @@ def integrated_gradients(
 
 
 def shapley(
-  answer: Answer, frames: Frames, key: Key, orders: int = 32
+  predict: Predict, frames: Frames, key: Key, orders: int = 32
 ) -> jax.Array:
-  """Shapley values of the frames, estimated.
+  """Monte Carlo estimate of the frames' Shapley values.
 
-  The worth of some frames is the answer to the video in which all others are
-  blank. Frames are added one by one in a random order and then in its reverse,
-  and get what the answer changes by; the mean over orders is an unbiased
-  estimate (Castro et al. 2009; reversed orders: Mitchell et al. 2022).
+  The value of a set of frames is the prediction for the video in which all
+  other frames are blank. Frames are added one by one in a random order, then in
+  its reverse; each gets the change of the prediction. The mean over orders is
+  unbiased (Castro et al. 2009; reversed orders: Mitchell et al. 2022).
 
   Args:
-    answer: The model.
+    predict: The model.
     frames: [T, H, W, C] float32.
-    key: Of the orders.
-    orders: How many; even. Each takes T + 1 readings of the video.
+    key: PRNG key of the orders.
+    orders: Their number, even. Each needs T + 1 predictions.
 
   Returns:
     [T] float32.
   """
-  if orders < 2 or orders % 2:
-    raise ValueError(f"orders={orders}, must be even and at least 2")
   time = len(frames)
 
-  def one(order):  # [T], the order in which frames are added
-    place = jnp.argsort(order)  # [T], when each frame is
-    there = place[None, :] < jnp.arange(time + 1)[:, None]  # [T + 1, T]
-    worths = answer(jnp.where(there[..., None, None, None], frames[None], 0.0))
-    return jnp.diff(worths)[place]
+  def marginal(order):  # [T], the order in which frames are added
+    place = jnp.argsort(order)  # [T], of each frame in the order
+    added = place[None, :] < jnp.arange(time + 1)[:, None]  # [T + 1, T]
+    values = predict(jnp.where(added[..., None, None, None], frames[None], 0.0))
+    return jnp.diff(values)[place]
 
   keys = jax.random.split(key, orders // 2)
   forward = jax.vmap(lambda key: jax.random.permutation(key, time))(keys)
   both = jnp.concatenate([forward, forward[:, ::-1]])
-  return jax.lax.map(one, both).mean(axis=0)
+  return jax.lax.map(marginal, both).mean(axis=0)

@@ -1,12 +1,13 @@
-"""Which frames of a video matter: what a run says of it, beside the truth.
+"""Rank correlations of a run's frame scores with the true importance.
 
-The orders that are judged: what the network says at each frame, if it was
-taught to; those in which its answer is attributed to frames, which nobody
-taught it; and what the middle of a video and mere chance come to.
+Rankings of frames: by the predicted importance, if the model was trained on it;
+by attributions of its final prediction; by distance to the video's middle; and
+random.
 """
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from seqsum.data import tvsum
-from seqsum.inference import trained
+from seqsum.inference.trained import TrainedModel
 from seqsum.runs.session import Session
 from seqsum.runs.splits import load_data
 from seqsum.runtime.errors import InputError
@@ -26,16 +27,17 @@ from seqsum.summarization.attribution import integrated_gradients, shapley
 from seqsum.training import evaluate
 from seqsum.training.state import TEST, batch_key
 
-DRAWN = 20  # videos at a time
+BATCH = 20  # videos
+Results = dict[str, dict[str, float]]  # ranking -> metric -> value
 
 
 class Example(NamedTuple):
-  """A video and the truth about it.
+  """A video and the true importance of its frames.
 
   Attributes:
     frames: [T, H, W, C].
-    truth: [T] float, how important each frame is.
-    video: As the field's files have it, with what people chose; or None.
+    truth: [T] float, the importance of each frame.
+    video: SumMe's or TVSum's annotations, or None.
   """
 
   frames: np.ndarray
@@ -46,54 +48,57 @@ class Example(NamedTuple):
 Score = Callable[[np.ndarray, int], np.ndarray]  # frames, number -> [T]
 
 
-def examples(session: Session, most: int) -> Iterator[Example]:
-  """Videos of the test split, as evaluation draws them.
+def read_examples(session: Session, count: int) -> list[Example]:
+  """The first videos of the test split, at most `count`.
 
   Raises:
-    InputError: The run's sequences have no value for every frame.
+    InputError: The run's sequences have no importance of each frame.
   """
+  return list(itertools.islice(_examples(session), count))
+
+
+def _examples(session: Session) -> Iterator[Example]:
   sampler, data = session.experiment.sampler, load_data(session.config)
-  if session.config.data.kind == "videos":
+  if sampler.kind == "videos":
     draw = jax.jit(
-      dataclasses.replace(sampler.held_out(DRAWN), with_importance=True)
+      dataclasses.replace(sampler.held_out(BATCH), with_importance=True)
     )
-    for n in range(-(-most // DRAWN)):
+    for n in itertools.count():
       batch = draw(batch_key(evaluate.SEED, TEST, n), *data.test)
       truth = np.asarray(batch.targets[..., -1])
       yield from map(Example, np.asarray(batch.frames), truth)
-    return
-  if session.config.data.kind == "digits":
+  if sampler.kind == "digits":
     raise InputError(
-      f"--workdir={session.workdir}: every frame of a sequence of digits "
-      "matters as much as its digit; train configs/importance.py"
+      f"--workdir={session.workdir}: the importance of a frame is its digit in "
+      "this run; train configs/importance.py"
     )
   source = data.source
   for n in data.test:
-    length = source.lengths[n]
-    truth = source.targets[n, :length]
-    truth = truth if truth.ndim == 1 else truth[:, -1]
+    truth = _last_part(source.targets[n, : source.lengths[n]])
     videos = getattr(source, "videos", None)
     yield Example(source.read(n), truth, videos and videos[n])
 
 
-def ways(model: trained.Trained) -> dict[str, Score]:
-  """How to score the frames of a video, by name."""
+def make_scores(model: TrainedModel) -> dict[str, Score]:
+  """Functions that score the frames of a video, by name of the ranking."""
   sampler = model.experiment.sampler
-  told = lambda frames, n: _last_part(model.predict(frames))
+  predicted = lambda frames, n: _last_part(model.predict(frames))
   if sampler.kind != "videos":
-    return {"said at each frame": told}
-  attribute = jax.jit(_attributions(model))
+    return {"predicted importance": predicted}
+  attribute = jax.jit(_make_attribute(model))
 
   @functools.lru_cache(maxsize=1)
-  def attributed(n: int, key: bytes) -> dict[str, np.ndarray]:
+  def attributions(n: int, key: bytes) -> dict[str, np.ndarray]:
     frames = np.frombuffer(key, np.uint8).reshape(-1, *model.shape)
     return jax.device_get(attribute(model.params, frames, jax.random.key(n)))
 
-  scores = {"said at each frame": told} if sampler.with_importance else {}
+  scores = {}
+  if sampler.with_importance:
+    scores["predicted importance"] = predicted
   for name in ("Shapley values", "integrated gradients"):
-    scores[name] = lambda frames, n, name=name: attributed(n, frames.tobytes())[
-      name
-    ]
+    scores[name] = lambda frames, n, name=name: attributions(
+      n, frames.tobytes()
+    )[name]
   return scores
 
 
@@ -101,53 +106,51 @@ def _last_part(values: np.ndarray) -> np.ndarray:
   return values if values.ndim == 1 else values[:, -1]
 
 
-def _attributions(model: trained.Trained):
+def _make_attribute(model: TrainedModel):
   network, objective = model.experiment.model, model.experiment.objective
 
   def attribute(params, frames, key):
-    def answer(frames):  # [N, T, H, W, C] -> [N]
-      last = objective.predict(network.apply(params, frames))[:, -1]
+    def predict(frames):  # [N, T, H, W, C] -> [N]
+      last = objective.decode(network.apply(params, frames))[0][:, -1]
       return last if last.ndim == 1 else last[:, 0]
 
     frames = frames.astype(jnp.float32) / 255
     return {
-      "Shapley values": shapley(answer, frames, key),
-      "integrated gradients": integrated_gradients(answer, frames),
+      "Shapley values": shapley(predict, frames, key),
+      "integrated gradients": integrated_gradients(predict, frames),
     }
 
   return attribute
 
 
-def judge(
-  found: list[Example], scores: dict[str, Score]
-) -> dict[str, dict[str, float]]:
-  """Kendall's tau and Spearman's rho of each way, means over videos.
+def judge(examples: list[Example], scores: dict[str, Score]) -> Results:
+  """Kendall's tau and Spearman's rho of each ranking, means over videos.
 
-  A video whose frames all matter the same has no order, and does not count.
+  Videos whose frames all have the same importance are left out.
 
   Returns:
-    Name -> {"kendall", "spearman", ...}, with their standard deviations over
-    videos as "kendall_deviation", ...; for the field's files also F-scores.
+    Name -> {"kendall", "spearman", ...} and their standard deviations over
+    videos, "kendall_deviation", ...; for SumMe and TVSum also F-scores.
   """
   scores = scores | {
-    "the middle frames": lambda frames, n: rank.middle(len(frames)),
+    "the middle of the video": lambda frames, n: rank.middle(len(frames)),
     "chance": lambda frames, n: np.random.default_rng(n).random(len(frames)),
   }
-  judged = {name: [] for name in scores}
-  for n, example in enumerate(tqdm(found, unit=" videos", disable=None)):
+  metrics = {name: [] for name in scores}
+  for n, example in enumerate(tqdm(examples, unit=" videos", disable=None)):
     for name, score in scores.items():
-      said = score(example.frames, n)
+      predicted = score(example.frames, n)
       if example.video is not None:
-        judged[name].append(benchmark.score(example.video, said))
+        metrics[name].append(benchmark.score(example.video, predicted))
       else:
-        judged[name].append(
+        metrics[name].append(
           {
-            "kendall": rank.kendall(said, example.truth),
-            "spearman": rank.spearman(said, example.truth),
+            "kendall": rank.kendall(predicted, example.truth),
+            "spearman": rank.spearman(predicted, example.truth),
           }
         )
   results = {}
-  for name, videos in judged.items():
+  for name, videos in metrics.items():
     means = {}
     for key in videos[0]:
       values = np.array([video[key] for video in videos])
@@ -161,8 +164,8 @@ def judge(
   return results
 
 
-def table(results: dict[str, dict[str, float]]) -> str:
-  """The results as they are printed."""
+def table(results: Results) -> str:
+  """The results as text."""
   columns = [k for k in next(iter(results.values())) if "deviation" not in k]
   wide = max(map(len, results))
   lines = [" " * wide + "".join(f"  {column:>16}" for column in columns)]

@@ -10,21 +10,21 @@ from seqsum.data import video_files
 from seqsum.runtime import files
 from seqsum.runtime.errors import InputError
 
-RATE = 2.0  # frames a second: a digit can be read
-SEEN = 280  # pixels; smaller frames are written larger, a whole number of times
+RATE = 2.0  # frames a second
+MIN_SIDE = 280  # pixels; smaller frames are magnified
 
 
 def write(
   path: epath.PathLike, frames: np.ndarray, rate: float = RATE
 ) -> tuple[int, int]:
-  """Writes a video that every browser plays: MP4, H.264, yuv420p.
+  """Writes an MP4 that every browser plays: H.264, yuv420p.
 
-  Frames smaller than `SEEN` are magnified a whole number of times with sharp
-  pixels; a last row or column is repeated where a side would be odd.
+  Frames smaller than `MIN_SIDE` are magnified by an integer, with sharp pixels.
+  The last row or column is repeated if a side would be odd.
 
   Args:
-    path: The file, replaced once the new one is whole; or gs://.
-    frames: [T, H, W, C] uint8, T at least 1. Three channels are colours, of any
+    path: The file, replaced atomically; or gs://.
+    frames: [T, H, W, C] uint8, T at least 1. Three channels are RGB; of any
       other number the mean is shown.
     rate: Frames a second.
 
@@ -49,8 +49,8 @@ def write(
         "libx264", rate=fractions.Fraction(rate).limit_denominator(1000)
       )
       stream.height, stream.width = size = _shown(frames[0]).shape[:2]
-      stream.pix_fmt = "yuv420p"  # what players can do
-      stream.options = {"crf": "16"}  # of 0..51, 0 is without loss
+      stream.pix_fmt = "yuv420p"  # the format that all players decode
+      stream.options = {"crf": "16"}  # 0..51, 0 is lossless
       for frame in frames:
         shown = av.VideoFrame.from_ndarray(_shown(frame), format="rgb24")
         box.mux(stream.encode(shown))
@@ -69,11 +69,11 @@ def write(
 
 
 def _shown(frame: np.ndarray) -> np.ndarray:
-  """[h, w, C] uint8 -> [H, W, 3] uint8, as large as `write` says, even."""
+  """[h, w, C] uint8 -> [H, W, 3] uint8, magnified, with even sides."""
   if frame.shape[-1] != 3:
     grey = np.round(frame.mean(axis=-1, keepdims=True)).astype(np.uint8)
     frame = np.repeat(grey, 3, axis=-1)
-  times = max(1, SEEN // max(frame.shape[:2]))
+  times = max(1, MIN_SIDE // max(frame.shape[:2]))
   frame = frame.repeat(times, axis=0).repeat(times, axis=1)
   odd = [(0, side % 2) for side in frame.shape[:2]]
   return np.ascontiguousarray(np.pad(frame, [*odd, (0, 0)], mode="edge"))

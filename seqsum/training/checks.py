@@ -18,7 +18,7 @@ from seqsum.models.known_fold import KNOWN_FOLDS, LONG
 from seqsum.models.model import SequenceModel
 from seqsum.models.packed_model import PackedModel
 from seqsum.runtime.errors import InputError, choose, require
-from seqsum.sequences.batch import AnySampler
+from seqsum.sequences.any_sampler import AnySampler
 from seqsum.sequences.digit import SHAPE
 from seqsum.sequences.sampler import LONGEST
 from seqsum.sequences.scenes import SHORTEST
@@ -28,7 +28,7 @@ from seqsum.training.optimizers import OPTIMIZERS, SCHEDULES
 from seqsum.training.targets import TRANSFORMS
 
 MOST = np.iinfo(np.int32).max  # The largest step number on a device.
-MAX_LAYERS = 64  # Of one kind; each makes compilation longer.
+MAX_LAYERS = 64  # Of a kind, since each makes compilation longer.
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 RECURRENCES = {"flax": SequenceModel, "fused": PackedModel}
 

@@ -82,11 +82,12 @@ def eval_step(
   key = jax.random.wrap_key_data(key_data)
   batch = experiment.sampler(key, *data, shard=shard, shards=shards)
   rows = experiment.sampler.rows(shards)
-  known_fold = experiment.model.known_fold
-  has_digits = known_fold is not None and batch.labels is not None
-  outputs, intermediates = experiment.model.read(
-    params, batch.frames, rows, has_digits
+  outputs, variables = experiment.model.apply(
+    params, batch.frames, rows, mutable=["intermediates"]
   )
+  digits, known_fold = None, experiment.model.known_fold
+  if known_fold is not None and batch.labels is not None:
+    digits = known_fold.digits(variables["intermediates"]["fold_inputs"][0])
   output = experiment.objective(outputs, batch.targets, batch.lengths)
   predictions = Predictions(
     lengths=batch.lengths,
@@ -95,7 +96,7 @@ def eval_step(
     losses=output.losses,
     labels=batch.labels,
     means=output.means,
-    digits=known_fold.digits(intermediates["inputs"]) if has_digits else None,
+    digits=digits,
     tolerance=experiment.sampler.task.tolerance,
   )
   return gather_rows(axis_name, predictions)

@@ -14,11 +14,11 @@ from seqsum.models.cores import CORES, GRU
 from seqsum.models.encoder import ACTIVATIONS, ConvEncoder
 from seqsum.models.known_fold import KNOWN_FOLDS, KnownFold
 from seqsum.models.model import SequenceModel
+from seqsum.sequences.any_sampler import AnySampler
 from seqsum.sequences.augment import Augmentation
-from seqsum.sequences.batch import AnySampler
 from seqsum.sequences.recorded import RecordedSampler, SequenceSpec
 from seqsum.sequences.sampler import Sampler
-from seqsum.sequences.tasks import build_task
+from seqsum.sequences.tasks import TASKS
 from seqsum.sequences.videos import VideoSampler
 from seqsum.training.checks import (
   DTYPES,
@@ -84,7 +84,7 @@ class Schedule:
 
 
 def build_schedule(config: ConfigDict) -> Schedule:
-  """When things happen in a run of a checked config."""
+  """Builds the `Schedule` of a checked config."""
   steps_per_call = config.steps_per_call
   if config.data.kind == "files":  # A step takes its batch from the host.
     steps_per_call = 1
@@ -164,7 +164,9 @@ def _build_sampler(config: ConfigDict, spec: SequenceSpec | None) -> AnySampler:
       with_importance=config.video.importance,
     )
   return Sampler(
-    task=build_task(config.task.name, tuple(sequence.digits)),
+    task=dataclasses.replace(
+      TASKS[config.task.name], digits=tuple(sequence.digits)
+    ),
     batch_size=config.batch_size,
     min_len=sequence.min_len,
     max_len=sequence.max_len,

@@ -31,7 +31,7 @@ class FoldObjective:
 
   @property
   def outputs(self) -> int:
-    return self.fold.inputs
+    return self.fold.outputs
 
   def __call__(
     self, outputs: Outputs, targets: Values, lengths: Lengths

@@ -12,7 +12,7 @@ import optax
 from flax import struct
 
 from seqsum.models.model import SequenceModel
-from seqsum.sequences.batch import AnySampler
+from seqsum.sequences.any_sampler import AnySampler
 from seqsum.sequences.shapes import Key, Scalar
 from seqsum.training.losses import Objective
 

@@ -136,15 +136,15 @@ def shard_gradients(
   loss_mask = step <= last if experiment.per_step else step == last  # [B, T]
 
   def loss_fn(params):
-    outputs, intermediates = experiment.model.read(
-      params, batch.frames, rows, experiment.log_norms
+    outputs, variables = experiment.model.apply(
+      params, batch.frames, rows, mutable=["intermediates"]
     )
     targets = batch.targets
     if experiment.center_targets:
       targets = center_targets(outputs, batch, experiment, axis_name)
     output = experiment.objective(outputs, targets, batch.lengths)
     loss = jnp.where(loss_mask, output.losses, 0).sum() / loss_count
-    return loss, (output.predictions, intermediates)
+    return loss, (output.predictions, variables["intermediates"])
 
   grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
   (loss, (predictions, intermediates)), grads = grad_fn(params)
@@ -158,8 +158,8 @@ def shard_gradients(
   )
   if not experiment.log_norms:
     return grads, totals, jnp.float32(0)
-  squares = jnp.where(step <= last, intermediates["squares"], 0).sum()
-  return grads, totals, squares
+  (squares,) = intermediates["mean_squares"]
+  return grads, totals, jnp.where(step <= last, squares, 0).sum()
 
 
 def train_steps(

@@ -211,7 +211,7 @@ def odd(folder, picture):
     "moving.gif": "2 pictures in one file",
     "moving.webp": "3 pictures in one file",
     "pages.tif": "2 pictures in one file",
-    "blank.png": "nothing but paper",
+    "blank.png": "only paper",
     "cut.jpg": "damaged or truncated",
     "cut.png": "damaged or truncated",
     "header.png": "not an image|damaged",

@@ -10,7 +10,7 @@ from PIL import Image
 from configs import own
 from seqsum.data import recordings
 from seqsum.inference import formats
-from seqsum.inference.trained import Trained
+from seqsum.inference.trained import TrainedModel
 from seqsum.runtime.errors import InputError
 from seqsum.sequences.recorded import SequenceSpec
 from seqsum.training.experiment import build_experiment
@@ -56,7 +56,7 @@ def model_of(data):
   config.data.name = data.name
   config.model.conv.strides = (1, 1, 1)
   experiment = build_experiment(ConfigDict(config), facts)
-  return Trained("run", 1, experiment, {}, experiment.sampler.shape)
+  return TrainedModel("run", 1, experiment, {}, experiment.sampler.shape)
 
 
 def read(model, *paths):

@@ -188,9 +188,9 @@ def test_classes_of_float_features(classifier):
   assert sum(x["count"] for x in test["by_target"].values()) == 5
   model = seqsum.load(workdir)
   assert model.floats
-  assert model.says_whole
+  assert model.has_integer_targets
   assert set(model.values) <= {-3, -1, 1, 3, 5}
-  reading = model.read(features[43:])
+  reading = model.predict_distribution(features[43:])
   assert reading.probabilities.shape == (5, 4, len(model.values))
   exact = reading.predictions[:, -1] == features_target(features[43:])
   assert exact.mean() == pytest.approx(test["exact_accuracy"])
@@ -243,7 +243,7 @@ def test_files_are_resized_to_the_trained_shape(done, filmed):
   model = seqsum.load(done[0])
   assert not model.reads_digits
   assert not model.floats
-  assert not model.says_whole
+  assert not model.has_integer_targets
   assert model.shape == (*SIZE, 3)
   names, frames = model.read_files([filmed / "dot"])
   assert [name.rsplit("/", 1)[1] for name in names] == [

@@ -145,7 +145,7 @@ def test_a_folder_is_read_in_natural_order(tmp_path):
   (tmp_path / "3.png").write_bytes(b"words")
   refuse(tmp_path, "not an image", tmp_path / "3.png")
   (tmp_path / "empty").mkdir()
-  refuse(tmp_path / "empty", "a folder without images")
+  refuse(tmp_path / "empty", "the folder contains no images")
 
 
 def test_transparent_colours_get_a_background(tmp_path):

@@ -1,4 +1,4 @@
-"""Digits on paper become frames as MNIST has them."""
+"""Digits on paper become frames like MNIST's."""
 
 import contextlib
 
@@ -19,7 +19,7 @@ def one(bundled):
   return bundled.test.images[threes[0], ..., 0]
 
 
-def test_a_bar_fills_the_box_and_its_mass_is_in_the_middle():
+def test_a_bar_fills_the_box_and_is_centered():
   picture = np.ones((300, 200))
   picture[40:240, 20:50] = 0.1  # 200 high, 30 wide: 20 and 3 pixels
   frame = normalize.frame(picture)[..., 0]
@@ -31,7 +31,7 @@ def test_a_bar_fills_the_box_and_its_mass_is_in_the_middle():
   np.testing.assert_allclose(middle, (14, 14), atol=0.55)
 
 
-def test_scale_and_place_on_the_sheet_do_not_matter(one):
+def test_scale_and_position_do_not_matter(one):
   frames = [
     normalize.frame(photo(one, np.random.default_rng(i), side=side))
     for i, side in enumerate((100, 200, 400))
@@ -41,7 +41,7 @@ def test_scale_and_place_on_the_sheet_do_not_matter(one):
 
 
 @pytest.mark.parametrize("inverted", [False, True])
-def test_light_and_noise_leave_the_paper_blank(one, inverted):
+def test_uneven_light_and_noise_are_removed(one, inverted):
   plain = normalize.frame(photo(one, np.random.default_rng(0)))
   noisy = normalize.frame(
     photo(
@@ -52,39 +52,39 @@ def test_light_and_noise_leave_the_paper_blank(one, inverted):
   assert np.abs(noisy.astype(float) - plain).mean() < 8
 
 
-def test_a_speck_is_no_part_of_the_digit(one):
+def test_a_speck_is_removed(one):
   picture = photo(one, np.random.default_rng(0), side=200)
   clean = normalize.frame(picture)
   picture[5:9, 5:9] = 0.1
   np.testing.assert_allclose(normalize.frame(picture), clean, atol=2)
 
 
-def test_a_thin_pen_becomes_as_wide_as_mnists():
+def test_thin_strokes_are_thickened():
   picture = np.ones((400, 400))
-  picture[50:350, 200:203] = 0  # a hair: 0.2 of 28 pixels
+  picture[50:350, 200:203] = 0  # 0.2 of 28 pixels wide
   frame = normalize.frame(picture)[..., 0] / 255
   assert 1.6 < frame.sum(axis=1)[frame.any(axis=1)].mean() < 2.4
 
 
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("noise", [0.0, 0.05])
-def test_a_blank_sheet_is_told(level, noise):
+def test_a_blank_sheet_raises(level, noise):
   rng = np.random.default_rng(0)
   sheet = np.clip(level + noise * rng.standard_normal((200, 300)), 0, 1)
-  with pytest.raises(InputError, match="nothing but paper"):
+  with pytest.raises(InputError, match="only paper"):
     normalize.frame(sheet)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (3, 3), (2, 4000)])
-def test_the_smallest_pictures_do_no_harm(shape):
+def test_tiny_pictures_return_a_frame_or_raise(shape):
   rng = np.random.default_rng(0)
   for picture in (np.ones(shape), rng.uniform(size=shape)):
     with contextlib.suppress(InputError):
       assert normalize.frame(picture).shape == (28, 28, 1)
 
 
-# How a sheet is photographed, and the share of 100 digits that must be read as
-# well as from MNIST's own frames. Measured: 100%.
+# Conditions of a photo, and the minimum share of 100 digits that are recognized
+# as well as MNIST's own frames. Measured: 100%.
 SHEETS = {
   "large": ({}, 0.98),
   "uneven light, noise": ({"light": 0.6, "noise": 0.1}, 0.98),
@@ -96,8 +96,8 @@ SHEETS = {
 
 @pytest.mark.slow
 @pytest.mark.mnist
-def test_mnist_on_paper_is_read_as_mnist(mnist_dir, run, tmp_path):
-  """A classifier that saw MNIST only reads test digits on paper."""
+def test_mnist_on_paper_is_recognized_like_mnist(mnist_dir, run, tmp_path):
+  """By a classifier trained on MNIST only."""
   import seqsum
   from seqsum.data import digits
 
@@ -116,10 +116,10 @@ def test_mnist_on_paper_is_read_as_mnist(mnist_dir, run, tmp_path):
   test = digits.load("mnist", manual_dir=mnist_dir).test
   images, labels = test.images[:100], test.labels[:100]
 
-  def read(frames):
+  def is_correct(frames):
     return np.abs(model.predict(frames[:, None])[:, 0] - labels) < 0.5
 
-  right = read(images)
+  right = is_correct(images)
   assert right.mean() > 0.95
   for name, (sheet, share) in SHEETS.items():
     frames = np.stack(
@@ -128,6 +128,6 @@ def test_mnist_on_paper_is_read_as_mnist(mnist_dir, run, tmp_path):
         for i, image in enumerate(images)
       ]
     )
-    kept = read(frames)[right].mean()
+    kept = is_correct(frames)[right].mean()
     print(f"{name}: {kept:.1%}")
     assert kept >= share, name

@@ -1,4 +1,4 @@
-"""The network that comes with seqsum: what it reads, and what it warns of."""
+"""The network that comes with seqsum: predictions and warnings."""
 
 import hashlib
 import json
@@ -14,7 +14,8 @@ from short_runs import ROOT
 
 import seqsum
 from seqsum.data import image_files
-from seqsum.inference import formats, normalize, photos, trained, weights
+from seqsum.inference import exported, normalize, photos, trained, weights
+from seqsum.inference.confidence import find_doubtful
 from seqsum.inference.normalize import BORDER, SEPARATE
 from seqsum.runtime.errors import InputError
 
@@ -41,7 +42,7 @@ def save(path, picture):
   return str(path)
 
 
-def test_its_page_states_what_its_files_hold():
+def test_readme_matches_the_files():
   folder = trained.PRETRAINED
   page = (folder / "README.md").read_text()
   content = (folder / weights.FILE).read_bytes()
@@ -56,8 +57,8 @@ def test_its_page_states_what_its_files_hold():
   assert config["data"]["manual_dir"] == config["data"]["data_dir"] == ""
 
 
-def test_it_is_loaded_in_a_fresh_process_without_data(tmp_path, environment):
-  """In an empty folder, where nothing may connect to anything."""
+def test_load_needs_neither_data_nor_network(tmp_path, environment):
+  """In an empty folder, without a network."""
   code = (
     "import socket\n"
     "def refuse(*_): raise OSError('no network')\n"
@@ -81,15 +82,15 @@ def test_it_is_loaded_in_a_fresh_process_without_data(tmp_path, environment):
   assert not list(tmp_path.iterdir())
 
 
-def test_it_reads_digits_on_paper(digits_of, model, tmp_path):
+def test_digits_on_paper_are_recognized(digits_of, model, tmp_path):
   frames = photos.read_images(
     [save(tmp_path / f"{d}.png", sheet(digits_of[d])) for d in (3, 4, 6, 0)]
   )
   np.testing.assert_array_equal(model.predict(frames), [3, 7, 13, 13])
 
 
-def test_predict_uses_it_where_no_run_is_named(digits_of, tmp_path, run):
-  """And prints what it warns of beside the answer."""
+def test_predict_command_uses_it_by_default(digits_of, tmp_path, run):
+  """Warnings are printed and in the JSON."""
   three = save(tmp_path / "3.png", sheet(digits_of[3]))
   two = save(tmp_path / "35.png", beside_each_other(digits_of[[3, 5]]))
   done = run(three, two, "--json", program="seqsum.predict")
@@ -104,8 +105,8 @@ def test_predict_uses_it_where_no_run_is_named(digits_of, tmp_path, run):
 
 
 @pytest.mark.mnist
-def test_its_test_accuracy_is_what_is_stated(mnist_dir, model):
-  """Of all single digits, and of 10,000 sums of four."""
+def test_accuracy_matches_summary_json(mnist_dir, model):
+  """On all single test digits and 10,000 sums of four."""
   from seqsum.data import digits
 
   test = digits.load("mnist", manual_dir=mnist_dir).test
@@ -130,7 +131,7 @@ def copy(folder):
   return folder
 
 
-def test_damaged_weights_are_refused_in_one_line(tmp_path):
+def test_damaged_weights_raise_one_line(tmp_path):
   content = (trained.PRETRAINED / weights.FILE).read_bytes()
   manifest = json.loads((trained.PRETRAINED / weights.MANIFEST).read_text())
   other = json.loads(json.dumps(manifest))
@@ -153,8 +154,8 @@ def test_damaged_weights_are_refused_in_one_line(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_run_is_packed_and_reads_the_same(finished, tmp_path):
-  for name, content in formats.pack_weights(finished[0]).items():
+def test_exported_weights_predict_the_same(finished, tmp_path):
+  for name, content in exported.pack_weights(finished[0]).items():
     (tmp_path / name).write_bytes(content)
   frames = np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1), np.uint8)
   ours, packed = seqsum.load(finished[0]), seqsum.load(tmp_path)
@@ -163,7 +164,7 @@ def test_a_run_is_packed_and_reads_the_same(finished, tmp_path):
 
 
 def on_table(digit):
-  """A sheet of paper with a digit on it in the middle of a dark table."""
+  """A sheet of paper with a digit, in the middle of a dark table."""
   rng = np.random.default_rng(0)
   picture = 0.25 + 0.02 * rng.standard_normal((480, 640))
   picture[90:390, 120:520] = sheet(digit, height=300, width=400)
@@ -171,7 +172,7 @@ def on_table(digit):
 
 
 def at_an_edge(digit):
-  """Paper beside which a strip of the table is seen."""
+  """A sheet with a strip of a dark table at its right edge."""
   return np.concatenate([sheet(digit), np.full((480, 60), 0.1)], axis=1)
 
 
@@ -186,12 +187,20 @@ def on_two_lines(digits):
   )
 
 
-def test_pictures_of_more_than_a_digit_are_warned_of(digits_of, tmp_path):
+def with_border(digit, width, brightness):
+  return np.pad(sheet(digit), width, constant_values=brightness)
+
+
+def test_pictures_of_more_than_a_digit_warn(digits_of, tmp_path):
   four = digits_of[[3, 1, 4, 8]]
   for picture, doubt in (
     (on_table(digits_of[3]), BORDER),
     (on_table(digits_of[1]), BORDER),
     (at_an_edge(digits_of[3]), BORDER),
+    (with_border(digits_of[5], 5, 0.1), BORDER),
+    (with_border(digits_of[5], 20, 0.4), BORDER),
+    (with_border(digits_of[5], 60, 0.1), BORDER),
+    (with_border(digits_of[2], 15, 0.5), BORDER),
     (beside_each_other(four), SEPARATE),
     (beside_each_other(four[:2]), SEPARATE),
     (on_two_lines(four), SEPARATE),
@@ -202,58 +211,76 @@ def test_pictures_of_more_than_a_digit_are_warned_of(digits_of, tmp_path):
     assert [str(x.message) for x in caught] == [f"{path}: {doubt}"]
 
 
-def test_a_digit_on_its_side_is_warned_of(digits_of, model):
+def test_a_border_that_hides_the_digit_is_named(digits_of, tmp_path):
+  path = save(tmp_path / "x.png", with_border(digits_of[5], 40, 0.2))
+  with pytest.raises(InputError, match="shows a border around the paper"):
+    photos.read_images(path)
+
+
+def test_a_closely_cropped_digit_has_no_border(digits_of):
+  for digit in digits_of:
+    y, x = np.nonzero(digit > 127)
+    ink = digit[y.min() : y.max() + 1, x.min() : x.max() + 1] / 255
+    large = np.pad(np.kron(ink, np.ones((10, 10))), 10)
+    assert not normalize._has_border(large)
+
+
+def test_read_images_refuses_what_is_no_path():
+  with pytest.raises(InputError, match="paths=None: give a file"):
+    seqsum.read_images(None)
+
+
+def test_a_digit_on_its_side_warns(digits_of, model):
   shown = (3, 5, 8)
   names = [f"{d}.png" for d in shown]
   upright = np.stack([normalize.frame(sheet(digits_of[d])) for d in shown])
-  assert model.doubts(names, upright) == []
+  assert find_doubtful(model, names, upright) == []
   turns = (3, 1, 3)  # to the right, to the left, to the right
   lying = [np.rot90(x, k) for x, k in zip(upright, turns, strict=True)]
   lying = np.stack(lying)
-  said = model.doubts(names, lying)
+  said = find_doubtful(model, names, lying)
   assert len(said) == 3
   for line, digit, value in zip(said, shown, (4, 4, 9), strict=True):
     assert re.fullmatch(
-      rf"{digit}\.png: read as {value} with a probability of \d\d%; turned by "
-      rf"a quarter as {digit} with (100\.0|99\.9)%: does it lie on its side\?",
+      rf"{digit}\.png: predicted {value} with a probability of \d\d%; after a "
+      rf"quarter turn {digit} with (100\.0|99\.9)%: is the digit on its side\?",
       line,
     ), line
 
 
-def test_a_low_probability_is_warned_of(digits_of, model):
-  """Of a 2 that is hard to read, between others that are not."""
+def test_a_low_probability_warns(digits_of, model):
+  """An ambiguous 2 between two clear digits."""
   frames = [normalize.frame(sheet(digits_of[d])) for d in (3, 2, 5)]
-  (line,) = model.doubts(["3", "2", "5"], np.stack(frames))
+  (line,) = find_doubtful(model, ["3", "2", "5"], np.stack(frames))
   assert re.fullmatch(
-    r"2: read as 2 with a probability of 7\d% only: check that it shows one "
+    r"2: predicted 2 with a probability of 7\d%: check that it shows one "
     "upright digit",
     line,
   ), line
 
 
-def test_a_models_own_doubt_needs_its_probabilities(finished, bundled):
-  """A regression has none."""
+def test_a_regression_gives_no_confidence_warnings(finished, bundled):
   frames = bundled.test.images[:3]
-  assert seqsum.load(finished[0]).doubts(list("abc"), frames) == []
+  assert find_doubtful(seqsum.load(finished[0]), list("abc"), frames) == []
 
 
 @pytest.mark.slow
 @pytest.mark.mnist
-def test_fewer_than_one_sheet_in_a_hundred_is_warned_of(mnist_dir, model):
-  """Test digits of MNIST on white paper, one a sheet, read right."""
+def test_fewer_than_1_percent_of_correct_digits_warn(mnist_dir, model):
+  """MNIST test digits on white paper, one a sheet."""
   from seqsum.data import digits
 
   test = digits.load("mnist", manual_dir=mnist_dir).test
   count = 1000
   found = [
-    normalize.frame_and_doubt(
+    normalize.frame_and_warning(
       sheet(image[..., 0], i, light=0.5, noise=0.03, height=240, width=320)
     )
     for i, image in enumerate(test.images[-count:])
   ]
   frames = np.stack([frame for frame, _ in found])
   names = [str(i) for i in range(count)]
-  unsure = {int(x.split(":")[0]) for x in model.doubts(names, frames)}
+  unsure = {int(x.split(":")[0]) for x in find_doubtful(model, names, frames)}
   inks = {i for i, (_, doubt) in enumerate(found) if doubt}
   read = model.predict(frames[:, None])[:, 0]
   wrongly = {i for i in unsure | inks if read[i] == test.labels[-count + i]}

@@ -38,7 +38,17 @@ each_core = pytest.mark.parametrize(
 
 
 def make(core, model=PackedModel):
-  return model(encoder=ENCODER, widths=(), outputs=core.inputs, known_fold=core)
+  return model(
+    encoder=ENCODER, widths=(), outputs=core.outputs, known_fold=core
+  )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def apply(model, params, frames, rows):
+  outputs, variables = model.apply(
+    params, frames, rows, mutable=["intermediates"]
+  )
+  return outputs, variables["intermediates"]
 
 
 @pytest.fixture
@@ -56,12 +66,12 @@ def test_both_models_have_equal_values_and_gradients(core, frames):
   @functools.partial(jax.jit, static_argnums=1)
   def read(params, model):
     def total(params):
-      outputs, intermediates = model.read(params, frames, ROWS, True)
-      outputs = jnp.exp(outputs) if core.inputs > 1 else outputs
+      outputs, intermediates = apply(model, params, frames, ROWS)
+      outputs = jnp.exp(outputs) if core.outputs > 1 else outputs
       wave = jnp.cos(jnp.arange(outputs.size, dtype=jnp.float32))
       seen = outputs * wave.reshape(outputs.shape)
       total = jnp.where(is_real[..., None], seen, 0).sum()
-      return total, intermediates["inputs"]
+      return total, intermediates["fold_inputs"][0]
 
     return jax.value_and_grad(total, has_aux=True)(params)
 
@@ -81,21 +91,19 @@ def test_the_plain_model_equals_a_loop_over_steps(core, frames):
   model = make(core, SequenceModel)
   params = init(model, frames)
   assert set(params["params"]) == {"encoder", "head"}
-  read = jax.jit(model.read, static_argnums=(2, 3))
-  outputs, intermediates = read(params, frames, ROWS, True)
+  outputs, intermediates = apply(model, params, frames, ROWS)
   carry = core.start(8, 4)
   step = jax.jit(functools.partial(core.step, 4))
   for t in range(4):
-    carry, _ = step(carry, intermediates["inputs"][:, t])
+    carry, _ = step(carry, intermediates["fold_inputs"][0][:, t])
     np.testing.assert_allclose(outputs[:, t], carry, atol=1e-5)
 
 
 def test_the_additive_core_adds_its_inputs(frames):
   model = make(AdditiveCore())
   params = init(model, frames)
-  read = jax.jit(model.read, static_argnums=(2, 3))
-  outputs, intermediates = read(params, frames, (8,) * 4, True)
-  expected = np.cumsum(intermediates["inputs"], axis=1)
+  outputs, intermediates = apply(model, params, frames, (8,) * 4)
+  expected = np.cumsum(intermediates["fold_inputs"][0], axis=1)
   np.testing.assert_allclose(outputs, expected, rtol=1e-5)
   numbers = jnp.array([[-3.0], [0.4], [6.6], [12.0], [jnp.nan]])
   np.testing.assert_array_equal(AdditiveCore().digits(numbers), [0, 0, 7, 9, 0])
@@ -127,7 +135,7 @@ def objective(core, time):
 )
 def test_noise_in_the_padding_changes_no_loss(name, time, model, images):
   core = CORES[name]
-  task = core.task if core.inputs > 1 else SUM
+  task = core.task if core.outputs > 1 else SUM
   sampler = Sampler(task, 8, max_len=time)
   batch = jax.jit(sampler)(jax.random.key(0), images[0][1:10], images[1][1:10])
   real = np.arange(time) < np.asarray(batch.lengths)[:, None]
@@ -156,24 +164,24 @@ def test_noise_in_the_padding_changes_no_loss(name, time, model, images):
 def test_the_prior_is_gaussian_over_the_digits():
   core = FoldCore(SUM, spread=1.5)
   digits = np.arange(10)
-  assert core.inputs == 11
+  assert core.outputs == 11
   for centre in (4.5, 3.0, 6.25):
     outputs = np.zeros(11, np.float32)
     outputs[-1] = (centre - 4.5) / 1.5**2
     prior = np.exp(-((digits - centre) ** 2) / (2 * 1.5**2))
     np.testing.assert_allclose(
-      np.exp(core.read(outputs)), prior / prior.sum(), rtol=1e-5
+      np.exp(core.inputs(outputs)), prior / prior.sum(), rtol=1e-5
     )
   # The logits of the head are added.
   outputs[3] = 2.0
   prior[3] *= np.exp(2.0)
   np.testing.assert_allclose(
-    np.exp(core.read(outputs)), prior / prior.sum(), rtol=1e-5
+    np.exp(core.inputs(outputs)), prior / prior.sum(), rtol=1e-5
   )
 
 
 def test_the_prior_covers_only_the_digits_of_the_task():
-  prior = FoldCore(NINE, spread=2.0).read(np.zeros(10, np.float32))
+  prior = FoldCore(NINE, spread=2.0).inputs(np.zeros(10, np.float32))
   assert prior.shape == (9,)
   assert prior.argmax() == 4  # the digit 5
   np.testing.assert_allclose(prior, prior[::-1], rtol=1e-6)

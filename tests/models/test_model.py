@@ -150,7 +150,7 @@ def test_every_option_has_equal_values_in_both_models(frames, kwargs):
 
   @functools.partial(jax.jit, static_argnums=1)
   def read(params, model):
-    total = lambda p: (model.read(p, frames, rows, False)[0] * weight).sum()
+    total = lambda p: (model.apply(p, frames, rows) * weight).sum()
     return jax.value_and_grad(total)(params)
 
   value, gradients = read(params, plain)
@@ -197,14 +197,14 @@ def test_the_mean_square_of_the_features_is_an_intermediate(
   model = make(model, widths=widths)
   params = init(model, frames)
   assert set(params) == {"params"}
-  read = jax.jit(model.read, static_argnums=(2, 3))
-  outputs, intermediates = read(params, frames, rows, True)
-  np.testing.assert_array_equal(outputs, read(params, frames, rows, False)[0])
+  apply = jax.jit(model.apply, static_argnums=2, static_argnames="mutable")
+  outputs, variables = apply(params, frames, rows, mutable="intermediates")
+  np.testing.assert_array_equal(outputs, apply(params, frames, rows))
   encoder = {"params": params["params"]["encoder"]}
   x = jax.jit(SMALL().apply)(encoder, frames.reshape(32, 12, 12, 1))
   is_real = np.arange(8)[:, None] < np.array(rows)
   np.testing.assert_allclose(
-    np.asarray(intermediates["squares"])[is_real],
+    np.asarray(variables["intermediates"]["mean_squares"][0])[is_real],
     np.square(x).mean(axis=1).reshape(8, 4)[is_real],
     rtol=1e-5,
   )

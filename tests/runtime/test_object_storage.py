@@ -163,7 +163,7 @@ with Checkpoints(there) as checkpoints:
   checkpoints.save(10, tree(10))
   assert checkpoints.restore(10, tree(0))["kernel"][0] == 10
 with files.local_copy(there / "10") as copy:
-  assert os.path.isfile(f"{copy}/contents/metadata")
+  assert os.path.isfile(f"{copy}/manifest/metadata")
 """
 
 

@@ -12,14 +12,14 @@ def pixels(png):
 
 
 def blue(png):
-  """How many pixels are of the colour of what is kept."""
+  """Number of pixels in the color of kept frames."""
   return (np.abs(pixels(png) - (0, 0x72, 0xB2)).sum(-1) < 12).sum()
 
 
 @pytest.mark.parametrize(
   ("count", "channels"), [(1, 1), (10, 3), (40, 1), (41, 3), (1234, 2)]
 )
-def test_what_is_kept_is_blue(count, channels):
+def test_kept_frames_are_blue(count, channels):
   frames = np.full((count, 14, 20, channels), 40, np.uint8)
   scores = np.linspace(0.2, 0.9, count)
   kept = np.zeros(count, bool)
@@ -35,7 +35,7 @@ def test_what_is_kept_is_blue(count, channels):
 
 
 @pytest.mark.parametrize("count", [8, 80])
-def test_scores_and_truth_change_the_picture(count):
+def test_scores_and_truth_change_the_chart(count):
   frames = np.zeros((count, 8, 8, 1), np.uint8)
   kept = np.zeros(count, bool)
   scores = np.linspace(-1, 1, count)
@@ -50,7 +50,7 @@ def test_scores_and_truth_change_the_picture(count):
   assert len(shown) == 6
 
 
-def test_the_best_frame_of_each_run_by_hand():
+def test_best_frame_of_each_run_by_hand():
   scores = np.array([3, 5, 4, 9, 1, 2, 7, 7])
   kept = np.array([1, 1, 1, 0, 1, 0, 1, 1], bool)
   assert chart._best(scores, kept).tolist() == [1, 4, 6]
@@ -59,7 +59,7 @@ def test_the_best_frame_of_each_run_by_hand():
   assert chart._best(scores, np.ones(8, bool)).tolist() == [3]
 
 
-def test_of_many_runs_the_best_ten_are_shown():
+def test_at_most_ten_best_frames_are_shown():
   scores = np.arange(60)
   kept = np.arange(60) % 2 == 0
   best = chart._best(scores, kept)

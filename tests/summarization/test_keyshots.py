@@ -14,7 +14,7 @@ from seqsum.summarization import keyshots
   st.lists(st.tuples(st.integers(-3, 20), st.integers(1, 9)), max_size=9),
   st.integers(0, 40),
 )
-def test_the_knapsack_is_as_good_as_trying_all(items, capacity):
+def test_knapsack_equals_brute_force(items, capacity):
   values, lengths = np.array(items, int).reshape(-1, 2).T
   taken = keyshots.knapsack(values, lengths, capacity)
   assert lengths[taken].sum() <= capacity
@@ -28,8 +28,8 @@ def test_the_knapsack_is_as_good_as_trying_all(items, capacity):
   assert (values[taken] > 0).all()
 
 
-def test_the_knapsack_by_hand():
-  # By value alone 6 would be taken, by value a frame 3 and 2; 5 + 4 is best.
+def test_knapsack_by_hand():
+  # The most valuable item is 6, but 5 + 4 is more.
   values, lengths = np.array([6, 5, 4, 1]), np.array([5, 3, 3, 1])
   taken = keyshots.knapsack(values, lengths, 6)
   assert taken.tolist() == [False, True, True, False]
@@ -38,17 +38,15 @@ def test_the_knapsack_by_hand():
   assert keyshots.knapsack(values[:0], lengths[:0], 5).shape == (0,)
 
 
-def test_a_knapsack_too_large_is_told():
+def test_a_knapsack_too_large_raises():
   many = np.ones(40_000, int)
   with pytest.raises(InputError, match="too many"):
     keyshots.knapsack(many, many, 40_000)
-  with pytest.raises(ValueError, match="a length of 0"):
-    keyshots.knapsack(many[:1], many[:1] * 0, 1)
 
 
-def test_the_budget_rounds_down():
+def test_budget_rounds_down():
   assert [keyshots.budget(n) for n in (1, 6, 13, 14, 20, 4729)] == [
-    1,  # of nothing there is no summary
+    1,  # at least one frame
     1,
     1,
     2,
@@ -75,7 +73,7 @@ def test_shots_are_kept_whole():
   assert keyshots.keep(scores, shots, 1).all()
 
 
-def test_without_shots_the_best_frames_are_kept():
+def test_without_shots_the_highest_scores_are_kept():
   scores = np.array([1, 3, 2, 3, 3, 0])
   assert np.flatnonzero(keyshots.keep(scores, share=0.5)).tolist() == [1, 3, 4]
   assert np.flatnonzero(keyshots.keep(scores, share=0.4)).tolist() == [1, 3]
@@ -119,11 +117,9 @@ def test_shots_must_cover_the_video_once(shots, words):
     keyshots.keep(np.ones(10), np.array(shots))
 
 
-def test_scores_must_be_numbers():
+def test_scores_must_be_finite():
   with pytest.raises(InputError, match="the score of frame 2 is nan"):
     keyshots.keep([0, 1, np.nan, np.inf])
-  with pytest.raises(ValueError, match="expected"):
-    keyshots.keep(np.zeros((2, 2)))
 
 
 def test_f_scores_by_hand():
@@ -140,5 +136,3 @@ def test_f_scores_by_hand():
   np.testing.assert_allclose(keyshots.f_scores(kept, users), [1, 0.4, 0, 0])
   none = np.zeros(5, bool)
   np.testing.assert_allclose(keyshots.f_scores(none, users), 0)
-  with pytest.raises(ValueError, match="expected"):
-    keyshots.f_scores(kept[:4], users)

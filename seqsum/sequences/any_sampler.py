@@ -1,0 +1,70 @@
+"""The protocol of samplers."""
+
+from typing import Any, Protocol, Self
+
+import jax
+
+from seqsum.sequences.batch import SequenceBatch
+from seqsum.sequences.shapes import Key, Lengths, Rows, Scalar
+
+
+class AnySampler(Protocol):
+  """Draws batches; hashable and free of side effects.
+
+  `sampler.Sampler` draws sequences of digits, `videos.VideoSampler` videos of
+  digits; `recorded.RecordedSampler` passes on batches that were read from
+  files. Any object with these members can be used in a `state.Experiment`.
+
+  Attributes:
+    task: Defines the targets: a `tasks.Task`, or an object with its `name`,
+      `tolerance`, `size`, `least`, `moments` and, unless targets are vectors,
+      `reachable`.
+    batch_size: B, over all devices.
+    shape: (H, W, C) of a frame.
+    min_len, max_len: Of the sequences; T is `max_len`.
+    packed: Whether lengths are stratified and sorted, longest first.
+    kind: 'digits', 'videos' or 'files', as `config.data.kind`.
+  """
+
+  @property
+  def task(self) -> Any: ...
+
+  @property
+  def batch_size(self) -> int: ...
+
+  @property
+  def shape(self) -> tuple[int, int, int]: ...
+
+  @property
+  def min_len(self) -> int: ...
+
+  @property
+  def max_len(self) -> int: ...
+
+  @property
+  def packed(self) -> bool: ...
+
+  @property
+  def kind(self) -> str: ...
+
+  def held_out(self, batch_size: int) -> Self:
+    """The sampler of validation and test: no augmentation, no curriculum."""
+
+  def rows(self, shards: int = 1) -> Rows:
+    """For each step, how many leading rows of a shard may have a real frame."""
+
+  def lengths(
+    self, key: Key, step: Scalar | int | None, *data: jax.Array
+  ) -> Lengths:
+    """[B] int32, the lengths of the batch that `__call__` draws, all shards."""
+
+  def __call__(
+    self,
+    key: Key,
+    *data: jax.Array,
+    step: Scalar | int | None = None,
+    run_key: Key | None = None,
+    shard: int | jax.Array = 0,
+    shards: int = 1,
+  ) -> SequenceBatch:
+    """Draws one batch, or one device's shard of it; see `Sampler.__call__`."""
