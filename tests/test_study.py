@@ -152,9 +152,9 @@ def test_stopped_study_resumes(file, run, environment):
     assert child.poll() is None
     time.sleep(0.1)
   child.send_signal(signal.SIGTERM)
-  said, _ = child.communicate(timeout=60)
+  output, _ = child.communicate(timeout=60)
   assert child.returncode == 128 + signal.SIGTERM
-  assert "run the same command to resume" in said
+  assert "run the same command to resume" in output
   again = run(*flags, "--sequences=40000", program="seqsum.study")
   assert again.returncode == 0
   assert [x["status"] for x in results(workdir)] == ["finished", "diverged"]

@@ -145,7 +145,7 @@ class Captions:
     unlabelled = ", which had no label in training" if is_sequence else ""
     return Caption(
       "Confusion matrix of digits.",
-      "Digits and predictions of them.",
+      "Confusion of digits.",
       f"A row for each digit{unlabelled}, a column for each prediction; "
       "mistakes are off the diagonal.",
     )
@@ -167,11 +167,9 @@ class Captions:
     return Caption(
       "Rows of frames with a number under each.",
       title,
-      "The network reads one frame after the other and does not know which is "
-      "the last; its last prediction counts, and has a ✓ if it "
-      f"{self._rounds_to} the true {self.task}."
-      + " Of vectors the first part is shown."
-      * is_vector,
+      "The network reads the frames one by one; nothing marks the last. Only "
+      f"the last prediction counts: ✓ if it {self._rounds_to} the true "
+      f"{self.task}." + " Of vectors the first part is shown." * is_vector,
     )
 
   def mistakes(self, shown: int) -> Caption:

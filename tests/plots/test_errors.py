@@ -62,8 +62,8 @@ def test_confusion_matrix_by_hand():
   labels, digits = np.array([[0, 0, 0, 9], [0, 0, 1, 9]])
   figure = error_charts.confusion.figure(labels, digits)
   axes = figure.axes[0]
-  said = {x.get_position(): x.get_text() for x in axes.texts}
-  assert said == {(0, 0): "2", (1, 0): "1", (9, 9): "1"}  # across, down
+  cells = {x.get_position(): x.get_text() for x in axes.texts}
+  assert cells == {(0, 0): "2", (1, 0): "1", (9, 9): "1"}  # across, down
   assert axes.get_title("left") == "4 digits, 75.00% right"
 
 

@@ -286,8 +286,8 @@ def test_run_with_an_unwritable_report_has_a_summary(tmp_path, caplog):
     assert train.train_and_evaluate(config, tmp_path, stop)
   assert summary(tmp_path)["validation"]["mse"] == 0
   assert summary(tmp_path)["test"]["exact_accuracy"] == 1
-  said = caplog.text
-  assert f"{tmp_path}/report is not written: FileExistsError" in said
+  message = f"could not write {tmp_path}/report: FileExistsError"
+  assert message in caplog.text
 
 
 def test_no_sequence_is_shown_twice():
