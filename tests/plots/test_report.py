@@ -267,7 +267,7 @@ def test_failing_picture_is_left_out_with_a_warning(
 
 @pytest.mark.slow
 def test_run_with_an_unwritable_report_has_a_summary(tmp_path, caplog):
-  """One that learns all there is, and cannot write its report."""
+  """Without any error, whose report cannot be written."""
   config = base.get_config()
   config.update_from_flattened_dict(
     {
@@ -281,7 +281,7 @@ def test_run_with_an_unwritable_report_has_a_summary(tmp_path, caplog):
       "sequence.digits": (0, 1),
     }
   )
-  (tmp_path / "report").write_text("a file of somebody else's")
+  (tmp_path / "report").write_text("another file")
   with StopRequest() as stop:
     assert train.train_and_evaluate(config, tmp_path, stop)
   assert summary(tmp_path)["validation"]["mse"] == 0
