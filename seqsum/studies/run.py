@@ -7,9 +7,9 @@ from etils import epath
 
 from seqsum import train
 from seqsum.runs import folder
+from seqsum.runs.dataset import load_data
 from seqsum.runs.restore import restore_best
 from seqsum.runs.session import open_session
-from seqsum.runs.dataset import load_data
 from seqsum.runtime import files, lock
 from seqsum.runtime.errors import Diverged
 from seqsum.runtime.progress import ProgressBar
