@@ -75,11 +75,11 @@ def test_dark_figure():
 
 def test_grey_frames_are_not_inverted_as_rgb():
   frames = np.array([[[0], [200]]], np.uint8)
-  as_ink, as_they_are = (
+  as_ink, as_rgb = (
     figures.ink_on_paper(x) for x in (frames, figures.grey_to_rgb(frames))
   )
   assert as_ink[0, 0].mean() > as_ink[0, 1].mean()  # ink on paper
-  np.testing.assert_allclose(as_they_are, np.repeat(frames / 255, 3, -1))
+  np.testing.assert_allclose(as_rgb, np.repeat(frames / 255, 3, -1))
 
 
 STRIPS = (FRAMES, LENGTHS, TARGETS, PREDICTIONS)
