@@ -1,7 +1,7 @@
 """Compares the speed of seqsum, Keras 3 and PyTorch on the same network.
 
     pip install -e '.[bench]'
-    python -m benchmarks.peers --mnist_dir=FOLDER_WITH_THE_FOUR_FILES
+    python -m benchmarks.peers --mnist_dir=FOLDER
 
 Takes about 15 minutes on two cores; run nothing else meanwhile. Each peer has
 its own process. In each round every peer runs one short block while all others

@@ -1,4 +1,4 @@
-"""A real headless Chromium, and digits drawn with its mouse or a finger."""
+"""Headless Chromium, and digits drawn in it with the mouse or by touch."""
 
 import contextlib
 import shutil
@@ -19,7 +19,7 @@ ARGUMENTS = (
   "--disable-sync",
   "--allow-file-access-from-files",
 )
-# Strokes as a person makes them, in 0..1 of the pad.
+# Digit -> strokes, points in 0..1 of the pad.
 DIGITS = {
   1: [[(0.5, 0.2), (0.5, 0.8)]],
   2: [
@@ -41,7 +41,7 @@ DIGITS = {
 
 @contextlib.contextmanager
 def chromium(width=1100, height=800, phone=False):
-  """A driver of a new browser."""
+  """A context that starts a browser and returns its driver."""
   if not CHROMIUM or not DRIVER:
     pytest.skip("needs Chromium: apt-get install chromium chromium-driver")
   webdriver = pytest.importorskip("selenium.webdriver")
@@ -64,7 +64,7 @@ def chromium(width=1100, height=800, phone=False):
 
 
 def draw(driver, digit, kind="mouse"):
-  """Draws the strokes of a digit on the pad."""
+  """Draw the strokes of a digit on the pad."""
   from selenium.webdriver import ActionChains
   from selenium.webdriver.common.actions.pointer_input import PointerInput
 
@@ -86,7 +86,7 @@ def draw(driver, digit, kind="mouse"):
 
 
 def wait_for(driver, count):
-  """Until so many digits have been read."""
+  """Wait until `count` digits have been read."""
   from selenium.webdriver.support.ui import WebDriverWait
 
   WebDriverWait(driver, 60).until(
@@ -102,7 +102,7 @@ def add(driver, digit, kind="mouse"):
 
 
 def frames(driver):
-  """[T, 28, 28, 1] uint8, what the page shows the network."""
+  """[T, 28, 28, 1] uint8, the frames that the page sends to the network."""
   shown = driver.execute_script(
     "return [...document.querySelectorAll('#frames canvas')].map(c => "
     "Array.from(c.getContext('2d').getImageData(0, 0, 28, 28).data)"
@@ -112,12 +112,12 @@ def frames(driver):
 
 
 def said(driver):
-  """The values under the digits, as text."""
+  """Texts of the values under the digits."""
   return [x.text for x in driver.find_elements("css selector", "#frames b")]
 
 
 def complaints(driver):
-  """What the browser's console has of errors."""
+  """Errors in the browser's console."""
   return [
     line["message"]
     for line in driver.get_log("browser")

@@ -18,7 +18,7 @@ from seqsum.data import recordings
 from seqsum.models import cores
 from seqsum.runtime.signals import StopRequest
 from seqsum.sequences import tasks
-from seqsum.training import losses, optimizers
+from seqsum.training import checks, losses, optimizers
 
 
 @pytest.fixture
@@ -83,6 +83,9 @@ class LeakyCell(nn.RNNCellBase):
 )
 def test_a_new_core(monkeypatch, train_with, recurrence):
   monkeypatch.setitem(cores.CORES, "leaky", cores.Core("leaky", LeakyCell))
+  # The check has a copy of the names, made when it was imported.
+  names = [*checks.CHOICES["model.core"], "leaky"]
+  monkeypatch.setitem(checks.CHOICES, "model.core", names)
   train_with(**{"model.core": "leaky", "model.recurrence": recurrence})
 
 

@@ -1,4 +1,4 @@
-"""Studies: what they lay out, train, measure and leave."""
+"""Studies: their runs, measurements, results and commands."""
 
 import functools
 import json
@@ -15,11 +15,11 @@ from short_runs import ROOT, first
 
 from configs import sum as post
 from configs import sum_small
-from seqsum import study
 from seqsum.runs import session
 from seqsum.runtime import devices
 from seqsum.runtime.errors import InputError
 from seqsum.studies import plan
+from seqsum.studies.run import run_study
 
 TEXT = """
 from configs import sum_tiny as base
@@ -75,7 +75,7 @@ def results(workdir):
 
 
 @pytest.mark.slow
-def test_a_study_leaves_a_line_a_run_a_table_and_figures(done):
+def test_study_writes_results_a_table_and_figures(done):
   workdir, _, answer = done
   lines = results(workdir)
   names = [(x["variant"], x["seed"]) for x in lines]
@@ -103,7 +103,7 @@ def test_a_study_leaves_a_line_a_run_a_table_and_figures(done):
 
 
 @pytest.mark.slow
-def test_a_finished_study_trains_nothing_again(done, run):
+def test_finished_study_trains_nothing(done, run):
   workdir, flags, _ = done
   before = results(workdir)
   begin = time.time()
@@ -115,7 +115,7 @@ def test_a_finished_study_trains_nothing_again(done, run):
 
 
 @pytest.mark.slow
-def test_a_printed_command_makes_the_same_run(done, file, run, environment):
+def test_printed_command_makes_the_same_run(done, file, run, environment):
   workdir, flags, _ = done
   printed = run(*flags, "--print_commands", program="seqsum.study")
   commands = printed.stdout.splitlines()
@@ -135,7 +135,7 @@ def test_a_printed_command_makes_the_same_run(done, file, run, environment):
 
 
 @pytest.mark.slow
-def test_a_stopped_study_goes_on(file, run, environment):
+def test_stopped_study_resumes(file, run, environment):
   workdir = file.parent / "stopped"
   flags = f"--study={file}", f"--workdir={workdir}", "--seeds=1"
   child = subprocess.Popen(
@@ -152,9 +152,9 @@ def test_a_stopped_study_goes_on(file, run, environment):
     assert child.poll() is None
     time.sleep(0.1)
   child.send_signal(signal.SIGTERM)
-  said, _ = child.communicate(timeout=60)
+  output, _ = child.communicate(timeout=60)
   assert child.returncode == 128 + signal.SIGTERM
-  assert "the same command goes on from here" in said
+  assert "run the same command to resume" in output
   again = run(*flags, "--sequences=40000", program="seqsum.study")
   assert again.returncode == 0
   assert [x["status"] for x in results(workdir)] == ["finished", "diverged"]
@@ -172,7 +172,7 @@ def test_a_stopped_study_goes_on(file, run, environment):
     ],
   ),
 )
-def test_a_mistake_is_one_line(run, flags, message):
+def test_user_errors_are_one_line(run, flags, message):
   answer = run(*flags, program="seqsum.study")
   assert answer.returncode == 1
   assert message in answer.stderr
@@ -187,8 +187,8 @@ FILES = sorted(
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_study_can_be_laid_out(path, tmp_path, monkeypatch):
-  # On one device, as most have: sums of 1,024 digits are drawn two at a time.
+def test_every_study_of_the_configs_is_valid(path, tmp_path, monkeypatch):
+  # On one device: sums of 1,024 digits have a batch size of two.
   one = functools.partial(devices.make_mesh, jax.devices()[:1])
   monkeypatch.setattr(session, "make_mesh", one)
   study = plan.load(path)
@@ -197,7 +197,7 @@ def test_every_study_can_be_laid_out(path, tmp_path, monkeypatch):
   assert len({run.folder for run in runs}) == len(runs)
 
 
-def test_fields_of_one_config_are_overrides_for_another():
+def test_fields_of_a_config_are_overrides_for_another():
   theirs = plan.fields(post.get_config(), "model", "batch_size")
   assert "seed" not in theirs
   ours = plan.override(sum_small.get_config(), theirs)
@@ -220,11 +220,11 @@ def test_overrides_are_checked(changes, message):
     plan.override(base, changes)
 
 
-def test_a_refused_study_leaves_nothing(file, tmp_path):
+def test_refused_study_writes_nothing(file, tmp_path):
   asked = plan.load(file)
   asked.base.data.name = "mnits"
   workdir = epath.Path(tmp_path / "study")
   runs = plan.lay_out(asked, workdir)
   with pytest.raises(InputError, match="did you mean 'mnist'"):
-    study.run_study(asked, runs, workdir, stop=None)
+    run_study(asked, runs, workdir, stop=None)
   assert list(tmp_path.iterdir()) == []

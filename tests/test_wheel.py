@@ -129,7 +129,7 @@ def test_list_configs_and_studies_from_another_folder(installed, tmp_path):
   listed = call(installed / "seqsum", "--list_configs", cwd=tmp_path)
   lines = dict(line.split(None, 1) for line in listed.splitlines())
   assert len(lines) > 25
-  assert lines["studies/loss"] == "Which loss adds up best?"
+  assert lines["studies/loss"] == "Which loss is best?"
   study = installed / "python", "-m", "seqsum.study", "--print_commands"
   # One run of each of five losses with three seeds.
   commands = call(*study, "--study=loss", cwd=tmp_path).splitlines()

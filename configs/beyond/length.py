@@ -51,7 +51,7 @@ def get_study() -> Study:
       "lstm": learned | {"model.core": "lstm"},
       "simple": learned | {"model.core": "simple"},
     },
-    labels={
+    display_names={
       "fold": "fold, built in",
       "additive": "additive, built in",
       "gru": "GRU",

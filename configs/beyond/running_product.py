@@ -45,6 +45,6 @@ def get_study() -> Study:
       probes.by_length, lengths=(1, 2, 5, 10, 20), sequences=300
     ),
     conclude=functools.partial(
-      question_tables.solved, length=20, share=0.99**20
+      question_tables.solved, length=20, accuracy=0.99**20
     ),
   )

@@ -46,6 +46,6 @@ def get_study() -> Study:
     seeds=5,
     conclude=question_tables.together(
       question_tables.seeds,
-      functools.partial(question_tables.soonest, share=0.981),
+      functools.partial(question_tables.soonest, accuracy=0.981),
     ),
   )

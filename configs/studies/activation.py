@@ -1,11 +1,11 @@
-"""When does relu drive the loss to infinity?
+"""When does relu make the loss infinite?
 
     python -m seqsum.study --study=configs/studies/activation.py
 
-The post's network, its first 150 steps of 32 sequences, three seeds. Tanh, relu
-in the convolutions, relu in the recurrence's candidate too; pixels in 0..1 and
-in 0..255; the GRU of today and of Keras 1; RMSProp at two rates, and plain
-gradient descent; gradients as they are, and clipped to norm 1.
+The original post's network for 150 steps of 32 sequences, three seeds. Compares
+tanh, relu in the convolutions, and relu also in the GRU's candidate; pixels in
+0..1 and in 0..255; today's GRU and that of Keras 1; RMSProp at two learning
+rates and plain gradient descent; with and without clipping to norm 1.
 """
 
 import itertools
@@ -66,7 +66,7 @@ def get_study() -> Study:
       "optimizer.clip_norm": clip,
     }
   return Study(
-    question="When does relu drive the loss to infinity?",
+    question="When does relu make the loss infinite?",
     base=get_config(),
     variants=variants,
     figures=("courses",),

@@ -1,10 +1,10 @@
-"""How much network does the sum need?
+"""How large must the network be?
 
     python -m seqsum.study --study=configs/studies/complexity.py
 
-From thousands to millions of parameters, 60,000 sequences each, three seeds.
-When all are trained they take turns in a race; let the machine do nothing else
-for those two minutes.
+Networks of fifteen thousand to five million parameters, 60,000 training
+sequences each, three seeds. After all runs, their training throughput is
+measured side by side for two minutes; leave the machine idle meanwhile.
 """
 
 import ml_collections
@@ -35,7 +35,7 @@ def get_study() -> Study:
   narrow = {"model.conv.features": (4, 8, 16)}
   wide = {"model.conv.features": (32, 64, 128)}
   return Study(
-    question="How much network does the sum need?",
+    question="How large must the network be?",
     base=get_config(),
     variants={
       "post": fields(post.get_config(), "model", "optimizer", "batch_size"),
@@ -51,7 +51,7 @@ def get_study() -> Study:
       "lstm": {"model.core": "lstm"},
       "simple": {"model.core": "simple"},
     },
-    labels={
+    display_names={
       "post": "the post's",
       "small": "GRU of 128",
       "narrow": "narrow",

@@ -1,9 +1,9 @@
-"""Does a value asked for at every frame teach faster than one at the end?
+"""Does a target at every frame help?
 
     python -m seqsum.study --study=configs/studies/every_step.py
 
 The network of sum_small.py on sequences of up to 4 and of up to 10 frames,
-120,000 and 60,000 sequences a run, three seeds.
+120,000 and 60,000 training sequences, three seeds.
 """
 
 import ml_collections
@@ -25,7 +25,7 @@ def get_study() -> Study:
   longer = {"sequence.max_len": 10, "sequences_per_epoch": 6_000}
   every = {"task.per_step": True}
   return Study(
-    question="Does a value at every frame teach faster than one at the end?",
+    question="Does a target at every frame help?",
     base=get_config(),
     variants={
       "last-1..4": {},
@@ -33,7 +33,7 @@ def get_study() -> Study:
       "last-1..10": longer,
       "every-1..10": longer | every,
     },
-    labels={
+    display_names={
       "last-1..4": "1 to 4, the last value",
       "every-1..4": "1 to 4, every value",
       "last-1..10": "1 to 10, the last value",

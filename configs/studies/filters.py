@@ -1,10 +1,9 @@
-"""Does the sum teach the first layer what labels of digits teach it?
+"""Do sums teach the first layer the same filters as labels?
 
     python -m seqsum.study --study=configs/studies/filters.py
 
-The post's network on sums, 120,000 sequences, and a softmax in place of its
-recurrence on single digits (digit_classifier.py), 120,000 of those; three
-seeds. One picture with both; how alike they are, in docs/studies.md.
+The original post's network on 120,000 sequences with the sum as the label, and
+as a classifier of 120,000 single digits (digit_classifier.py); three seeds.
 """
 
 import ml_collections
@@ -24,7 +23,7 @@ def get_config() -> ml_collections.ConfigDict:
 
 def get_study() -> Study:
   return Study(
-    question="Does the sum teach the first layer what labels teach it?",
+    question="Do sums teach the first layer the same filters as labels?",
     base=get_config(),
     variants={
       "sums": {},
@@ -35,7 +34,7 @@ def get_study() -> Study:
         "optimizer.name": "adam",
       },
     },
-    labels={"sums": "taught by sums", "labels": "taught by labels"},
+    display_names={"sums": "trained on sums", "labels": "trained on labels"},
     figures=("filters", "learning", "final"),
     measure=probes.filters,
     conclude=question_tables.filters,

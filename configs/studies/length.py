@@ -1,9 +1,9 @@
-"""What becomes of sequences longer than those trained on?
+"""Do networks generalize to longer sequences?
 
     python -m seqsum.study --study=configs/studies/length.py
 
-The network of sum_small.py, trained on 300,000 sequences of 1..4 frames and of
-1..10; tested at 1..20, 50 and 100 frames, 1,000 sequences each, three seeds.
+The network of sum_small.py, trained on 300,000 sequences of 1..4 and of 1..10
+frames; tested at 1..20, 50 and 100 frames, 1,000 sequences each, three seeds.
 """
 
 import ml_collections
@@ -23,10 +23,10 @@ def get_config() -> ml_collections.ConfigDict:
 
 def get_study() -> Study:
   return Study(
-    question="What becomes of sequences longer than those trained on?",
+    question="Do networks generalize to longer sequences?",
     base=get_config(),
     variants={"1..4": {}, "1..10": {"sequence.max_len": 10}},
-    labels={
+    display_names={
       "1..4": "trained on 1 to 4 frames",
       "1..10": "trained on 1 to 10 frames",
     },

@@ -1,8 +1,9 @@
-"""Which loss adds up best?
+"""Which loss is best?
 
     python -m seqsum.study --study=configs/studies/loss.py
 
-The network of sum_small.py, 120,000 sequences a run, five losses, three seeds.
+The network of sum_small.py, 120,000 training sequences, five losses, three
+seeds.
 """
 
 import ml_collections
@@ -20,7 +21,7 @@ def get_config() -> ml_collections.ConfigDict:
 
 
 def get_study() -> Study:
-  labels = {
+  names = {
     "mse": "squared error",
     "mae": "absolute error",
     "huber": "Huber",
@@ -28,9 +29,9 @@ def get_study() -> Study:
     "cross_entropy": "cross entropy",
   }
   return Study(
-    question="Which loss adds up best?",
+    question="Which loss is best?",
     base=get_config(),
-    variants={loss: {"loss": loss} for loss in labels},
-    labels=labels,
+    variants={loss: {"loss": loss} for loss in names},
+    display_names=names,
     figures=("learning", "final", "targets"),
   )

@@ -1,10 +1,10 @@
-"""Why is the product so much harder than the sum, and what helps?
+"""Why is the product harder than the sum, and what helps?
 
     python -m seqsum.study --study=configs/studies/operation.py
 
-Two digits. The post's network on both, as the post had it (80,000 sequences);
-then, with its GRU core behind the encoder of sum_small.py, one remedy after the
-other, 120,000 sequences each; three seeds.
+Sequences of two digits. The original post's network on both tasks (80,000
+training sequences); then its GRU with the encoder of sum_small.py and one
+change at a time (120,000 training sequences); three seeds.
 """
 
 import ml_collections
@@ -33,7 +33,7 @@ def get_study() -> Study:
     "sequences_per_epoch": 8_000,
   }
   return Study(
-    question="Why is the product so much harder than the sum, and what helps?",
+    question="Why is the product harder than the sum, and what helps?",
     base=get_config(),
     variants={
       "post-sum": posts | {"task.name": "sum"},
@@ -45,11 +45,11 @@ def get_study() -> Study:
       "huber": {"loss": "huber"},
       "classes": {"loss": "cross_entropy"},
       "every-step": {"task.per_step": True},
-      "grow": {"sequence.curriculum": 0.3},  # one digit first, then two
+      "grow": {"sequence.curriculum": 0.3},  # lengths grow from one to two
       "standard-every": {"task.target": "standard", "task.per_step": True},
       "classes-every": {"loss": "cross_entropy", "task.per_step": True},
     },
-    labels={
+    display_names={
       "post-sum": "the post's, sum",
       "post-product": "the post's, product",
       "standard": "standardized",

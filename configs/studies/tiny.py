@@ -1,8 +1,8 @@
-"""Does the rate of learning matter? A study to see what a study is.
+"""Does the learning rate matter? The smallest example of a study.
 
     python -m seqsum.study --study=configs/studies/tiny.py
 
-Under two minutes on two cores, with the bundled digits.
+Takes under two minutes on two cores, with the bundled digits.
 """
 
 import ml_collections
@@ -23,7 +23,7 @@ def get_study() -> Study:
       f"{rate:g}": {"optimizer.learning_rate": rate}
       for rate in (1e-4, 1e-3, 1e-2)
     },
-    labels={
+    display_names={
       f"{rate:g}": f"learning rate {rate:g}" for rate in (1e-4, 1e-3, 1e-2)
     },
     seeds=2,

@@ -53,7 +53,7 @@ Table = dict[str, list[Line]]  # keyed by sequence
 
 
 class FrameFolder:
-  """A `recordings.Source` of a folder.
+  """A `sequence_dataset.Source` of a folder.
 
   Frames have one channel if no frame of any sequence has colours.
 

@@ -24,7 +24,7 @@ Arrays = dict[str, np.ndarray]
 
 
 class NpzSource:
-  """A `recordings.Source` of NumPy arrays.
+  """A `sequence_dataset.Source` of NumPy arrays.
 
   Args:
     path: An .npz file, or a folder of .npy files.

@@ -94,7 +94,7 @@ def read(path: str | os.PathLike) -> Iterator[Video]:
 
 
 class FeatureSource:
-  """A `recordings.Source` of a file: features as frames, gtscore as targets.
+  """A `sequence_dataset.Source`: features as frames, gtscore as targets.
 
   Attributes:
     videos: All videos, in natural order of their names.

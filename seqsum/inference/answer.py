@@ -116,7 +116,7 @@ class Answer:
       )
     frames = self.frames
     if not self.model.takes_digits:
-      frames = figures.as_they_are(frames)
+      frames = figures.grey_to_rgb(frames)
     draw = prediction.animate if animated else prediction.draw
     return draw(
       frames,

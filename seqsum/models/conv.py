@@ -66,13 +66,14 @@ def shifted(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """
   kh, kw, channels, _ = kernel.shape
   height, width = x.shape[1] - kh + 1, x.shape[2] - kw + 1
-  return sum(
+  products = (
     x[:, i : i + height, j : j + width, c, None]
     * kernel[i, j, c][None, None, None]
     for i in range(kh)
     for j in range(kw)
     for c in range(channels)
   )
+  return sum(products, start=jnp.zeros((), x.dtype))
 
 
 def _shifted_forward(x, kernel):

@@ -75,7 +75,8 @@ def convolve(a: jax.Array, b: jax.Array) -> jax.Array:
   if size <= DIRECT:
     lead = [(0, 0)] * (a.ndim - 1)
     shifted = [jnp.pad(b, [*lead, (i, size - 1 - i)]) for i in range(size)]
-    return sum(a[..., i, None] * shifted[i] for i in range(size))
+    products = (a[..., i, None] * shifted[i] for i in range(size))
+    return sum(products, start=jnp.zeros((), a.dtype))
   long = 2 * size - 1
   n = 1 << (long - 1).bit_length()
   spectrum = jnp.fft.rfft(a, n) * jnp.fft.rfft(b, n)

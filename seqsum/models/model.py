@@ -5,6 +5,7 @@ faster.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -56,7 +57,7 @@ class SequenceModel(nn.Module):
       [B, T, K] float32; undefined in the padding.
     """
     encoder = self.encoder(plain=True, dtype=self.dtype, name="encoder")
-    x = self.over_time(encoder, self.scale(frames))  # [B, T, F]
+    x: Any = self.over_time(encoder, self.scale(frames))  # [B, T, F]
     self.sow("intermediates", "mean_squares", mean_square(x))
     for i, width in enumerate(self.widths):
       cell = self.core.cell(
@@ -70,14 +71,13 @@ class SequenceModel(nn.Module):
       x = nn.RNN(cell)(x)  # [B, T, width]
     head = nn.Dense(self.outputs, kernel_init=kernel_init, name="head")
     x = head(x.astype(jnp.float32))  # [B, T, K]
-    if self.known_fold is None:
-      return x
-    x = self.known_fold.inputs(x)
-    self.sow("intermediates", "fold_inputs", x)
-    time = frames.shape[1]
-    if self.known_fold.is_folded_by_loss(time):
-      return x
-    return nn.RNN(KnownFoldCell(self.known_fold, time))(x)
+    if self.known_fold is not None:
+      x = self.known_fold.inputs(x)  # [B, T, D]
+      self.sow("intermediates", "fold_inputs", x)
+      time = frames.shape[1]
+      if not self.known_fold.is_folded_by_loss(time):
+        x = nn.RNN(KnownFoldCell(self.known_fold, time))(x)
+    return x
 
   @nn.nowrap
   def over_time(self, encoder: ConvEncoder, frames: Frames) -> jax.Array:

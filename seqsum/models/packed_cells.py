@@ -29,11 +29,11 @@ class _Affine(nn.Module):
 
   features: int
   use_bias: bool
-  init: nn.initializers.Initializer
+  kernel_init: nn.initializers.Initializer
 
   @nn.compact
   def __call__(self, inputs: int) -> tuple[jax.Array, jax.Array | None]:
-    kernel = self.param("kernel", self.init, (inputs, self.features))
+    kernel = self.param("kernel", self.kernel_init, (inputs, self.features))
     if not self.use_bias:
       return kernel, None
     return kernel, self.param("bias", nn.initializers.zeros, (self.features,))
@@ -229,7 +229,7 @@ class PaddedCell(nn.Module):
     return packing.pack(self.rnn(padded), rows)
 
 
-PACKED_CELLS = {
+PACKED_CELLS: dict[Callable[..., nn.RNNCellBase], Callable[..., PackedCell]] = {
   nn.GRUCell: PackedGRU,
   GRUKeras1Cell: PackedGRUKeras1,
   nn.LSTMCell: PackedLSTM,
@@ -239,5 +239,6 @@ PACKED_CELLS = {
 
 def packed_cell(core: Core) -> Callable[..., PackedCell | PaddedCell]:
   """Constructor of the fastest layer for a core."""
-  slow = functools.partial(PaddedCell, core.cell)
-  return PACKED_CELLS.get(core.cell, slow)
+  if core.cell in PACKED_CELLS:
+    return PACKED_CELLS[core.cell]
+  return functools.partial(PaddedCell, core.cell)

@@ -1,6 +1,7 @@
 """`SequenceModel` over packed batches: the same function, computed faster."""
 
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -10,7 +11,6 @@ from seqsum.models import packing
 from seqsum.models.encoder import ConvEncoder, kernel_init
 from seqsum.models.model import SequenceModel, mean_square
 from seqsum.models.packed_cells import (
-  Gates,
   PackedCell,
   PaddedCell,
   packed_cell,
@@ -48,14 +48,14 @@ class PackedModel(SequenceModel):
     rows = rows or (batch,) * time
     unpack = functools.partial(packing.unpack, rows=rows, batch=batch)
     encoder = self.encoder(dtype=self.dtype, name="encoder")
-    layers = [
+    layers: list[Any] = [
       packed_cell(self.core)(
         width, self.cell_activation, self.dtype, name=f"{self.core.name}_{i}"
       )
       for i, width in enumerate(self.widths)
     ]
-    x = packing.pack(frames, rows)  # [N, H, W, C]
-    x, mean_squares = self._encode(encoder, tuple(layers[:1]), x)
+    images = packing.pack(frames, rows)  # [N, H, W, C]
+    x, mean_squares = self._encode(encoder, tuple(layers[:1]), images)
     self.sow("intermediates", "mean_squares", unpack(mean_squares))
     for i, layer in enumerate(layers):
       # `_encode` has projected the inputs of the first layer.
@@ -75,7 +75,7 @@ class PackedModel(SequenceModel):
     encoder: ConvEncoder,
     first: tuple[PackedCell | PaddedCell, ...],
     images: jax.Array,
-  ) -> tuple[Gates | Packed, Packed]:
+  ) -> tuple[Any, Packed]:
     """Encodes images and projects them for the first recurrent layer.
 
     Args:

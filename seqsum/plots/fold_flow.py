@@ -1,4 +1,8 @@
-"""The picture of a distribution that flows through a fold, frame by frame."""
+"""How the distribution of a running reduction evolves, frame by frame -> PNG.
+
+For models with a known fold: the digits' probabilities determine the
+distribution of the running sum or product exactly.
+"""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -14,48 +18,48 @@ from seqsum.plots.figures import (
   PALE,
   VERMILION,
   WIDTH,
-  ink,
-  mark,
-  nothing,
+  draw_placeholder,
+  frame_gid,
+  ink_on_paper,
   picture,
 )
 from seqsum.sequences.tasks import Task
 
-LEAST = 0.005  # what is less likely is not drawn
-NAMED = 0.03  # what is more likely has its number beside it
-SURE = 0.985  # what is more likely needs no percentage
-FEW = 6  # frames
-HIGH = 200  # from there on, values are on a logarithmic axis
+MIN_PROBABILITY = 0.005  # that is drawn
+LABELLED = 0.03  # more likely values have a label
+SURE = 0.985  # more likely values have no percentage
+FEW = 6  # frames; longer sequences have labels at the last one only
+HIGH = 200  # larger values are on a logarithmic axis
 
 
-class Move(NamedTuple):
-  """From one value to the next, with the probability of both."""
+class Transition(NamedTuple):
+  """A step from one value to the next, with its joint probability."""
 
   step: int
   before: float
   after: float
-  share: float
+  probability: float
 
 
-def augmentation(task: Task, digits: np.ndarray) -> Iterator[Move]:
-  """All likely moves of a fold.
+def transitions(task: Task, digits: np.ndarray) -> Iterator[Transition]:
+  """Yield the likely transitions of a running reduction.
 
   Args:
-    task: The fold.
+    task: The reduction.
     digits: [T, D] float, probabilities of the task's digits on each frame.
   """
   values = {task.initial: 1.0}
-  for step, shares in enumerate(digits):
+  for step, probabilities in enumerate(digits):
     after = {}
-    for value, share in values.items():
-      for digit, odds in zip(task.digits, shares, strict=True):
-        both = share * float(odds)
-        if not both >= LEAST / 10:  # or nan
+    for value, prior in values.items():
+      for digit, probability in zip(task.digits, probabilities, strict=True):
+        joint = prior * float(probability)
+        if not joint >= MIN_PROBABILITY / 10:  # or nan
           continue
         new = float(task.combine(value, float(digit)))
-        after[new] = after.get(new, 0.0) + both
-        if both >= LEAST:
-          yield Move(step, value, new, both)
+        after[new] = after.get(new, 0.0) + joint
+        if joint >= MIN_PROBABILITY:
+          yield Transition(step, value, new, joint)
     values = after
 
 
@@ -68,34 +72,34 @@ def flow(
   digits: np.ndarray,
   task: Task,
 ) -> None:
-  """What a fold that is given says of some sequences, one below the other.
+  """The distribution after each frame of some sequences, one below the other.
 
-  Circles are values so far, as large as they are likely; lines are the digits
-  that lead from one to the next. The true value has a ring.
+  The area of a circle is the probability of a value so far; lines are the
+  digits that lead from one value to the next. The true value has a ring.
 
   Args:
+    figure: Matplotlib's.
     frames: [M, T, H, W, C] uint8.
     lengths: [M] int.
-    labels: [M, T] int, the digits that are shown.
-    digits: [M, T, D] float, the probabilities that the model gives them.
-    task: The fold.
+    labels: [M, T] int, the true digits.
+    digits: [M, T, D] float, the model's probabilities of the task's digits.
+    task: The reduction.
   """
   if not len(frames):
-    nothing(figure)
+    draw_placeholder(figure)
     return
   figure.set_size_inches(WIDTH, 2.5 * len(frames))
   panels = figure.subplots(len(frames), 1, squeeze=False)[:, 0]
-  for axes, strip, length, shown, shares in zip(
-    panels, frames, lengths, labels, digits, strict=True
+  longest = lengths.max()
+  for axes, length, *sequence in zip(
+    panels, lengths, frames, labels, digits, strict=True
   ):
-    _panel(
-      axes, strip[:length], shown[:length], shares[:length], task, lengths.max()
-    )
+    _draw_panel(axes, *(x[:length] for x in sequence), task, longest)
 
 
-def _panel(
+def _draw_panel(
   axes: Any,
-  strip: np.ndarray,
+  frames: np.ndarray,
   labels: np.ndarray,
   digits: np.ndarray,
   task: Task,
@@ -103,41 +107,42 @@ def _panel(
 ) -> None:
   from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-  nodes = {(0, task.initial): 1.0}
-  for move in augmentation(task, digits):
-    place = move.step + 1, move.after
-    nodes[place] = nodes.get(place, 0.0) + move.share
+  nodes = {(0, task.initial): 1.0}  # (step, value) -> probability
+  for step, before, after, probability in transitions(task, digits):
+    node = step + 1, after
+    nodes[node] = nodes.get(node, 0.0) + probability
     axes.plot(
-      (move.step, move.step + 1),
-      (move.before, move.after),
+      (step, step + 1),
+      (before, after),
       color=BLUE,
-      lw=0.6 + 5 * move.share,
-      alpha=0.15 + 0.3 * move.share,
+      lw=0.6 + 5 * probability,
+      alpha=0.15 + 0.3 * probability,
       solid_capstyle="round",
       zorder=1,
     )
   truth = [task.initial]
   for digit in labels:
     truth.append(float(task.combine(truth[-1], float(digit))))
-  for (step, value), share in nodes.items():
+  for (step, value), probability in nodes.items():
     color = BLUE if value == truth[step] else VERMILION
-    axes.scatter(step, value, 12 + 130 * share, color=color, lw=0, zorder=2)
+    area = 12 + 130 * probability
+    axes.scatter(step, value, area, color=color, lw=0, zorder=2)
   axes.scatter(
     range(len(truth)), truth, 210, facecolors="none", edgecolors=INK, lw=0.8
   )
-  for step, image in enumerate(strip):
+  for step, frame in enumerate(frames):
     at = step + 0.5, 1.0
-    where = "data", "axes fraction"
+    coordinates = "data", "axes fraction"
     axes.add_artist(
       AnnotationBbox(
         OffsetImage(
-          ink(image),
-          zoom=22 / max(image.shape[:2]),
+          ink_on_paper(frame),
+          zoom=22 / max(frame.shape[:2]),
           interpolation="nearest",
-          gid=mark(image),
+          gid=frame_gid(frame),
         ),
         at,
-        xycoords=where,
+        xycoords=coordinates,
         xybox=(0, 34),
         boxcoords="offset points",
         frameon=False,
@@ -145,16 +150,16 @@ def _panel(
       )
     )
     likely = np.argsort(-digits[step])
-    said = str(task.digits[likely[0]])
+    text = str(task.digits[likely[0]])
     if digits[step, likely[0]] < SURE:
-      said = "\n".join(
+      text = "\n".join(
         f"{task.digits[i]} {digits[step, i]:.0%}" for i in likely[:2]
       )
     axes.annotate(
-      said,
+      text,
       at,
       (0, 20),
-      xycoords=where,
+      xycoords=coordinates,
       textcoords="offset points",
       ha="center",
       va="top",
@@ -166,10 +171,10 @@ def _panel(
     axes.set_yscale("symlog", linthresh=1)
   axes.margins(y=0.25)
   axes.set_xlim(-0.3, longest + 0.7)
-  # Of many frames there is room for the last values alone.
-  for step in range(1, len(strip) + 1) if longest <= FEW else [len(strip)]:
-    _name_values(axes, step, nodes, truth[step], step == len(strip))
-  axes.set_xticks(range(len(strip) + 1))
+  last = len(frames)
+  for step in range(1, last + 1) if longest <= FEW else [last]:
+    _label_values(axes, step, nodes, truth[step], step == last)
+  axes.set_xticks(range(last + 1))
   axes.set_xlabel("frames read", fontsize=8)
   axes.set_ylabel(f"{task.name} so far", fontsize=8)
   axes.set_axisbelow(True)
@@ -177,42 +182,42 @@ def _panel(
   axes.tick_params(labelsize=8)
 
 
-def _name_values(
+def _label_values(
   axes: Any,
   step: int,
   nodes: Mapping[tuple[int, float], float],
   true: float,
   is_last: bool,
 ) -> None:
-  """Writes the values of a step beside their circles, none over another."""
+  """Write the values of a step beside their circles, without overlap."""
   some = [
-    (value, share)
-    for (at, value), share in nodes.items()
-    if at == step and share > NAMED
+    (value, probability)
+    for (at, value), probability in nodes.items()
+    if at == step and probability > LABELLED
   ]
-  if not is_last:  # flows go on from here: there is room for two
+  if not is_last:  # lines leave the circles: there is room for two labels
     some = sorted(some, key=lambda one: -one[1])[:2]
-  places = scales.heights(axes, [value for value, _ in some])
+  heights = scales.heights(axes, [value for value, _ in some])
   if is_last:
-    places = scales.apart(places, 0.085)
+    heights = scales.spread_out(heights, 0.085)
   top = max((value for value, _ in some), default=0)
-  for (value, share), y in zip(some, places, strict=True):
+  for (value, probability), y in zip(some, heights, strict=True):
     if is_last:
-      right = 5 + 5 * math.sqrt(share) + 4 * (value == true)
-      place, ha, va = (right, 0), "left", "center"
-    elif value == top:  # flows come from below and go on upwards, mostly
-      place, ha, va = (-6, 7), "right", "bottom"
+      right = 5 + 5 * math.sqrt(probability) + 4 * (value == true)
+      offset, ha, va = (right, 0), "left", "center"
+    elif value == top:  # most lines rise: upper left and lower right are free
+      offset, ha, va = (-6, 7), "right", "bottom"
     else:
-      place, ha, va = (6, -7), "left", "top"
+      offset, ha, va = (6, -7), "left", "top"
     axes.annotate(
-      f"{value:g}" + (f" {share:.0%}" if share < SURE else ""),
+      f"{value:g}" + (f" {probability:.0%}" if probability < SURE else ""),
       (step, y),
-      place,
+      offset,
       xycoords=("data", "axes fraction"),
       textcoords="offset points",
       ha=ha,
       va=va,
       fontsize=8,
       color=INK if value == true else VERMILION,
-      bbox={"fc": "white", "ec": "none", "pad": 0.4},  # over the grid
+      bbox={"fc": "white", "ec": "none", "pad": 0.4},  # hides the grid
     )

@@ -1,4 +1,4 @@
-"""How a run learned: its metrics.jsonl -> PNG, in the look of `figures`."""
+"""Learning curves: the lines of metrics.jsonl -> PNG."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from seqsum.plots import scales
+from seqsum.plots.captions import exact_name
 from seqsum.plots.figures import BLUE, GREY, INK, VERMILION, WIDTH, picture
 from seqsum.sequences.tasks import ROUNDING
 from seqsum.training.metrics import number
@@ -20,17 +21,17 @@ def learning_curves(
   best_step: int | None = None,
   tolerance: float = ROUNDING,
 ) -> None:
-  """Error and exact accuracy while training, over epochs and wall clock.
+  """Mean squared error and exact accuracy over epochs and wall-clock time.
 
   Args:
-    history: Lines of metrics.jsonl, however few.
-    references: Name -> mse, drawn as level lines; those that are not finite are
-      left out.
-    best_step: The validation to mark, if any.
-    tolerance: How near is right.
+    figure: Matplotlib's.
+    history: Lines of metrics.jsonl; may be empty.
+    references: Name -> mse, drawn as horizontal lines if finite.
+    best_step: The step of the validation to mark, if any.
+    tolerance: The largest error that counts as exact.
   """
   lines = [line for line in history if line["split"] != "test"]
-  # A validation ends an epoch; before the first there is no epoch to count in.
+  # Validations end epochs; before the first one the x axis counts steps.
   ends = [line for line in lines if line["split"] == "validation"]
   unit = ends[-1]["step"] / max(1, ends[-1]["epoch"]) if ends else 1
   unit = unit or 1
@@ -42,20 +43,20 @@ def learning_curves(
     "validation": {"color": BLUE, "lw": 2, "marker": "o", "ms": 4},
   }.items():
     steps = np.array([x["step"] for x in lines if x["split"] == split]) / unit
-    mse, share = (
+    mse, accuracy = (
       np.array([x[key] for x in lines if x["split"] == split], float)
       for key in ("mse", "exact_accuracy")  # a null becomes nan
     )
     mse[~np.isfinite(mse)] = np.nan
     drawn += mse.tolist()
     error.plot(steps, mse, **look)
-    exact.plot(steps, 100 * share, label=split, **look)
-  lost = [x["step"] / unit for x in lines if not _is_finite(x["mse"])]
-  if lost:
+    exact.plot(steps, 100 * accuracy, label=split, **look)
+  diverged = [x["step"] / unit for x in lines if not _is_finite(x["mse"])]
+  if diverged:
     top = {"transform": error.get_xaxis_transform(), "color": VERMILION}
-    error.plot(lost, [0.97] * len(lost), "x", clip_on=False, **top)
-    error.text(lost[0], 0.92, "not finite", va="top", ha="center", **top)
-  levels = []
+    error.plot(diverged, [0.97] * len(diverged), "x", clip_on=False, **top)
+    error.text(diverged[0], 0.92, "not finite", va="top", ha="center", **top)
+  levels = []  # (mse, name, colour)
   for name, mse in references.items():
     if _is_finite(mse):
       error.axhline(mse, color=INK, lw=1, ls=(0, (1, 3)), zorder=1)
@@ -68,11 +69,9 @@ def learning_curves(
   error.margins(y=0.12)
   drawn += [value for value, *_ in levels]
   scales.logarithmic(error.yaxis, drawn)
-  _name_levels(error, levels)
+  _label_levels(error, levels)
   error.set_ylabel("mean squared error")
-  whole = tolerance == ROUNDING
-  right = "exactly right" if whole else f"within {tolerance:.2g}"
-  exact.set_ylabel(f"{right} (%)")
+  exact.set_ylabel(f"{exact_name(tolerance)} (%)")
   exact.set_ylim(0, 100)
   exact.set_xlabel("epoch" if ends else "training step")
   exact.legend(loc="best", labelcolor="linecolor", handlelength=1.2)
@@ -86,19 +85,16 @@ def learning_curves(
 
 
 def _is_finite(value: float | None) -> bool:
-  """False of inf and nan, which metrics.jsonl has as null."""
+  """Whether a metric is finite; metrics.jsonl has null for inf and nan."""
   return value is not None and math.isfinite(value)
 
 
-def _name_levels(axes: Any, levels: Sequence[tuple[float, str, str]]) -> None:
-  """Writes (value, name, colour) beside axes, where no curve is in the way.
-
-  Words that would lie on each other move apart; each is two lines of text high.
-  """
+def _label_levels(axes: Any, levels: Sequence[tuple[float, str, str]]) -> None:
+  """Write (value, name, colour) to the right of the axes, without overlap."""
   levels = sorted(levels)
-  places = scales.heights(axes, [value for value, *_ in levels])
+  heights = scales.heights(axes, [value for value, *_ in levels])
   for (value, name, color), y in zip(
-    levels, scales.apart(places, 0.13), strict=True
+    levels, scales.spread_out(heights, 0.13), strict=True
   ):
     axes.text(
       1.02,
@@ -112,7 +108,7 @@ def _name_levels(axes: Any, levels: Sequence[tuple[float, str, str]]) -> None:
 
 
 def _add_clock(axes: Any, times: Sequence[tuple[float, float]]) -> None:
-  """A second axis above: when training had got there."""
+  """Add an axis above that shows the wall-clock time of (epoch, seconds)."""
   from matplotlib.ticker import MaxNLocator
 
   x, seconds = np.array([(0.0, 0.0), *times], float).T
@@ -123,9 +119,9 @@ def _add_clock(axes: Any, times: Sequence[tuple[float, float]]) -> None:
   name, size = next((n, s) for n, s in units if end >= 2 * s or s == 1)
   ticks = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(0, end / size)
   ticks = ticks[(ticks >= 0) & (ticks <= end / size)]
-  places = np.interp(ticks, seconds / size, x)
-  # While a step was compiled the clock went on and training did not.
-  clear = np.diff(places, append=np.inf) > 0.06 * x[-1]
+  at = np.interp(ticks, seconds / size, x)
+  # Ticks crowd where a step was compiled and training stood still.
+  clear = np.diff(at, append=np.inf) > 0.06 * x[-1]
   clock = axes.secondary_xaxis("top")
-  clock.set_xticks(places[clear], [f"{tick:g}" for tick in ticks[clear]])
+  clock.set_xticks(at[clear], [f"{tick:g}" for tick in ticks[clear]])
   clock.set_xlabel(f"{name} since the start", labelpad=6)

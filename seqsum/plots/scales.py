@@ -1,4 +1,4 @@
-"""Scales of the axes of charts, and places for words beside curves."""
+"""Axis scales, and positions of labels beside curves."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,22 +7,29 @@ import numpy as np
 
 from seqsum.training.metrics import number
 
-WIDE = 4.0  # values that differ by this factor are drawn on a logarithmic axis
+WIDE = 4.0  # a ratio of values above which `fitting` is logarithmic
+
+
+def is_logarithmic(values: Any) -> bool:
+  """Whether `logarithmic` of these values is not linear after all."""
+  values = np.asarray(values, np.float64)
+  return bool((np.isfinite(values) & (values > 0)).any())
 
 
 def linear(axis: Any) -> None:
-  """A linear scale whose ticks are written as a person writes numbers."""
+  """Set a linear scale, with ticks such as 10,000 and 0.25."""
   axis._set_axes_scale("linear")
   axis.set_major_formatter(lambda value, _: number(value))
 
 
 def logarithmic(axis: Any, values: Any) -> None:
-  """A logarithmic scale; where some values are 0, it has a 0 at its end.
+  """Set a logarithmic scale, which includes 0 if a value is 0.
+
+  The scale is linear if no value is positive.
 
   Args:
-    axis: Matplotlib's, of axes on which the values are drawn already.
-    values: Of any shape, at least 0; inf and nan are left out. If none is above
-      0, the scale is linear.
+    axis: Matplotlib's Axis, after the values were drawn.
+    values: Array of any shape, >= 0; inf and nan are ignored.
   """
   from matplotlib.ticker import (
     FixedLocator,
@@ -44,7 +51,7 @@ def logarithmic(axis: Any, values: Any) -> None:
     axis._set_axes_scale("log")
     axis.set_major_formatter(lambda value, _: number(value))
     low, high = sorted(axis.get_view_interval())
-    close = high / low < 300  # then 2 and 5 have room beside the powers of ten
+    close = high / low < 300  # 2 and 5 fit between powers of ten
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if close else (1,)))
     axis.set_minor_formatter(NullFormatter())
     return
@@ -59,11 +66,13 @@ def logarithmic(axis: Any, values: Any) -> None:
 
 
 def fitting(axis: Any, values: Any) -> None:
-  """A logarithmic scale if the positive values differ much, else a linear one.
+  """Set a logarithmic scale if all values are positive and differ widely.
+
+  Else the scale is linear.
 
   Args:
-    axis: As of `logarithmic`.
-    values: Of any shape; inf and nan are left out.
+    axis: Matplotlib's Axis, after the values were drawn.
+    values: Array of any shape; inf and nan are ignored.
   """
   values = np.asarray(values, np.float64)
   values = values[np.isfinite(values)]
@@ -74,23 +83,21 @@ def fitting(axis: Any, values: Any) -> None:
 
 
 def heights(axes: Any, values: Sequence[float]) -> np.ndarray:
-  """Where values lie on the y axis: 0 at its lower end, 1 at its upper one."""
-  axes.get_ylim()  # the limits are set by now
+  """Positions of values on the y axis, in axes coordinates (0..1)."""
+  axes.get_ylim()  # applies pending autoscaling
   to_axes = axes.transData + axes.transAxes.inverted()
   points = np.stack([np.ones(len(values)), np.asarray(values, float)], axis=-1)
   return to_axes.transform(points.reshape(-1, 2))[:, 1]
 
 
-def apart(wanted: Sequence[float], gap: float) -> np.ndarray:
-  """Places near those wanted, at least `gap` apart, none above 1."""
-  order = np.argsort(wanted, kind="stable")
-  places = np.asarray(wanted, np.float64)[order]
-  for i in range(1, len(places)):
-    places[i] = max(places[i], places[i - 1] + gap)
+def spread_out(positions: Sequence[float], gap: float) -> np.ndarray:
+  """Move positions until they are at least `gap` apart and none is above 1."""
+  order = np.argsort(positions, kind="stable")
+  moved = np.asarray(positions, np.float64)[order]
+  for i in range(1, len(moved)):
+    moved[i] = max(moved[i], moved[i - 1] + gap)
   top = 1.0
-  for i in reversed(range(len(places))):
-    places[i] = top = min(places[i], top)
+  for i in reversed(range(len(moved))):
+    moved[i] = top = min(moved[i], top)
     top -= gap
-  back = np.empty_like(places)
-  back[order] = places
-  return back
+  return moved[np.argsort(order)]

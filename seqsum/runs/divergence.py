@@ -44,7 +44,7 @@ def check_finite(
     Diverged: `config.on_nonfinite` ends the run.
   """
   mode, first = session.config.on_nonfinite, int(totals.nonfinite)
-  end = {}
+  end: dict[str, Any] = {}
   if mode == "stop" and (first != NEVER or not _is_finite(state)):
     end = {"step": min(first, step + 1)}
   if mode == "skip" and totals.in_a_row >= MOST_SKIPPED:

@@ -47,7 +47,9 @@ def ranking(history: History, metric: str = "mse") -> list[int]:
     if line["split"] == "validation"
   }
   finite = [step for step, score in scores.items() if score is not None]
-  return sorted(finite, key=None if is_last else scores.get, reverse=is_last)
+  if is_last:
+    return sorted(finite, reverse=True)
+  return sorted(finite, key=lambda step: scores[step])
 
 
 def best_step(history: History, metric: str = "mse") -> int | None:
@@ -79,7 +81,7 @@ def missing_steps(
     "train" and "validation" -> ascending steps.
   """
   found = {(line["split"], line["step"]) for line in history}
-  missing = {"train": [], "validation": []}
+  missing: dict[str, list[int]] = {"train": [], "validation": []}
   at = 0
   while at < step:
     at = schedule.next_event(at)

@@ -139,7 +139,7 @@ def _report(
   if data.facts is not None:
     frames["frames"] = data.facts.describe_frames()
     read_ink = read_frames
-    read_frames = lambda *args: figures.as_they_are(read_ink(*args))
+    read_frames = lambda *args: figures.grey_to_rgb(read_ink(*args))
   facts = {
     "data": f"{data.name}, sha256 {data.sha256[:12]}",
     **frames,
@@ -159,8 +159,8 @@ def _report(
     task=session.experiment.sampler.task.name,
     history=history,
     evaluation=predictions,
-    frames=read_frames,
-    filters={
+    read_frames=read_frames,
+    kernels={
       "before": first_filters(initial),
       "after": first_filters(params),
     },

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import math
 import os
 from typing import Any, Self
 
@@ -14,7 +15,7 @@ from ml_collections import ConfigDict
 
 from seqsum.runs import folder, run_files
 from seqsum.runs.checkpoints import Checkpoints
-from seqsum.runs.splits import Dataset, load_data, make_feed, make_reader
+from seqsum.runs.dataset import Dataset, load_data
 from seqsum.runtime import files, lock, processes
 from seqsum.runtime.devices import (
   make_mesh,
@@ -27,7 +28,7 @@ from seqsum.runtime.errors import InputError, require
 from seqsum.sequences.recorded import SequenceSpec
 from seqsum.sequences.shapes import Feed
 from seqsum.training.checks import check_config
-from seqsum.training.evaluate import Evaluator
+from seqsum.training.evaluate import Evaluator, make_evaluator
 from seqsum.training.experiment import (
   Schedule,
   build_experiment,
@@ -35,7 +36,15 @@ from seqsum.training.experiment import (
 )
 from seqsum.training.metrics import Totals
 from seqsum.training.parallel import compile_init
-from seqsum.training.state import Experiment, TrainState
+from seqsum.training.state import (
+  TEST,
+  TRAIN,
+  VALIDATION,
+  Experiment,
+  TrainState,
+)
+
+SPLITS = {VALIDATION: "validation", TEST: "test"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,13 +119,40 @@ class Session:
       )
 
   def feed(self, stream: int) -> Feed:
-    """See `splits.make_feed`."""
-    return make_feed(self.config, self.data, self.mesh, stream)
+    """Batch number -> arguments of the sampler, on the devices.
+
+    Args:
+      stream: `state.TRAIN`, `VALIDATION` or `TEST`.
+    """
+    config, sharding = self.config, replicated(self.mesh)
+    if stream == TRAIN:
+      return self.data.feed(
+        "train", sharding, config.batch_size, seed=config.seed
+      )
+    sequences, batch_size = self._held_out(stream)
+    batches = math.ceil(sequences / batch_size)
+    return self.data.feed(SPLITS[stream], sharding, batch_size, batches=batches)
 
   def evaluator(self, stream: int) -> Evaluator:
-    """Reads the fixed sequences of the validation or the test split."""
-    return make_reader(
-      self.config, self.experiment, self.data, self.mesh, stream
+    """The evaluator of the fixed validation or test sequences."""
+    sequences, batch_size = self._held_out(stream)
+    return make_evaluator(
+      self.experiment,
+      self.mesh,
+      stream,
+      self.feed(stream),
+      sequences=sequences,
+      batch_size=batch_size,
+    )
+
+  def _held_out(self, stream: int) -> tuple[int, int]:
+    """The number of held-out sequences, and the batch size."""
+    config = self.config
+    return self.data.held_out(
+      SPLITS[stream],
+      config.eval_sequences,
+      config.eval_batch_size,
+      self.mesh.size,
     )
 
   def checkpoints(self) -> Checkpoints:
@@ -144,7 +180,7 @@ class Session:
 
   def warn_of_changes(self) -> None:
     """Warn if devices, cores or package versions changed since the start."""
-    before = folder.read_config(self.workdir)
+    before = read_config(self.workdir)
     changes = folder.differences(before, self.facts())
     if changes and processes.is_lead():
       logging.warning(
@@ -265,11 +301,9 @@ def open_trained(workdir: epath.PathLike) -> Session:
     experiment = build_experiment(config, recorded)
     schedule = build_schedule(config)
   except Exception as error:  # a damaged config may raise any exception
-    reason = (
-      str(error)
-      if isinstance(error, InputError)
-      else "a field is missing or has a value of another type"
-    )
+    reason = "a field is missing or has a value of another type"
+    if isinstance(error, InputError):
+      reason = str(error)
     raise InputError(
       f"{workdir / 'config.json'}: not a config of this version of seqsum: "
       f"{reason}; {run_files.REMEDIES['config.json']}"

@@ -12,6 +12,7 @@ import io
 import os
 import time
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from absl import logging
 from etils import epath
@@ -108,7 +109,7 @@ class WandB:
     self._run.finish(exit_code=0 if finished else 1)
 
 
-TRACKERS = {"mlflow": MLflow, "wandb": WandB}
+TRACKERS: dict[str, Any] = {"mlflow": MLflow, "wandb": WandB}
 
 
 class Tracker:

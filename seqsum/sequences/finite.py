@@ -94,7 +94,10 @@ class FixedSequences:
 
 
 def shuffle(
-  key: Key, number: jax.Array, count: jax.Array, max_count: int
+  key: Key,
+  number: jax.Array | np.ndarray,
+  count: jax.Array | np.ndarray,
+  max_count: int,
 ) -> jax.Array:
   """A random permutation of 0..count-1, evaluated at single numbers.
 

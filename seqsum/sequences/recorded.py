@@ -73,13 +73,13 @@ class SequenceSpec:
   def of_json(cls, record: dict[str, Any]) -> "SequenceSpec":
     """Inverse of `as_json`."""
     names = [field.name for field in dataclasses.fields(cls)]
-    fields = {name: record[name] for name in names}
+    fields: dict[str, Any] = {name: record[name] for name in names}
     if fields["pictures"] is not None:
       fields["pictures"] = PixelRule(**fields["pictures"])
     fields["sizes"] = tuple(map(tuple, fields["sizes"]))
-    return cls(
-      **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-    )
+    for name, value in fields.items():
+      fields[name] = tuple(value) if isinstance(value, list) else value
+    return cls(**fields)
 
   def as_json(self) -> dict[str, Any]:
     """The record in config.json."""

@@ -97,7 +97,8 @@ class Sampler:
     """[B] int32, the lengths of the batch that `__call__` draws, all shards."""
     if self.num_sequences and step is not None:
       return jnp.asarray(self.fixed_sequences.lengths)
-    shortest, longest = self.min_len, self.max_len
+    shortest: Scalar | int = self.min_len
+    longest: Scalar | int = self.max_len
     if self.curriculum_steps and step is not None:
       longest = curriculum.longest(step, self.curriculum_steps, self.max_len)
       shortest = jnp.minimum(shortest, longest)
@@ -138,6 +139,7 @@ class Sampler:
     shape = self.batch_size, self.max_len
     lengths = self.lengths(key, step)
     if self.num_sequences and step is not None:
+      assert run_key is not None
       index = self.fixed_sequences.index(run_key, step, images.shape[0])
     else:
       index = jax.random.randint(index_key, shape, 0, images.shape[0])

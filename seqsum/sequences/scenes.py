@@ -83,9 +83,10 @@ class Scenes(struct.PyTreeNode):
     window = jnp.arange(time) // self.window
     moved = jax.vmap(jax.vmap(crop))(padded[:, window], place)
     after = self._clock >= self._over_time(self.start)
-    noisy = jnp.where(
-      after, *(self._over_time(self.noise[..., i]) for i in (1, 0))
+    noise_before, noise_after = (
+      self._over_time(self.noise[..., i]) for i in (0, 1)
     )
+    noisy = jnp.where(after, noise_after, noise_before)
     noise = jax.vmap(
       lambda key: jax.random.bits(key, moved.shape[1:], jnp.uint8)
     )(self.noise_key)

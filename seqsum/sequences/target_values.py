@@ -64,11 +64,11 @@ def moments(
   task: Task, max_len: int, min_len: int, per_step: bool
 ) -> tuple[float, float]:
   """See `Task.moments`."""
-  values, weights = [], []
+  found, counts = [], []
   for step, (some, likely) in enumerate(distributions(task, max_len), 1):
-    values.append(some)
-    weights.append(_count(step, max_len, min_len, per_step) * likely)
-  values, weights = np.concatenate(values), np.concatenate(weights)
+    found.append(some)
+    counts.append(_count(step, max_len, min_len, per_step) * likely)
+  values, weights = np.concatenate(found), np.concatenate(counts)
   mean = np.average(values, weights=weights)
   square = np.average(np.square(values - mean), weights=weights)
   return float(mean), float(np.sqrt(square))

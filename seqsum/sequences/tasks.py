@@ -8,7 +8,7 @@ same computation, read at different steps.
 
 import dataclasses
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ class Task:
   least: ClassVar[float] = 0.0
   name: str
   initial: float
-  combine: Callable[[jax.Array, jax.Array], jax.Array]
+  combine: Callable[[Any, Any], Any]
   digits: tuple[int, ...] = DIGITS
 
   def running(self, digits: jax.Array, lengths: Lengths) -> Values:

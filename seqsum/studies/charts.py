@@ -1,6 +1,6 @@
-"""The charts of a study: lines of its results.jsonl -> PNG, as `figures` looks.
+"""The two charts that every study can have: lines of results.jsonl -> PNG.
 
-A run that diverged is counted and said, never drawn as a number.
+Runs that diverged are counted in a note and never drawn as numbers.
 """
 
 import itertools
@@ -16,21 +16,21 @@ from seqsum.plots.figures import (
   PALE,
   VERMILION,
   WIDTH,
-  nothing,
+  draw_placeholder,
   picture,
 )
 
-Line = Mapping[str, Any]  # of a results.jsonl
+Line = Mapping[str, Any]  # of results.jsonl
 Lines = Sequence[Line]
-# Told apart by the colour-blind: Okabe & Ito 2008, without the yellow.
+# Distinct for the colour-blind: Okabe & Ito 2008, without yellow.
 COLORS = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
-DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)))  # when the colours are used up
-ROW = 0.2  # inches that a line of words takes
+DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)))  # of further rounds of colours
+ROW = 0.2  # inches, the height of a line of text
 SMALL = 9  # points
 
 
 def by_variant(lines: Lines) -> dict[str, Lines]:
-  """The runs of each variant, in the order in which variants appear."""
+  """Group lines by variant, in order of first appearance."""
   groups = {line["variant"]: [] for line in lines}
   for line in lines:
     groups[line["variant"]].append(line)
@@ -42,27 +42,36 @@ def finished(lines: Lines) -> Lines:
 
 
 def tested(lines: Lines, metric: str) -> np.ndarray:
-  """[N] float64, a metric of the test sequences of all runs that finished."""
+  """[N] float64, a test metric of all runs that finished."""
   return np.array([x["test"][metric] for x in finished(lines)], np.float64)
+
+
+def nan_if_none(value: float | None) -> float:
+  """A metric of results.jsonl, which has null for inf and nan."""
+  return np.nan if value is None else float(value)
 
 
 @picture
 def learning(figure: Any, lines: Lines) -> None:
-  """Validation error against sequences seen: thin a run, thick their mean.
+  """Validation error against sequences seen: thin for a run, thick for means.
 
-  The mean is that of the runs that did not diverge; a cross marks where one
-  did.
+  The mean is over the runs that did not diverge; a cross marks the end of one
+  that did.
   """
   groups = by_variant(lines)
   if not groups:
-    nothing(figure)
+    draw_placeholder(figure)
     return
   longest = max(line["sequences"] for line in lines)
   unit = 1000 if longest >= 10_000 else 1
   figure.set_size_inches(WIDTH, max(3.4, 1 + 2 * ROW * len(groups)))
   axes = figure.subplots()
-  looks = itertools.cycle(itertools.product(DASHES, COLORS))
-  looks = [dict(zip(("ls", "color"), next(looks), strict=True)) for _ in groups]
+  looks = [
+    {"ls": dash, "color": color}
+    for _, (dash, color) in zip(
+      groups, itertools.cycle(itertools.product(DASHES, COLORS)), strict=False
+    )
+  ]
   ends, drawn = [], []
   for group, look in zip(groups.values(), looks, strict=True):
     for line in group:
@@ -73,8 +82,8 @@ def learning(figure: Any, lines: Lines) -> None:
         at = line["sequences"] / unit, 0.97
         where = axes.get_xaxis_transform()
         axes.plot(*at, "x", color=look["color"], transform=where, clip_on=False)
-    whole = [_curve(line, unit) for line in finished(group)]
-    mean = np.mean(whole, axis=0) if whole else np.full((2, 1), np.nan)
+    curves = [_curve(line, unit) for line in finished(group)]
+    mean = np.mean(curves, axis=0) if curves else np.full((2, 1), np.nan)
     axes.plot(*mean, lw=2, **look)
     ends.append(mean[1, -1] if mean.size else np.nan)
   scales.logarithmic(axes.yaxis, drawn)
@@ -85,17 +94,17 @@ def learning(figure: Any, lines: Lines) -> None:
   levels = np.where(np.isfinite(levels), levels, 1.0)
   gap = 2 * ROW / (figure.get_figheight() - 0.6)
   for (name, group), look, y in zip(
-    groups.items(), looks, scales.apart(levels, gap), strict=True
+    groups.items(), looks, scales.spread_out(levels, gap), strict=True
   ):
     beside = {"transform": axes.transAxes, "clip_on": False}
     axes.plot([1.02, 1.07], [y, y], lw=2, **look, **beside)
-    if lost := len(group) - len(finished(group)):
-      name += f"\n{lost} of {len(group)} diverged"
+    if diverged := len(group) - len(finished(group)):
+      name += f"\n{diverged} of {len(group)} diverged"
     axes.text(1.09, y, name, va="center", fontsize=SMALL, **beside)
 
 
 def _curve(line: Mapping[str, Any], unit: int) -> np.ndarray:
-  """[2, N], sequences seen and validation mse; nan where it is not finite."""
+  """[2, N], sequences seen / unit and validation mse, nan if not finite."""
   curve = np.array(line["curve"], np.float64).reshape(-1, 2).T
   curve[0] /= unit
   curve[1, ~np.isfinite(curve[1])] = np.nan
@@ -104,7 +113,7 @@ def _curve(line: Mapping[str, Any], unit: int) -> np.ndarray:
 
 @picture
 def final(figure: Any, lines: Lines) -> None:
-  """Test error and exact accuracy: a dot a run, a bar at each mean."""
+  """Test error and exact accuracy: a dot for each run, a bar at the mean."""
   dots(
     figure,
     lines,
@@ -120,28 +129,27 @@ def dots(
   lines: Lines,
   panels: Mapping[str, Callable[[Lines], np.ndarray]],
 ) -> None:
-  """Variants one below the other, a panel beside the next for each number.
+  """Draw a row of dots for each variant, in a panel for each quantity.
 
   Args:
-    figure: Where to.
+    figure: Matplotlib's.
     lines: Of results.jsonl.
-    panels: By title, runs of one variant -> [N] their numbers.
+    panels: Title -> function from the lines of a variant to [N] values.
   """
   groups = by_variant(lines)
   if not groups:
-    nothing(figure)
+    draw_placeholder(figure)
     return
   figure.set_size_inches(WIDTH, 0.9 + 1.6 * ROW * len(groups))
   columns = figure.subplots(1, len(panels), sharey=True)
-  for axes, (title, numbers) in zip(columns, panels.items(), strict=True):
+  for axes, (title, quantity) in zip(columns, panels.items(), strict=True):
     drawn = []
     for y, group in enumerate(groups.values()):
-      values = numbers(group)
+      values = quantity(group)
       values = values[np.isfinite(values)]
       drawn.append(values)
-      where = np.full(len(values), y)
       axes.axhline(y, color=PALE, lw=0.8, zorder=0)
-      axes.plot(values, where, "o", color=BLUE, ms=5, alpha=0.6)
+      axes.plot(values, [y] * len(values), "o", color=BLUE, ms=5, alpha=0.6)
       if values.size:
         axes.plot(values.mean(), y, "|", color=INK, ms=15, mew=1.8)
     axes.set_title(title)
@@ -153,11 +161,11 @@ def dots(
     elif "%" not in title:
       scales.fitting(axes.xaxis, drawn)
   for y, group in enumerate(groups.values()):
-    if lost := len(group) - len(finished(group)):
+    if diverged := len(group) - len(finished(group)):
       columns[-1].text(
         1.04,
         y,
-        f"✕ {lost} of {len(group)}\ndiverged",
+        f"✕ {diverged} of {len(group)}\ndiverged",
         color=VERMILION,
         fontsize=SMALL,
         va="center",

@@ -1,7 +1,7 @@
-"""What a study comes to: results.jsonl, table.md and figures."""
+"""Results of a study: results.jsonl, table.md and figures."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,24 +17,25 @@ from seqsum.studies.question_tables import markdown
 from seqsum.training.metrics import number
 
 METRICS = ("loss", "mse", "mae", "exact_accuracy")
-SOME = ("mse_of_mean", "digit_accuracy")  # that some models have
+OPTIONAL_METRICS = ("mse_of_mean", "digit_accuracy")  # of some models
 PARTS = ("by_length", "by_step", "by_target")  # of the test line
 COURSE = ("mse", "encoded_rms", "gradient_norm")
-RATES = "rates.json"  # sequences a second of each variant, measured by turns
+RATES = "rates.json"  # of `throughput.measure`
 
 
 def collect(run: Run) -> dict[str, Any] | None:
-  """A run's line of results.jsonl, read from its folder.
+  """Read a run's folder; return its line of results.jsonl.
 
-  `curve` is [[sequences seen, validation mse], ...], and `clock` [[seconds
-  since the run began, share of the validation that is exact], ...]; `seconds`
-  are all that the run took; `sequences` of a run that diverged end with the
-  step at which it did. `course` is [[step, training mse, rms of what enters the
-  recurrence, norm of the gradient], ...], if the config has the last two
-  measured.
+  Some of its keys:
+    curve: [[sequences seen, validation mse], ...].
+    clock: [[wall-clock seconds, validation exact accuracy], ...].
+    course: [[step, training mse, rms of the encoder's output, norm of the
+      gradient], ...], if config.log_norms.
+    seconds: Wall-clock time of the whole run.
+    sequences: Training sequences, until the run diverged if it did.
 
   Returns:
-    None if the run has not come to its end.
+    None if the run neither finished nor diverged.
   """
   path = run.folder / "summary.json"
   summary = run_files.read_json(path, run_files.SUMMARY)
@@ -72,12 +73,13 @@ def collect(run: Run) -> dict[str, Any] | None:
       "sequences": end["step"] * batch_size,
     }
   else:
-    # Finite parameters may still say something that is not.
+    # Finite parameters may still predict inf or nan.
     if summary["test"]["mse"] is not None:
       line["status"] = "finished"
     for split in ("test", "validation"):
       measured = summary[split] or {}
-      names = (*METRICS, *(name for name in SOME if name in measured))
+      optional = [name for name in OPTIONAL_METRICS if name in measured]
+      names = (*METRICS, *optional)
       line[split] = {name: measured.get(name) for name in names}
     line["best_step"] = summary["best_step"]
     for name in ("sequences_per_second", "guess_the_mean_mse"):
@@ -96,8 +98,8 @@ def collect(run: Run) -> dict[str, Any] | None:
   }
 
 
-def say(line: Mapping[str, Any]) -> str:
-  """A run's line in few words."""
+def describe(line: Mapping[str, Any]) -> str:
+  """Return a run's result in one line."""
   if line["status"] == "diverged":
     return f"diverged at step {line['diverged_step']:,}"
   test = line["test"]
@@ -107,17 +109,15 @@ def say(line: Mapping[str, Any]) -> str:
   )
 
 
-def write(
-  study: Study, lines: Lines, runs: Sequence[Run], workdir: epath.Path
-) -> str:
-  """Rewrites what a study leaves, each file whole.
+def write(study: Study, lines: Lines, runs: int, workdir: epath.Path) -> str:
+  """Write results.jsonl, table.md and figures, each atomically.
 
   Args:
     study: The study.
-    lines: Of the runs that have come to their end.
-    runs: All of them.
-    workdir: The study's folder. If it has a rates.json, that says how many
-      sequences a second a variant trains on.
+    lines: Of the runs that finished or diverged.
+    runs: Number of all runs.
+    workdir: The study's folder. If it has a rates.json, that replaces the
+      sequences per second of the runs.
 
   Returns:
     The table.
@@ -131,46 +131,49 @@ def write(
   ]
   text = "".join(json.dumps(files.to_json(line)) + "\n" for line in lines)
   files.write_atomically(workdir / "results.jsonl", text)
-  table = write_table(study.question, lines, len(runs))
+  table = write_table(study.question, lines, runs)
   if study.conclude and lines:
     table += "\n" + study.conclude(lines)
   files.write_atomically(workdir / "table.md", table)
-  labelled = [
-    line | {"variant": study.labels.get(line["variant"], line["variant"])}
+  names = study.display_names
+  renamed = [
+    line | {"variant": names.get(line["variant"], line["variant"])}
     for line in lines
   ]
   for name in study.figures if lines else ():
-    files.write_atomically(workdir / f"{name}.png", FIGURES[name](labelled))
+    files.write_atomically(workdir / f"{name}.png", FIGURES[name](renamed))
   return table
 
 
 def write_table(question: str, lines: Lines, runs: int) -> str:
-  """The study as a Markdown table.
+  """Return the table of a study, as Markdown.
 
   Args:
-    question: The study's.
-    lines: Of the runs that have come to their end.
-    runs: How many there are in all.
+    question: The study's question.
+    lines: Of the runs that finished or diverged.
+    runs: Number of all runs.
   """
-  some = [
-    name for name in SOME if any(name in x["test"] for x in finished(lines))
+  optional = [
+    name
+    for name in OPTIONAL_METRICS
+    if any(name in x["test"] for x in finished(lines))
   ]
   titles = (
-    *("variant", "mse", "mae", "exactly right", *map(_spell, some)),
+    *("variant", "mse", "mae", "exactly right", *map(_title, optional)),
     *("diverged", "parameters", "seconds", "sequences/s"),
   )
   rows = []
   for name, group in by_variant(lines).items():
     exact = 100 * tested(group, "exact_accuracy")
-    lost = len(group) - len(finished(group))
+    diverged = len(group) - len(finished(group))
     rows.append(
       [
         name,
         _cell(tested(group, "mse"), max),
         _cell(tested(group, "mae"), max),
         _cell(exact, min, "%"),
-        *(_some_cell(group, name) for name in some),
-        f"{lost} of {len(group)}",
+        *(_optional_cell(group, name) for name in optional),
+        f"{diverged} of {len(group)}",
         " or ".join(f"{n:,}" for n in _unique(group, "parameters")),
         f"{np.mean([line['seconds'] for line in group]):,.0f}",
         _rate(group),
@@ -184,19 +187,18 @@ def write_table(question: str, lines: Lines, runs: int) -> str:
       markdown(titles, rows),
       "",
       f"{len(lines)} of {runs} runs, tested on {data} digits. Mean ± standard "
-      "deviation over the seeds that did not diverge (the worst of them); mean "
-      "seconds of a run, all told; sequences a second, of training alone.",
+      "deviation over the seeds that did not diverge (the worst seed); mean "
+      "wall-clock seconds of a run; sequences per second while training.",
       "",
     ]
   )
 
 
-def _spell(name: str) -> str:
+def _title(name: str) -> str:
   return name.replace("_accuracy", "s right").replace("_", " ")
 
 
-def _some_cell(group: Lines, name: str) -> str:
-  """The cell of a metric that some runs have."""
+def _optional_cell(group: Lines, name: str) -> str:
   runs = [line for line in group if name in (line["test"] or {})]
   if "accuracy" in name:
     return _cell(100 * tested(runs, name), min, "%")
@@ -213,11 +215,11 @@ def _rate(group: Lines) -> str:
 
 
 def _cell(values: np.ndarray, worst: Any, unit: str = "") -> str:
-  """Mean, deviation (of a sample: N - 1 below the line) and worst."""
+  """Mean, sample standard deviation and worst value."""
   if not values.size:
     return "none"
-  said = f"{number(values.mean())}{unit}"
+  text = f"{number(values.mean())}{unit}"
   if values.size > 1:
     deviation = number(values.std(ddof=1), 2)
-    said += f" ± {deviation} ({number(worst(values))}{unit})"
-  return said
+    text += f" ± {deviation} ({number(worst(values))}{unit})"
+  return text

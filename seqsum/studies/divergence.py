@@ -1,7 +1,7 @@
-"""Which networks lose their way at once: the chart and the table.
+"""Which networks diverge immediately: a chart and a table.
 
-Both set runs beside each other by what their configs say: the activation, the
-pixels' scale, the optimizer, and whether gradients are clipped.
+Both compare runs by activation, scale of the pixels, optimizer, and gradient
+clipping.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from seqsum.plots.figures import BLUE, GREY, VERMILION, WIDTH, nothing, picture
+from seqsum.plots.figures import (
+  BLUE,
+  GREY,
+  VERMILION,
+  WIDTH,
+  draw_placeholder,
+  picture,
+)
 from seqsum.studies.charts import SMALL, Line, Lines, finished
 from seqsum.studies.question_tables import markdown
 from seqsum.training.metrics import number
@@ -41,17 +48,17 @@ def _group(lines: Lines, *by: Any) -> dict[tuple[str, ...], Lines]:
 
 @picture
 def courses(figure: Any, lines: Lines) -> None:
-  """The training error of every run, step by step; a cross where it is inf.
+  """The training error of every run; a cross where it becomes inf or nan.
 
-  Means over `log_every` steps.
+  Values are means over `log_every` steps.
   """
   if not lines:
-    nothing(figure)
+    draw_placeholder(figure)
     return
   activations = list(dict.fromkeys(map(_activation, lines)))
   pixels = list(dict.fromkeys(map(_pixels, lines)))
   colors = {"rmsprop": BLUE, "sgd": VERMILION}
-  words = {"rmsprop": "RMSProp", "sgd": "plain gradient descent"}
+  names = {"rmsprop": "RMSProp", "sgd": "plain gradient descent"}
   figure.set_size_inches(WIDTH, 1.0 + 1.45 * len(activations))
   panels = figure.subplots(
     len(activations), len(pixels), sharex=True, sharey=True, squeeze=False
@@ -64,14 +71,14 @@ def courses(figure: Any, lines: Lines) -> None:
       axes.text(0.98, 0.97, activation, transform=axes.transAxes, **corner)
       for line in cells.get((activation, pixel), ()):
         name, _, clipped = _optimizer(line).partition(",")
-        look = {"color": colors.get(name, GREY)}
+        color = colors.get(name, GREY)
         step, mse = np.array(line["course"], float).reshape(-1, 4).T[:2]
         style = {"ls": (0, (2, 1.2))} if clipped else {}
-        axes.plot(step, mse, lw=0.9, alpha=0.6, **look, **style)
+        axes.plot(step, mse, lw=0.9, alpha=0.6, color=color, **style)
         if line["status"] == "diverged":
-          where = axes.get_xaxis_transform()
+          top = {"transform": axes.get_xaxis_transform(), "color": color}
           at = line["diverged_step"] or 0, 0.95
-          axes.plot(*at, "x", ms=7, mew=1.6, transform=where, **look)
+          axes.plot(*at, "x", ms=7, mew=1.6, **top)
   for axes, pixel in zip(panels[0], pixels, strict=True):
     axes.set_title(f"pixels in {pixel}")
   for axes in panels[-1]:
@@ -84,7 +91,7 @@ def courses(figure: Any, lines: Lines) -> None:
   from matplotlib.lines import Line2D
 
   keys = [
-    Line2D([], [], color=c, label=words[name]) for name, c in colors.items()
+    Line2D([], [], color=c, label=names[name]) for name, c in colors.items()
   ]
   keys += [
     Line2D([], [], color=GREY, ls=(0, (2, 1.2)), label="clipped to norm 1"),
@@ -94,9 +101,9 @@ def courses(figure: Any, lines: Lines) -> None:
 
 
 def table(lines: Lines) -> str:
-  """How runs went: how many ended how, and how large things became.
+  """How many runs diverged or got stuck, and the largest norms, as Markdown.
 
-  A run is stuck if its test mse is within 1% of a guess of the mean.
+  A run is stuck if its test mse is at least 99% of that of guessing the mean.
   """
   rows = []
   groups = _group(lines, _activation, _pixels, _optimizer)
@@ -106,8 +113,8 @@ def table(lines: Lines) -> str:
     stuck = sum(
       x["test"]["mse"] >= 0.99 * x["guess_the_mean_mse"] for x in good
     )
-    parts = [x for line in group for x in line["course"]]
-    sizes = np.array(parts, np.float64).reshape(-1, 4)
+    norms = [row for line in group for row in line["course"]]
+    norms = np.array(norms, np.float64).reshape(-1, 4)
     rows.append(
       [
         *names,
@@ -115,7 +122,7 @@ def table(lines: Lines) -> str:
         ", ".join(f"{step:,}" for step in ends) or "-",
         f"{stuck} of {len(good)}",
         _range(x["test"]["mse"] for x in good),
-        *(_largest(sizes[:, i]) for i in (1, 2, 3)),
+        *(_largest(norms[:, i]) for i in (1, 2, 3)),
       ]
     )
   titles = (
@@ -126,14 +133,13 @@ def table(lines: Lines) -> str:
 
 
 def _range(values: Iterable[float]) -> str:
-  """The smallest and the largest of the finite ones."""
-  found = [x for x in values if np.isfinite(x)]
-  if not found:
+  """The smallest and the largest finite value."""
+  finite = [x for x in values if np.isfinite(x)]
+  if not finite:
     return "-"
-  return " to ".join(dict.fromkeys(number(f(found), 2) for f in (min, max)))
+  return " to ".join(dict.fromkeys(number(f(finite), 2) for f in (min, max)))
 
 
 def _largest(values: np.ndarray) -> str:
-  """Of the finite ones."""
-  found = values[np.isfinite(values)]
-  return number(float(found.max()), 2) if found.size else "-"
+  finite = values[np.isfinite(values)]
+  return number(float(finite.max()), 2) if finite.size else "-"

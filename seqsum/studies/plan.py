@@ -1,11 +1,11 @@
-"""A study: one question, put as runs of one config that differ in little.
+"""A study: one question, and variants of one config that answer it.
 
-A study's file is a config file, so `seqsum.main` can train any of its runs, and
-has one function more:
+A study's file is a config file, which `seqsum.main` can train, with one more
+function:
 
     def get_study() -> Study:
       return Study(
-        question="Which loss adds up best?",
+        question="Which loss is best?",
         base=get_config(),
         variants={"mse": {}, "huber": {"loss": "huber"}},
         seeds=3,
@@ -33,26 +33,26 @@ from seqsum.runtime.errors import InputError, choose, require
 from seqsum.studies.charts import Lines
 from seqsum.studies.question_charts import FIGURES
 
-VARIANT = r"\w[\w.,=+-]*"  # it names a folder
+VARIANT = r"\w[\w.,=+-]*"  # also a folder's name
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-  """What a study's file says.
+  """One question, and the runs that answer it.
 
   Attributes:
     question: One sentence.
-    base: What all runs share, as the file's `get_config()` gives it.
-    variants: By name, in the order of tables: dotted fields of the config and
-      their values, {"model.hidden_sizes": (64,)}; {} is the base itself.
+    base: The config that all runs share, from the file's `get_config()`.
+    variants: Name -> overrides of the base, such as {"model.hidden_sizes":
+      (64,)}; {} is the base itself. Tables have the same order.
     seeds: Each variant is trained with the seeds 0, 1, ... seeds - 1.
-    figures: Which of `question_charts.FIGURES` are drawn.
-    measure: (session, best parameters) -> what else to find out about a run
-      that finished, as JSON has it; stands under "measured" in results.jsonl.
-    conclude: Lines of results.jsonl -> Markdown that stands below the table.
-    labels: Variant -> how figures call it, in a few words; by default its name.
-    timed: Whether variants are set beside each other by how fast they train.
-      Then `throughput.measure` says it when all runs have ended, in rates.json.
+    figures: Names in `question_charts.FIGURES`.
+    measure: (session, best parameters) -> JSON, a measurement of a finished
+      run; "measured" in results.jsonl.
+    conclude: Lines of results.jsonl -> Markdown to append to the table.
+    timed: Whether to measure the variants' training throughput side by side
+      after all runs, and write it to rates.json.
+    display_names: Variant -> its name in figures, if another.
   """
 
   question: str
@@ -63,19 +63,19 @@ class Study:
   measure: Callable[[Session, optax.Params], Any] | None = None
   conclude: Callable[[Lines], str] | None = None
   timed: bool = False
-  labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  display_names: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 class Run(NamedTuple):
   """One variant trained with one seed.
 
   Attributes:
-    variant: Its name.
-    seed: The config's.
-    overrides: What the variant changes.
-    config: The resolved config.
-    sequences: How many it is trained on.
-    folder: Its own, inside the study's.
+    variant: The variant's name.
+    seed: The seed of the config.
+    overrides: Changes of the study's base config, without the seed.
+    config: The complete config.
+    sequences: Number of training sequences.
+    folder: The run's folder inside the study's.
   """
 
   variant: str
@@ -91,10 +91,10 @@ class Run(NamedTuple):
 
 
 def load(path: str | os.PathLike) -> Study:
-  """Reads a study's file.
+  """Read a study's file.
 
   Raises:
-    InputError: It is not one.
+    InputError: The file cannot be read, or defines no study.
   """
   spec = importlib.util.spec_from_file_location("study_file", path)
   require(spec is not None, "--study", str(path), "must be a Python file")
@@ -111,13 +111,13 @@ def load(path: str | os.PathLike) -> Study:
     study.base.to_dict() == module.get_config().to_dict(),
     "--study",
     str(path),
-    "base must be what get_config() gives, which seqsum.main reads",
+    "get_study().base must equal get_config(), which seqsum.main trains",
   )
   return study
 
 
 def fields(config: ConfigDict, *sections: str) -> dict[str, Any]:
-  """Some sections or fields of a config, as overrides for another."""
+  """Return sections or fields of a config as overrides for another config."""
   return {
     field: tuple(value) if isinstance(value, list | tuple) else value
     for field, value in files.flatten(config.to_dict())
@@ -126,10 +126,10 @@ def fields(config: ConfigDict, *sections: str) -> dict[str, Any]:
 
 
 def override(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
-  """A copy of a config with some dotted fields changed.
+  """Return a copy of a config with some dotted fields changed.
 
   Raises:
-    InputError: There is no such field, or its values are of another type.
+    InputError: A field does not exist or has another type.
   """
   config = copy.deepcopy(config)
   known = dict(files.flatten(config.to_dict()))
@@ -144,12 +144,13 @@ def override(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
       section = section[name]
     try:
       if isinstance(value, bool) and not isinstance(known[field], bool):
-        raise TypeError("a truth value is no number")
+        raise TypeError("a bool is not a number")
       section[leaf] = value
     except TypeError as error:
       kind = type(known[field]).__name__
       raise InputError(
-        f"config.{field}={value!r}: must be of type {kind}, as {known[field]!r}"
+        f"config.{field}={value!r}: must be of type {kind}, like "
+        f"{known[field]!r}"
       ) from error
   return config
 
@@ -161,28 +162,28 @@ def lay_out(
   sequences: int | None = None,
   manual_dir: str = "",
 ) -> list[Run]:
-  """All runs of a study, checked, seed by seed.
+  """Return all runs of a study, after checking their configs.
 
-  A study that is stopped has then something of every variant.
+  All variants of one seed come before the next seed, so that an interrupted
+  study has results of every variant.
 
   Args:
     study: The study.
-    workdir: Its folder.
-    seeds: In place of the study's.
-    sequences: That each run is trained on, in place of what the configs say.
-    manual_dir: For every run's config.data.manual_dir, unless ''.
+    workdir: The study's folder.
+    seeds: Seeds of each variant; None for those of the study.
+    sequences: Training sequences of each run; None for those of its config.
+    manual_dir: Every run's config.data.manual_dir; '' for that of the config.
 
   Raises:
-    InputError: A value cannot be used, or a run's folder belongs to a run of
-      another config.
+    InputError: A config cannot be used, or a run's folder has another config.
   """
   seeds = study.seeds if seeds is None else seeds
   require(seeds >= 1, "seeds", seeds, "must be at least 1")
-  require(len(study.variants) > 0, "variants", {}, "name at least one")
+  require(len(study.variants) > 0, "variants", {}, "must have at least one")
   for figure in study.figures:
     choose("figures", figure, FIGURES)
-  for variant in study.labels:
-    choose("labels", variant, study.variants)
+  for variant in study.display_names:
+    choose("display_names", variant, study.variants)
   runs = []
   for seed in range(seeds):
     for variant, changes in study.variants.items():
@@ -203,21 +204,21 @@ def _run(config, variant, changes, seed, sequences, workdir) -> Run:
     variant,
     "must be letters, digits and . , = + - _",
   )
-  require("seed" not in changes, "seed", changes.get("seed"), "see --seeds")
+  require("seed" not in changes, "seed", changes.get("seed"), "use --seeds")
   config.seed = seed
   if sequences is not None:
     require(
       sequences >= config.epochs,
       "--sequences",
       sequences,
-      f"must be at least one an epoch, {config.epochs}",
+      f"must be at least {config.epochs}, one for each epoch",
     )
     config.sequences_per_epoch = sequences // config.epochs
   require(
     config.on_nonfinite == "stop",
     "config.on_nonfinite",
     config.on_nonfinite,
-    "must be 'stop' in a study, which writes down when a run diverged",
+    "must be 'stop' in a study, which records when a run diverges",
   )
   _, schedule, _ = check(config)
   home = epath.Path(workdir) / "runs" / variant / str(seed)
@@ -233,7 +234,7 @@ def _run(config, variant, changes, seed, sequences, workdir) -> Run:
 
 
 def commands(runs: Sequence[Run], study_file: str) -> list[str]:
-  """Command lines that make the same folders, shell-quoted, one a run."""
+  """Return a shell-quoted command for each run, which makes its folder."""
   base = dict(files.flatten(load(study_file).base.to_dict()))
   lines = []
   for run in runs:

@@ -1,6 +1,6 @@
-"""What studies ask of trained models beyond a test.
+"""Measurements of trained models beyond the test metrics.
 
-Each is `(session, best parameters) -> JSON`, for `plan.Study.measure`.
+Each is a function (session, best parameters) -> JSON, see `plan.Study.measure`.
 """
 
 import dataclasses
@@ -26,14 +26,14 @@ def by_length(
   sequences: int = 1000,
   frames: int = 200_000,
 ) -> list[dict[str, Any]]:
-  """The test metrics for sequences of one length, for each of some lengths.
+  """Test metrics of sequences of one length, for each of several lengths.
 
   Args:
-    session: The run's.
-    params: The model's.
-    lengths: In frames, also far beyond those that it was trained on.
-    sequences: Of each length,
-    frames: but no more than have so many frames together.
+    session: The run's session.
+    params: The model's parameters.
+    lengths: In frames; may exceed those in training.
+    sequences: Number of sequences of each length.
+    frames: Limit on their frames, sequences x length.
   """
   found = []
   for length in lengths:
@@ -57,7 +57,7 @@ def by_length(
 def by_target(
   session: Session, params: optax.Params, sequences: int = 100_000
 ) -> dict[str, dict[str, Any]]:
-  """The test metrics of every target, and its `count`, of many sequences."""
+  """Test metrics and `count` for every target, over many sequences."""
   read = make_evaluator(
     session.experiment,
     session.mesh,
@@ -70,7 +70,7 @@ def by_target(
 
 
 def by_pair(session: Session, params: optax.Params) -> dict[str, Any]:
-  """Of test sequences of two digits: [10][10] `seen`, and exactly `right`."""
+  """For test sequences of two digits: [10][10] counts `seen` and `right`."""
   reading = session.evaluator(TEST)(params)
   right = is_exact(
     reading.final(reading.predictions), reading.final(reading.targets)
@@ -82,7 +82,7 @@ def by_pair(session: Session, params: optax.Params) -> dict[str, Any]:
 
 
 def filters(session: Session, params: optax.Params) -> dict[str, list]:
-  """[kh][kw][C][F], the first convolution "before" training and "after"."""
+  """The first convolution "before" and "after" training, [kh][kw][C][F]."""
   initial = session.init(session.config.seed).params
   return {
     "before": first_filters(initial).tolist(),

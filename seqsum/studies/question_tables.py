@@ -1,37 +1,38 @@
-"""Tables that answer one question each: lines of a results.jsonl -> Markdown.
+"""Tables for the question of one study: lines of results.jsonl -> Markdown.
 
-They stand below the table that every study has, see `plan.Study.conclude`.
+They follow the table that every study has, see `plan.Study.conclude`.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
+import scipy
 
 from seqsum.studies.charts import Line, Lines, by_variant, finished
-from seqsum.studies.filter_similarity import chance, similarity
 from seqsum.training.metrics import number
 
-# Lengths with a column, if they were measured.
+# Lengths that have a column if they were measured.
 SHOWN = (1, 4, 5, 8, 10, 12, 20, 50, 100, 300, 1000)
 
 
 def markdown(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-  """A Markdown table; all columns but the first are set flush right."""
+  """Return a Markdown table; all columns but the first are right-aligned."""
   rules = ["---"] + ["--:"] * (len(titles) - 1)
   return "\n".join(f"| {' | '.join(row)} |" for row in (titles, rules, *rows))
 
 
 def together(*tables: Callable[[Lines], str]) -> Callable[[Lines], str]:
-  """Several tables, one below the other."""
+  """Join several tables, one below the other."""
   return lambda lines: "\n".join(table(lines) for table in tables)
 
 
 def pairs(lines: Lines) -> str:
-  """How much of the sequences of two digits is exact; all pairs count alike.
+  """Exact accuracy for pairs of digits; all pairs have equal weight.
 
-  All figures are of the seeds together; the rarest pair has been seen some
-  hundred times.
+  Numbers are over all seeds of a variant. Lines are measured by
+  `probes.by_pair`.
   """
   rows = []
   for name, group in by_variant(finished(lines)).items():
@@ -39,26 +40,26 @@ def pairs(lines: Lines) -> str:
       np.sum([x["measured"][key] for x in group], axis=0, dtype=float)
       for key in ("right", "seen")
     )
-    share = right / np.maximum(seen, 1)
+    accuracy = right / np.maximum(seen, 1)
     rows.append(
       [name]
       + [
         f"{100 * np.mean(some):.1f}%"
-        for some in (share, share[1, 9], share[9, 1], share[9, 9])
+        for some in (accuracy, *(accuracy[x] for x in ((1, 9), (9, 1), (9, 9))))
       ]
-      + [_worst(share)]
+      + [_worst(accuracy)]
     )
   titles = ("variant", "all pairs", "1, 9", "9, 1", "9, 9", "worst pair")
   return markdown(titles, rows) + "\n"
 
 
-def _worst(share: np.ndarray) -> str:
-  first, second = np.unravel_index(share.argmin(), share.shape)
-  return f"{first}, {second}: {100 * share.min():.1f}%"
+def _worst(accuracy: np.ndarray) -> str:
+  first, second = np.unravel_index(accuracy.argmin(), accuracy.shape)
+  return f"{first}, {second}: {100 * accuracy.min():.1f}%"
 
 
 def lengths(lines: Lines, digits: int = 0) -> str:
-  """Exact accuracy and mean absolute error at some lengths, means of runs.
+  """Exact accuracy and mean absolute error by length, means over runs.
 
   Args:
     lines: Runs measured by `probes.by_length`.
@@ -71,9 +72,9 @@ def lengths(lines: Lines, digits: int = 0) -> str:
   for name, group in groups.items():
     cells = []
     for length in shown:
-      found = [m for x in group for m in x["measured"] if m["length"] == length]
       exact, mae = (
-        np.mean([m[key] for m in found]) for key in ("exact_accuracy", "mae")
+        np.mean([m[key] for m in _at_length(group, length)])
+        for key in ("exact_accuracy", "mae")
       )
       cells.append(f"{100 * exact:.{digits}f}%, {number(mae, 2)}")
     rows.append([name, *cells])
@@ -81,8 +82,12 @@ def lengths(lines: Lines, digits: int = 0) -> str:
   return markdown(titles, rows) + "\n"
 
 
+def _at_length(lines: Lines, length: int) -> Lines:
+  return [m for x in lines for m in x["measured"] if m["length"] == length]
+
+
 def seeds(lines: Lines) -> str:
-  """Exact accuracy and mean squared error of every run in the test."""
+  """Exact accuracy and mean squared error of every run on the test set."""
   groups = by_variant(lines)
   most = max(x["seed"] for x in lines) + 1
   rows = []
@@ -98,57 +103,53 @@ def seeds(lines: Lines) -> str:
   return markdown(titles, rows) + "\n"
 
 
-def soonest(lines: Lines, share: float) -> str:
-  """After how many seconds a share of the validation's answers was exact.
+def soonest(lines: Lines, accuracy: float) -> str:
+  """Seconds until a fraction of the validation predictions was exact.
 
-  Seconds are all that the run took until that validation ended, compiling and
-  earlier validations among them.
+  Seconds are wall-clock time since the run began, with compilation and earlier
+  validations.
 
   Args:
     lines: Of any study.
-    share: In 0..1.
+    accuracy: Fraction in 0..1.
   """
   rows = []
   for name, group in by_variant(finished(lines)).items():
     reached = [
-      next((second for second, exact in x["clock"] if exact >= share), None)
+      next((second for second, exact in x["clock"] if exact >= accuracy), None)
       for x in group
     ]
     cells = [f"{x:.0f} s" if x is not None else "never" for x in reached]
     rows.append([name, ", ".join(cells)])
-  return markdown(("", f"seconds to {share:.1%}, each seed"), rows) + "\n"
+  return markdown(("", f"seconds to {accuracy:.1%}, each seed"), rows) + "\n"
 
 
-def solved(lines: Lines, length: int, share: float) -> str:
-  """In how many runs a share of the answers at a length is exact.
+def solved(lines: Lines, length: int, accuracy: float) -> str:
+  """Number of runs that reach an exact accuracy at a length.
 
   Args:
     lines: Runs measured by `probes.by_length`.
     length: In frames.
-    share: In 0..1.
+    accuracy: Fraction in 0..1.
   """
   rows = []
   for name, group in by_variant(lines).items():
-    exact = [
-      m["exact_accuracy"]
-      for x in finished(group)
-      for m in x["measured"]
-      if m["length"] == length
-    ]
-    good = sum(x >= share for x in exact)
+    measured = _at_length(finished(group), length)
+    exact = [m["exact_accuracy"] for m in measured]
+    good = sum(x >= accuracy for x in exact)
     each = ", ".join(f"{x:.1%}" for x in exact)
     rows.append([name, f"{good} of {len(group)}", each])
-  titles = (f"{length} digits", f"seeds of {share:.1%}", "exact, each seed")
+  titles = (f"{length} digits", f"seeds of {accuracy:.1%}", "exact, each seed")
   return markdown(titles, rows) + "\n"
 
 
 def targets(lines: Lines, borders: Sequence[int], single: int = 0) -> str:
-  """How much is exact among answers of a size, the runs' together.
+  """Exact accuracy by size of the target, over all runs.
 
   Args:
     lines: Runs measured by `probes.by_target`.
-    borders: Ascending; a row has those from one to below the next.
-    single: So many answers have a row each, the worst of them.
+    borders: Ascending; a row is for targets from one border to below the next.
+    single: Number of least accurate targets that have a row of their own.
   """
   seen, right = {}, {}
   for x in finished(lines):
@@ -161,8 +162,8 @@ def targets(lines: Lines, borders: Sequence[int], single: int = 0) -> str:
 
   def row(name, values):
     count = sum(seen[value] for value in values)
-    share = sum(right[value] for value in values) / max(count, 1)
-    rows.append([name, str(len(values)), f"{count:,}", f"{share:.2%}"])
+    accuracy = sum(right[value] for value in values) / max(count, 1)
+    rows.append([name, str(len(values)), f"{count:,}", f"{accuracy:.2%}"])
 
   for low, high in itertools.pairwise(borders):
     inside = [value for value in seen if low <= value < high]
@@ -176,7 +177,7 @@ def targets(lines: Lines, borders: Sequence[int], single: int = 0) -> str:
 
 
 def steps(lines: Lines) -> str:
-  """The mean squared error of the prediction at each step, means of runs."""
+  """Mean squared error of the prediction at each step, means over runs."""
   groups = by_variant(finished(lines))
   most = max(
     (len(x["by_step"]) for group in groups.values() for x in group), default=0
@@ -193,9 +194,10 @@ def steps(lines: Lines) -> str:
 
 
 def filters(lines: Lines) -> str:
-  """How alike first layers are, within variants, between them and by chance.
+  """Similarity of first layers within and between variants, and of random ones.
 
-  Two runs of the same seed began with the same filters.
+  Runs with the same seed start with the same filters. Lines are measured by
+  `probes.filters`.
   """
   groups = by_variant(finished(lines))
   pairs = {}
@@ -215,7 +217,9 @@ def filters(lines: Lines) -> str:
       ]
   rows = [[name, *_mean(some)] for name, some in pairs.items()]
   shape = _kernel(next(iter(groups.values()))[0]).shape
-  rows.append(["normal random filters", number(chance(shape)), "200"])
+  rows.append(
+    ["normal random filters", number(random_similarity(shape)), "200"]
+  )
   titles = ("first layers", "mean absolute cosine of the best match", "pairs")
   return markdown(titles, rows) + "\n"
 
@@ -227,3 +231,24 @@ def _kernel(line: Line, when: str = "after") -> np.ndarray:
 def _mean(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[str, str]:
   found = [similarity(*pair) for pair in pairs]
   return number(float(np.mean(found))) if found else "-", str(len(found))
+
+
+def similarity(first: np.ndarray, second: np.ndarray) -> float:
+  """Mean absolute cosine similarity of two sets of filters, in 0..1.
+
+  Filters are matched one to one so that it is largest (Kuhn 1955). The sign
+  does not count, since the next layer can undo it.
+
+  Args:
+    first, second: [kh, kw, C, F] float.
+  """
+  columns = (x.reshape(-1, x.shape[-1]) for x in (first, second))
+  first, second = (x / np.linalg.norm(x, axis=0) for x in columns)
+  cosines = np.abs(first.T @ second)
+  return float(cosines[scipy.optimize.linear_sum_assignment(-cosines)].mean())
+
+
+def random_similarity(shape: tuple[int, ...], pairs: int = 200) -> float:
+  """Mean similarity of filters with standard normal weights."""
+  normal = functools.partial(np.random.default_rng(0).normal, size=shape)
+  return float(np.mean([similarity(normal(), normal()) for _ in range(pairs)]))

@@ -1,9 +1,8 @@
-"""How fast variants of a study train, measured by turns.
+"""Training throughput of the variants of a study, measured side by side.
 
-The rate that a run writes down is that of a machine on a certain day. Rates
-that are to be compared are measured here in one go: every variant takes a few
-steps, then the next one does, round after round, so that whatever slows the
-machine slows all of them.
+The throughput in a run's summary depends on the load of the machine at that
+time. Here variants take turns of a few steps, for several rounds, so that any
+other load slows all of them.
 """
 
 import statistics
@@ -21,14 +20,14 @@ from seqsum.training.state import TRAIN
 from seqsum.training.step import train_steps
 
 ROUNDS = 5
-SECONDS = 1.0  # that a variant's turn takes, or so
+SECONDS = 1.0  # duration of a turn, approximately
 
 
 def measure(runs: Sequence[Run]) -> dict[str, float]:
-  """Sequences a second that each variant trains on: the median of its turns.
+  """Sequences per second of each variant, the median of its turns.
 
   Args:
-    runs: Finished ones; the first of each variant is asked.
+    runs: Finished runs; the first of each variant is measured.
   """
   firsts = {run.variant: run for run in reversed(runs)}
   turns = {}
@@ -42,7 +41,7 @@ def measure(runs: Sequence[Run]) -> dict[str, float]:
 
 
 class _Turn:
-  """Some training steps of a run; called, how many sequences a second."""
+  """Take some training steps of a run; returns sequences per second."""
 
   def __init__(self, run: Run):
     with open_session(run.config, run.folder) as session:
@@ -52,7 +51,7 @@ class _Turn:
       self._fixed = run.config.seed, *session.feed(TRAIN)(0)
       self._totals = session.put(Totals.zero())
       self._state = session.init(run.config.seed)
-    # As the run itself does it: one step a call, or several.
+    # As in training: one step per call, or several.
     several = session.schedule.steps_per_call
     self._count = several if several > 1 else None
     self._sequences = (self._count or 1) * run.config.batch_size

@@ -11,9 +11,9 @@ from seqsum.plots.figures import (
   INK,
   PALE,
   WIDTH,
-  ink,
-  mark,
-  nothing,
+  draw_placeholder,
+  frame_gid,
+  ink_on_paper,
   picture,
 )
 
@@ -51,7 +51,7 @@ def draw(
     truth: [T] float, the true scores, or None.
   """
   if not len(frames):
-    nothing(figure)
+    draw_placeholder(figure)
     return
   shown = np.append(scores, [] if truth is None else truth)
   shown = shown[np.isfinite(shown)]
@@ -86,10 +86,10 @@ def _show(axes: Any, frame: np.ndarray, x: float, y: float, size, keep) -> None:
   """Draws a frame with its upper left corner at x, y, outlined if kept."""
   height, width = size
   axes.imshow(
-    ink(frame),
+    ink_on_paper(frame),
     extent=(x, x + width, y + height, y),
     interpolation="nearest" if len(frame) < 128 else "antialiased",
-    gid=mark(frame),
+    gid=frame_gid(frame),
     aspect="auto",
     alpha=None if keep else 0.55,
     zorder=2,

@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from seqsum.data import tvsum
 from seqsum.inference.trained import TrainedModel
+from seqsum.runs.dataset import load_data
 from seqsum.runs.session import Session
-from seqsum.runs.splits import load_data
 from seqsum.runtime.errors import InputError
 from seqsum.summarization import benchmark
 from seqsum.summarization import rank_correlation as rank

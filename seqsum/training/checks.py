@@ -28,7 +28,7 @@ from seqsum.training.optimizers import OPTIMIZERS, SCHEDULES
 from seqsum.training.targets import TRANSFORMS
 
 MOST = np.iinfo(np.int32).max  # The largest step number on a device.
-MAX_LAYERS = 64  # Of one kind; each makes compilation longer.
+MAX_LAYERS = 64  # Of a kind, since each makes compilation longer.
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 RECURRENCES = {"flax": SequenceModel, "fused": PackedModel}
 

@@ -66,14 +66,10 @@ def eval_step(
   experiment: Experiment,
   axis_name: str | None = None,
 ) -> Predictions:
-  """Draws one batch and predicts it.
+  """Draws the batch of a key and predicts it.
 
-  Args:
-    params: The model's variables.
-    key_data: `jax.random.key_data` of the batch's key.
-    *data: Arguments of the sampler, see `step.train_step`.
-    experiment: Static configuration; its sampler draws the batch.
-    axis_name: See `step.train_step`.
+  `key_data` is the key's `jax.random.key_data`; the other arguments are as for
+  `step.train_step`.
 
   Returns:
     Predictions of the whole batch, in the same order on any number of devices.

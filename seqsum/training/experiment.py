@@ -84,7 +84,7 @@ class Schedule:
 
 
 def build_schedule(config: ConfigDict) -> Schedule:
-  """When things happen in a run of a checked config."""
+  """Builds the `Schedule` of a checked config."""
   steps_per_call = config.steps_per_call
   if config.data.kind == "files":  # A step takes its batch from the host.
     steps_per_call = 1

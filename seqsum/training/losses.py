@@ -110,11 +110,8 @@ def regression(
 ) -> StepObjective:
   """One output: the prediction, in the space of the transformed targets.
 
-  Args:
-    loss: `(predictions, targets) -> losses`, elementwise.
-    transform: Of the targets.
-    size: D of targets that are vectors [..., D], which take D outputs and the
-      mean of their parts' losses; 0 for numbers.
+  Targets of vectors [..., D], of `size` D, have D outputs, and the mean of the
+  losses of their parts. `loss` is elementwise in predictions and targets.
   """
   select = lambda outputs: outputs if size else outputs[..., 0]
 
@@ -129,11 +126,8 @@ def regression(
 def classification(values: np.ndarray) -> StepObjective:
   """One logit for each value that a target can take.
 
-  The loss is the cross entropy in nats; the prediction is the most likely
-  value, or nan if a logit is.
-
-  Args:
-    values: [K] the values.
+  The loss is the cross entropy in nats; the prediction is the most likely of
+  the values [K], or nan if a logit is.
   """
   values = np.unique(values.astype(np.float32))
   # A target has the class of the nearest value, so that the rounding of large
@@ -178,12 +172,8 @@ def build_objective(
 ) -> StepObjective:
   """Builds the objective of a learned recurrence.
 
-  Args:
-    loss: A key of `LOSSES`.
-    target: A key of `targets.TRANSFORMS`; 'raw' for 'cross_entropy'.
-    task: What makes the targets.
-    max_len, min_len: Lengths of sequences.
-    per_step: Whether the loss covers every real step.
+  `loss` is a key of `LOSSES`, `target` of `targets.TRANSFORMS` (cross entropy
+  needs 'raw'); the other arguments determine the values of the targets.
   """
   if loss == "cross_entropy":
     # From one digit on: a curriculum begins with short sequences, and `by_step`

@@ -57,7 +57,7 @@ def train_step(
 
   Returns:
     The next state, and the batch's totals under the parameters before the step.
-    With `experiment.skip_nonfinite`, see `updates.skip_if_nonfinite`.
+    `updates.skip_if_nonfinite` has what `experiment.skip_nonfinite` changes.
   """
   key = batch_key(seed, TRAIN, state.step)
   # Each shard divides its loss by the number of values in the whole batch, so
@@ -115,15 +115,8 @@ def shard_gradients(
 ) -> tuple[optax.Params, Totals, Scalar]:
   """Computes gradients and metric sums of one shard of a batch.
 
-  Args:
-    params: The model's variables.
-    batch: The shard.
-    loss_count: Denominator of the loss: values in the whole batch that it is
-      the mean of.
-    experiment: Static training configuration.
-    shards: Into how many shards the batch is divided: devices times
-      micro-batches per device.
-    axis_name: See `train_step`.
+  The loss is divided by `loss_count`, the number of its values in the whole
+  batch. `shards` is devices times micro-batches per device.
 
   Returns:
     The gradients of the shard's part of the loss; its totals, without norms;

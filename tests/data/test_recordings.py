@@ -6,7 +6,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from seqsum.data.recordings import Batches, load
+from seqsum.data.recordings import load
+from seqsum.data.sequence_dataset import Batches
 from seqsum.runtime.errors import InputError
 
 COUNT, LONGEST = 11, 4

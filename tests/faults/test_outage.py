@@ -113,7 +113,7 @@ class Bucket(GcsServer):
 
 def is_exit_line(line):
   """Whether a line is the last one of a failed command, and not of its log."""
-  return re.match("seqsum: (?!warning|error)", line)
+  return bool(re.match("seqsum: (?!warning|error)", line))
 
 
 @pytest.fixture

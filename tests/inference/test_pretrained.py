@@ -222,7 +222,7 @@ def test_a_closely_cropped_digit_has_no_border(digits_of):
     y, x = np.nonzero(digit > 127)
     ink = digit[y.min() : y.max() + 1, x.min() : x.max() + 1] / 255
     large = np.pad(np.kron(ink, np.ones((10, 10))), 10)
-    assert normalize.frame_and_warning(large)[1] != BORDER
+    assert not normalize._has_border(large)
 
 
 def test_read_images_refuses_what_is_no_path():

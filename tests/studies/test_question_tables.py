@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from seqsum.studies import divergence, filter_similarity, question_tables
+from seqsum.studies import divergence, question_tables
 
 
 def kernels(*filters):
@@ -11,26 +11,26 @@ def kernels(*filters):
 
 def test_similar_filters_by_hand():
   one = kernels((1, 0), (0, 2))
-  assert filter_similarity.similarity(one, one) == pytest.approx(1)
+  assert question_tables.similarity(one, one) == pytest.approx(1)
   # Order, length and sign do not count.
-  assert filter_similarity.similarity(
+  assert question_tables.similarity(
     one, kernels((0, -3), (5, 0))
   ) == pytest.approx(1)
   # Each alone would choose (1, 0); only one can: (1 + cos 45°) / 2.
   both = kernels((1, 0), (1, 1))
-  assert filter_similarity.similarity(one, both) == pytest.approx(
+  assert question_tables.similarity(one, both) == pytest.approx(
     (1 + 0.5**0.5) / 2
   )
-  assert filter_similarity.similarity(kernels((1, 0)), kernels((0, 1))) == 0
+  assert question_tables.similarity(kernels((1, 0)), kernels((0, 1))) == 0
 
 
-def test_chance_lies_between_nothing_and_all():
-  alone = filter_similarity.chance((1, 2, 1, 1))
+def test_random_similarity_is_between_0_and_1():
+  alone = question_tables.random_similarity((1, 2, 1, 1))
   assert alone == pytest.approx(2 / np.pi, abs=0.05)  # mean |cos| in the plane
-  assert filter_similarity.chance((4, 4, 1, 8)) < 0.6
+  assert question_tables.random_similarity((4, 4, 1, 8)) < 0.6
 
 
-def test_a_table_is_markdown():
+def test_tables_are_markdown():
   table = question_tables.markdown(("a", "b"), [("c", "1"), ("d", "2")])
   assert table == "| a | b |\n| --- | --: |\n| c | 1 |\n| d | 2 |"
 
@@ -47,14 +47,18 @@ def rows(table):
 
 
 def test_divergence_by_hand():
-  said = {
+  overrides = {
     "model.activation": "relu",
     "model.cell_activation": "relu",
     "model.input_max": 255.0,
     "optimizer.name": "sgd",
     "optimizer.clip_norm": 1.0,
   }
-  good = {"overrides": said, "test": {"mse": 3.0}, "guess_the_mean_mse": 45.0}
+  good = {
+    "overrides": overrides,
+    "test": {"mse": 3.0},
+    "guess_the_mean_mse": 45.0,
+  }
   lines = [
     run("a", course=[[10, 80.0, 1.0, 5.0], [20, 7.0, 2.0, None]], **good),
     run("b", course=[], **good | {"test": {"mse": 45.0}}),
@@ -68,7 +72,7 @@ def test_divergence_by_hand():
     run(
       "c",
       course=[],
-      **good | {"overrides": said | {"optimizer.clip_norm": 0.0}},
+      **good | {"overrides": overrides | {"optimizer.clip_norm": 0.0}},
     ),
   ]
   first, second = rows(divergence.table(lines))
@@ -107,7 +111,7 @@ def test_steps_and_lengths_by_hand():
   assert row[:3] == ["a", "100%, 0.1", "25%, 0.4"]
 
 
-def test_lengths_that_were_measured_have_a_column():
+def test_measured_lengths_have_a_column():
   measured = [{"length": 20, "exact_accuracy": 0.9876, "mae": 0.05}]
   table = question_tables.lengths([run("a", measured=measured)], digits=1)
   assert "| exact, mae at length | 20 |" in table

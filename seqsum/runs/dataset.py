@@ -1,22 +1,17 @@
-"""The data of a run: its `Dataset`, and the batches of each split."""
+"""The data of a run: the `Dataset` protocol, and its loading."""
 
 import functools
-import math
 from typing import Any, Protocol
 
 import numpy as np
-from jax.sharding import Mesh, Sharding
+from jax.sharding import Sharding
 from ml_collections import ConfigDict
 
 from seqsum.data import digits
-from seqsum.runtime.devices import replicated
 from seqsum.sequences.any_sampler import AnySampler
 from seqsum.sequences.recorded import SequenceSpec
 from seqsum.sequences.shapes import Feed
-from seqsum.training.evaluate import Evaluator, make_evaluator
-from seqsum.training.state import TEST, TRAIN, VALIDATION, Experiment
 
-SPLITS = {TRAIN: "train", VALIDATION: "validation", TEST: "test"}
 load_digits = functools.lru_cache(maxsize=1)(digits.load)  # Shared by a study.
 
 
@@ -91,49 +86,3 @@ def load_data(config: ConfigDict) -> Dataset:
   from seqsum.data import recordings  # Grain and readers of files: a second.
 
   return recordings.load(config.data.name, config.data.data_dir, size)
-
-
-def make_feed(
-  config: ConfigDict, data: Dataset, mesh: Mesh, stream: int
-) -> Feed:
-  """Batch number -> arguments of the sampler.
-
-  Args:
-    config: A run's config.
-    data: Its data.
-    mesh: Every device gets whole batches.
-    stream: `state.TRAIN`, `VALIDATION` or `TEST`.
-  """
-  split, sharding = SPLITS[stream], replicated(mesh)
-  if stream == TRAIN:
-    return data.feed(split, sharding, config.batch_size, seed=config.seed)
-  sequences, batch_size = _held_out(config, data, mesh, stream)
-  batches = math.ceil(sequences / batch_size)
-  return data.feed(split, sharding, batch_size, batches=batches)
-
-
-def make_reader(
-  config: ConfigDict,
-  experiment: Experiment,
-  data: Dataset,
-  mesh: Mesh,
-  stream: int,
-) -> Evaluator:
-  """Makes the evaluator of the fixed validation or test sequences."""
-  sequences, batch_size = _held_out(config, data, mesh, stream)
-  return make_evaluator(
-    experiment,
-    mesh,
-    stream,
-    make_feed(config, data, mesh, stream),
-    sequences=sequences,
-    batch_size=batch_size,
-  )
-
-
-def _held_out(
-  config: ConfigDict, data: Dataset, mesh: Mesh, stream: int
-) -> tuple[int, int]:
-  return data.held_out(
-    SPLITS[stream], config.eval_sequences, config.eval_batch_size, mesh.size
-  )

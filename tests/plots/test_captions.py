@@ -1,0 +1,63 @@
+"""Captions and the numbers in them."""
+
+import numpy as np
+import pytest
+
+from seqsum.plots import scales
+from seqsum.plots.captions import Captions, count_noun
+from seqsum.sequences.tasks import ROUNDING
+from seqsum.training.metrics import number
+
+
+@pytest.mark.parametrize(
+  ("value", "words"),
+  [
+    (0.2149, "0.215"),
+    (67.12, "67.1"),
+    (1234567.0, "1,234,567"),
+    (3e31, "3e+31"),
+    (np.nan, "not finite"),
+    (-np.inf, "not finite"),
+    (None, "not finite"),
+  ],
+)
+def test_number_formatting(value, words):
+  assert number(value) == words
+
+
+def test_number_formatting_with_two_digits():
+  assert [number(x, 2) for x in (0.123, 45.6, 213.0, 4380.2)] == [
+    *("0.12", "46", "213", "4,380")
+  ]
+
+
+CAPTIONS = Captions("sum", ROUNDING, has_digits=True)
+
+
+def test_singular_and_plural():
+  assert count_noun(1, "sequence") == "1 sequence"
+  assert count_noun(2000, "sequence") == "2,000 sequences"
+  numbers = {"mean squared error": "0.1", "exactly right": "100.0%"}
+  headline = CAPTIONS.headline([], 1, numbers, "test")
+  assert "on 1 sequence of unseen test digits" in headline
+  assert CAPTIONS.sequences(1, 1, False).title == "The sequence."
+  assert CAPTIONS.sequences(6, 6, False).title == "All 6 sequences."
+  assert CAPTIONS.sequences(12, 90, False).title.startswith(
+    "12 sequences drawn"
+  )
+  assert CAPTIONS.mistakes(1).title == "The largest error."
+
+
+def test_one_length_has_one_accuracy():
+  exact = np.array([True, False])
+  same = CAPTIONS.errors(np.array([4, 4]), exact).text
+  assert same.startswith("50.0% are exactly right at length 4;")
+  both = CAPTIONS.errors(np.array([1, 4]), exact).text
+  assert "100.0% are exactly right at length 1, 0.0% at length 4;" in both
+
+
+def test_logarithmic_scale_is_named_only_if_there_is_one():
+  assert "logarithmic" in CAPTIONS.learning(True).text
+  assert "logarithmic" not in CAPTIONS.learning(False).text
+  assert scales.is_logarithmic([0.0, 2.0, None])
+  assert not scales.is_logarithmic([0.0, np.nan, None])
