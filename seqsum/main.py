@@ -64,7 +64,7 @@ def main() -> int:
   if not (EVAL_ONLY.value or launchers.is_distributed()):
     print("loading JAX ...", flush=True)
   from seqsum import train  # takes seconds
-  from seqsum.runs import console, trackers
+  from seqsum.runs import console, results, trackers
   from seqsum.runtime import processes
 
   name = pathlib.Path(flags.FLAGS["config"].config_filename).stem
@@ -74,7 +74,7 @@ def main() -> int:
   launchers.join_processes()
   if EVAL_ONLY.value:
     with contextlib.redirect_stdout(sys.stderr):  # stdout gets only the JSON
-      metrics = train.test_again(CONFIG.value, workdir)
+      metrics = results.test_again(CONFIG.value, workdir)
     print(json.dumps(metrics, indent=2))
     return 0
   agree = processes.max_over_processes

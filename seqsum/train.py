@@ -205,20 +205,3 @@ def train_and_evaluate(
 def _rate(predictions: Predictions, start: float) -> float:
   """Sequences a second since `start`."""
   return len(predictions.lengths) / (time.perf_counter() - start)
-
-
-def test_again(config: ConfigDict, workdir: epath.PathLike) -> dict[str, Any]:
-  """Tests the best checkpoint of a run; writes nothing.
-
-  Returns:
-    The metrics, with the step of the checkpoint.
-  """
-  with (
-    open_session(config, workdir, is_new=False) as session,
-    session.checkpoints() as checkpoints,
-  ):
-    session.warn_of_changes()
-    best, state = restore_best(session, checkpoints)
-  predictions = session.evaluator(TEST)(state.evaluated)
-  metrics = scores.measure(predictions, session.experiment.per_step)
-  return {"step": best, **metrics, **scores.break_down(predictions)}

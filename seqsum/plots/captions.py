@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seqsum.sequences.tasks import ROUNDING
-from seqsum.training.metrics import number
+from seqsum.training.scores import number
 
 
 class Caption(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from seqsum.plots.figures import WIDTH, draw_placeholder, picture
-from seqsum.training.metrics import number
+from seqsum.training.scores import number
 
 
 @picture

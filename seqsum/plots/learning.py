@@ -10,7 +10,7 @@ from seqsum.plots import scales
 from seqsum.plots.captions import exact_name
 from seqsum.plots.figures import BLUE, GREY, INK, VERMILION, WIDTH, picture
 from seqsum.sequences.tasks import ROUNDING
-from seqsum.training.metrics import number
+from seqsum.training.scores import number
 
 
 @picture

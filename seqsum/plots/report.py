@@ -20,7 +20,8 @@ from seqsum.plots import (
 from seqsum.plots.captions import Caption, Captions
 from seqsum.runtime.files import write_atomically
 from seqsum.sequences.tasks import Task
-from seqsum.training.metrics import is_exact, number, of_sequence
+from seqsum.training.metrics import is_exact, of_sequence
+from seqsum.training.scores import number
 
 MOST_SEQUENCES = 12  # on each of the two pictures of sequences
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from seqsum.training.metrics import number
+from seqsum.training.scores import number
 
 WIDE = 4.0  # a ratio of values above which `fitting` is logarithmic
 

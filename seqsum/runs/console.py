@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from seqsum.runs.session import Session
 from seqsum.runtime.progress import ProgressBar
 from seqsum.training.experiment import Schedule
-from seqsum.training.metrics import number
+from seqsum.training.scores import number
 
 POST_SEQUENCES = 20 * 60_000  # training sequences of the original post
 

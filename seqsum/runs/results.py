@@ -7,14 +7,18 @@ import jax
 import numpy as np
 import optax
 from absl import logging
+from etils import epath
+from ml_collections import ConfigDict
 
 from seqsum.plots import figures, report
 from seqsum.runs import folder
 from seqsum.runs.history import History, read_lines
-from seqsum.runs.session import Session
+from seqsum.runs.restore import restore_best
+from seqsum.runs.session import Session, open_session
 from seqsum.runtime import malloc, processes
 from seqsum.training import scores
 from seqsum.training.evaluate import Evaluator, Predictions
+from seqsum.training.state import TEST
 
 POST_MSE = 0.61  # test mse of the original post (Ben Caine, 2016)
 
@@ -203,3 +207,20 @@ def first_filters(params: optax.Params) -> np.ndarray:
 def count_parameters(params: optax.Params) -> int:
   """The number of scalars in a tree of arrays."""
   return sum(x.size for x in jax.tree.leaves(params))
+
+
+def test_again(config: ConfigDict, workdir: epath.PathLike) -> dict[str, Any]:
+  """Tests the best checkpoint of a run; writes nothing.
+
+  Returns:
+    The metrics, with the step of the checkpoint.
+  """
+  with (
+    open_session(config, workdir, is_new=False) as session,
+    session.checkpoints() as checkpoints,
+  ):
+    session.warn_of_changes()
+    best, state = restore_best(session, checkpoints)
+  predictions = session.evaluator(TEST)(state.evaluated)
+  metrics = scores.measure(predictions, session.experiment.per_step)
+  return {"step": best, **metrics, **scores.break_down(predictions)}

@@ -14,7 +14,7 @@ from seqsum.studies.charts import Lines, by_variant, finished, tested
 from seqsum.studies.plan import Run, Study
 from seqsum.studies.question_charts import FIGURES
 from seqsum.studies.question_tables import markdown
-from seqsum.training.metrics import number
+from seqsum.training.scores import number
 
 METRICS = ("loss", "mse", "mae", "exact_accuracy")
 OPTIONAL_METRICS = ("mse_of_mean", "digit_accuracy")  # of some models

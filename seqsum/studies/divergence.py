@@ -19,7 +19,7 @@ from seqsum.plots.figures import (
 )
 from seqsum.studies.charts import SMALL, Line, Lines, finished
 from seqsum.studies.question_tables import markdown
-from seqsum.training.metrics import number
+from seqsum.training.scores import number
 
 
 def _activation(line: Line) -> str:

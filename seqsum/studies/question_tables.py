@@ -11,7 +11,7 @@ import numpy as np
 import scipy
 
 from seqsum.studies.charts import Line, Lines, by_variant, finished
-from seqsum.training.metrics import number
+from seqsum.training.scores import number
 
 # Lengths that have a column if they were measured.
 SHOWN = (1, 4, 5, 8, 10, 12, 20, 50, 100, 300, 1000)

@@ -17,11 +17,7 @@ from jax.sharding import Mesh
 
 from seqsum.sequences.shapes import Feed, Lengths, Values
 from seqsum.sequences.tasks import ROUNDING
-from seqsum.training.parallel import (
-  compile_step,
-  gather_rows,
-  shard_of_device,
-)
+from seqsum.training.parallel import compile_step, gather_rows, shard_of_device
 from seqsum.training.state import Experiment, batch_key
 
 SEED = 0  # Seed of the held-out sequences, whatever the seed of a run.

@@ -141,12 +141,3 @@ def final(values: Values, lengths: Lengths) -> jax.Array:
   """[B, T, ...] -> [B, ...], the value at each sequence's last real step."""
   last = (lengths - 1).reshape(-1, 1, *[1] * (values.ndim - 2))
   return jnp.take_along_axis(values, last, axis=1)[:, 0]
-
-
-def number(value: float | None, digits: int = 3) -> str:
-  """Formats a metric for people; None, inf and nan are "not finite"."""
-  if value is None or not math.isfinite(value):
-    return "not finite"
-  if min(1e3, 10.0**digits) <= abs(value) < 1e9:
-    return f"{value:,.0f}"
-  return f"{value:.{digits}g}"

@@ -1,5 +1,6 @@
 """Metrics of the predictions of a split, on the host."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -91,3 +92,12 @@ def _errors(
     "mae": float(np.abs(error).mean()),
     "exact_accuracy": float(is_exact(prediction, target, tolerance).mean()),
   }
+
+
+def number(value: float | None, digits: int = 3) -> str:
+  """Formats a metric for people; None, inf and nan are "not finite"."""
+  if value is None or not math.isfinite(value):
+    return "not finite"
+  if min(1e3, 10.0**digits) <= abs(value) < 1e9:
+    return f"{value:,.0f}"
+  return f"{value:.{digits}g}"

@@ -28,11 +28,7 @@ from seqsum.training.state import (
   TrainState,
   batch_key,
 )
-from seqsum.training.updates import (
-  accumulate,
-  skip_if_nonfinite,
-  update_ema,
-)
+from seqsum.training.updates import accumulate, skip_if_nonfinite, update_ema
 
 
 def train_step(

@@ -6,7 +6,7 @@ import pytest
 from seqsum.plots import scales
 from seqsum.plots.captions import Captions, count_noun
 from seqsum.sequences.tasks import ROUNDING
-from seqsum.training.metrics import number
+from seqsum.training.scores import number
 
 
 @pytest.mark.parametrize(

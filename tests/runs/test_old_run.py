@@ -8,6 +8,7 @@ import pytest
 from configs import sum_tiny
 from seqsum import train
 from seqsum.inference import formats, trained
+from seqsum.runs import results
 from seqsum.runs.session import open_trained
 from seqsum.runtime.errors import InputError
 from seqsum.runtime.signals import StopRequest
@@ -48,7 +49,7 @@ def lay_out_study(workdir):
     lambda workdir: train.train_and_evaluate(
       sum_tiny.get_config(), workdir, StopRequest()
     ),
-    lambda workdir: train.test_again(sum_tiny.get_config(), workdir),
+    lambda workdir: results.test_again(sum_tiny.get_config(), workdir),
     trained.load,
     formats.pack_weights,
     open_trained,

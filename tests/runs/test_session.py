@@ -8,7 +8,7 @@ import time
 import pytest
 
 from configs import sum_tiny
-from seqsum import train
+from seqsum.runs import results
 from seqsum.runs.folder import differences
 from seqsum.runs.session import open_session
 from seqsum.runtime.errors import InputError
@@ -68,7 +68,7 @@ def test_a_refused_run_leaves_no_lock_file(tmp_path):
 
 def test_testing_a_missing_run_is_refused(tmp_path):
   with pytest.raises(InputError, match="no run is there"):
-    train.test_again(tiny(), tmp_path / "typo")
+    results.test_again(tiny(), tmp_path / "typo")
   assert os.listdir(tmp_path) == []
 
 
