@@ -187,7 +187,7 @@ def test_classes_of_float_features(classifier):
   test = summary(workdir)["test"]
   assert sum(x["count"] for x in test["by_target"].values()) == 5
   model = seqsum.load(workdir)
-  assert model.floats
+  assert model.takes_floats
   assert model.has_integer_targets
   assert set(model.values) <= {-3, -1, 1, 3, 5}
   reading = model.predict_distribution(features[43:])
@@ -241,8 +241,8 @@ def filmed(tmp_path_factory):
 
 def test_files_are_resized_to_the_trained_shape(done, filmed):
   model = seqsum.load(done[0])
-  assert not model.reads_digits
-  assert not model.floats
+  assert not model.takes_digits
+  assert not model.takes_floats
   assert not model.has_integer_targets
   assert model.shape == (*SIZE, 3)
   names, frames = model.read_files([filmed / "dot"])
