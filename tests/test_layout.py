@@ -67,6 +67,17 @@ def test_no_module_has_an_old_name():
   assert not OLD_NAMES & {path.stem for path in PACKAGE.rglob("*.py")}
 
 
+def test_files_have_at_most_about_300_lines():
+  for path in PACKAGE.rglob("*.py"):
+    assert len(path.read_text().splitlines()) <= 320, path
+
+
+def test_fifteen_files_of_the_experiment_are_short():
+  assert len(EVENING) == 15
+  lines = sum(len((ROOT / x).read_text().splitlines()) for x in EVENING)
+  assert lines <= 1750
+
+
 def test_readme_lists_the_fifteen_files():
   text = (ROOT / "README.md").read_text()
   for name in EVENING:
