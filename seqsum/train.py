@@ -22,7 +22,6 @@ from seqsum.runtime.errors import Diverged
 from seqsum.runtime.progress import ProgressBar
 from seqsum.runtime.signals import StopRequest
 from seqsum.training import scores
-from seqsum.training.evaluate import Predictions
 from seqsum.training.metrics import Totals
 from seqsum.training.parallel import compile_step
 from seqsum.training.state import TEST, TRAIN, VALIDATION, TrainState
@@ -133,7 +132,7 @@ def train_and_evaluate(
         validation_start = time.perf_counter()
         predictions = validate(state.evaluated, stop.agreed)
         if predictions is not None:  # None if the run must stop
-          rate = _rate(predictions, validation_start)
+          rate = _rate(len(predictions.lengths), validation_start)
           metrics = scores.measure(predictions, experiment.per_step)
           write(step, "validation", metrics, rate)
           progress.validation(writer.history[-1])
@@ -184,7 +183,7 @@ def train_and_evaluate(
     test = session.evaluator(TEST)
     test_start = time.perf_counter()
     predictions = test(state.evaluated)
-    rate = _rate(predictions, test_start)
+    rate = _rate(len(predictions.lengths), test_start)
     metrics = scores.measure(predictions, experiment.per_step)
     write(step, "test", metrics | scores.break_down(predictions), rate)
     writer.finish()  # summary.json promises a complete metrics.jsonl
@@ -202,6 +201,6 @@ def train_and_evaluate(
     return summary
 
 
-def _rate(predictions: Predictions, start: float) -> float:
+def _rate(sequences: int, start: float) -> float:
   """Sequences a second since `start`."""
-  return len(predictions.lengths) / (time.perf_counter() - start)
+  return sequences / (time.perf_counter() - start)

@@ -62,10 +62,9 @@ def eval_step(
   experiment: Experiment,
   axis_name: str | None = None,
 ) -> Predictions:
-  """Draws the batch of a key and predicts it.
+  """Draws the batch of a key, given as its `key_data`, and predicts it.
 
-  `key_data` is the key's `jax.random.key_data`; the other arguments are as for
-  `step.train_step`.
+  The other arguments are as for `step.train_step`.
 
   Returns:
     Predictions of the whole batch, in the same order on any number of devices.

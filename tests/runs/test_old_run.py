@@ -7,7 +7,7 @@ import pytest
 
 from configs import sum_tiny
 from seqsum import train
-from seqsum.inference import formats, trained
+from seqsum.inference import exported, trained
 from seqsum.runs import results
 from seqsum.runs.session import open_trained
 from seqsum.runtime.errors import InputError
@@ -51,7 +51,7 @@ def lay_out_study(workdir):
     ),
     lambda workdir: results.test_again(sum_tiny.get_config(), workdir),
     trained.load,
-    formats.pack_weights,
+    exported.pack_weights,
     open_trained,
     lay_out_study,
   ],
