@@ -209,7 +209,7 @@ def test_fields_of_a_config_are_overrides_for_another():
 @pytest.mark.parametrize(
   ("changes", "message"),
   [
-    ({"model.grv": (8,)}, "did you mean 'model.hidden_sizes'"),
+    ({"model.hidden_size": (8,)}, "did you mean 'model.hidden_sizes'"),
     ({"batch_size": "many"}, "must be of type int"),
     ({"batch_size": True}, "must be of type int"),
   ],

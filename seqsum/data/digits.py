@@ -4,24 +4,28 @@ Reading TFDS records takes seconds, so the arrays are cached in a file beside
 them; the next start reads only that file and does not import TFDS.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-import jax
 import numpy as np
 from absl import logging
-from jax.sharding import Sharding
 
 from seqsum.data import array_cache, bundled, mnist, tfds
 from seqsum.data.tfds import Arrays
 from seqsum.runtime.errors import InputError, require
 from seqsum.sequences.digit import CLASSES
-from seqsum.sequences.sampler import Sampler
-from seqsum.sequences.shapes import Feed
-from seqsum.sequences.videos import VideoSampler
+
+if TYPE_CHECKING:  # data is read without JAX
+  from jax.sharding import Sharding
+
+  from seqsum.sequences.sampler import Sampler
+  from seqsum.sequences.shapes import Feed
+  from seqsum.sequences.videos import VideoSampler
 
 VALIDATION = 5_000  # images from the end of a training split
 KEYS = [  # the arrays of a cached data set
@@ -66,7 +70,7 @@ class Digits:
     arrays = (*self.train, *self.validation, *self.test)
     object.__setattr__(self, "sha256", array_cache.digest(arrays))
 
-  def only(self, digits: Sequence[int]) -> "Digits":
+  def only(self, digits: Sequence[int]) -> Digits:
     """The subset of images whose label is in `digits`."""
     if set(digits) == set(range(CLASSES)):
       return self
@@ -80,6 +84,8 @@ class Digits:
     self, split: str, sharding: Sharding, batch_size: int, **_: int | None
   ) -> Feed:
     """Batches are drawn from all images of a split, on the devices once."""
+    import jax
+
     arrays = jax.device_put(getattr(self, split), sharding)
     return lambda n: arrays
 

@@ -88,11 +88,11 @@ def pack_programs(
   if onnxruntime_web is not None:
     rendered = page.render_standalone(model, outputs["model.onnx"], runtime)
     outputs["index.html"] = rendered.encode()
-  outputs["README.txt"] = _readme(model, outputs).encode()
+  outputs["README.txt"] = readme(model, outputs).encode()
   return outputs, differences
 
 
-def _readme(model: TrainedModel, names: Collection[str]) -> str:
+def readme(model: TrainedModel, names: Collection[str]) -> str:
   """How to run the files."""
   shape = ", ".join(map(str, model.shape))
   task = model.experiment.sampler.task

@@ -32,10 +32,6 @@ def read_images(
   """
   if isinstance(paths, str | os.PathLike):
     paths = [paths]
-  if not isinstance(paths, Iterable):
-    raise InputError(
-      f"paths={paths!r}: give a file, a folder or a glob, or a list of them"
-    )
   return np.stack([read_frame(path) for path in find(paths)])
 
 

@@ -37,8 +37,11 @@ def score(video: Video, scores: np.ndarray) -> dict[str, float]:
 
   Raises:
     InputError: A score is nan or inf.
+    ValueError: There is not one score per step.
   """
   scores = np.asarray(scores, np.float64)
+  if scores.shape != video.picks.shape:
+    raise ValueError(f"scores {scores.shape}, expected {video.picks.shape}")
   everywhere = upsample(scores, video.picks, video.n_frames)
   kept = keyshots.keep(everywhere, video.shots)
   f_scores = keyshots.f_scores(kept, video.user_summary)

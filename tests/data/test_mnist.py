@@ -356,7 +356,7 @@ def test_second_start_imports_nothing_heavy(real):
     from seqsum.data import digits
     start = time.process_time()
     data = digits.load("mnist", data_dir={str(path)!r}, fallback="")
-    heavy = {{"tensorflow_datasets", "tensorflow", "sklearn"}}
+    heavy = {{"tensorflow_datasets", "tensorflow", "jax", "sklearn", "scipy"}}
     print(data.sha256, heavy & set(sys.modules), time.process_time() - start)
   """
   out = subprocess.run(

@@ -9,7 +9,7 @@ from PIL import Image
 
 from configs import own
 from seqsum.data import recordings
-from seqsum.inference import formats
+from seqsum.inference import exported
 from seqsum.inference.trained import TrainedModel
 from seqsum.runtime.errors import InputError
 from seqsum.sequences.recorded import SequenceSpec
@@ -83,7 +83,7 @@ def test_the_scale_of_the_training_data(tmp_path, kind, caplog):
   assert read(model, new)[0, 3, 3, 0] == 64
   assert not caplog.records
   words = "values 0..8000 become 0..255.\n"
-  assert words in formats.readme(model, [])
+  assert words in exported.readme(model, [])
   # Values above those of the training data are clipped.
   folder = save(tmp_path / "new", [deep(9000, kind), deep(9001, kind)])
   assert (read(model, folder)[:, 3, 3, 0] == 255).all()

@@ -310,7 +310,7 @@ def test_predict_prints_the_components_of_vectors(done, filmed, run):
     (
       "predict",
       ("--plot=x.png", "{filmed}/dot"),
-      "one number a frame, .* says 2",
+      "one number per frame, .* predicts 2",
     ),
     ("demo", (), "the page draws digits, run was trained on other frames"),
   ],

@@ -118,7 +118,7 @@ def test_paths_as_names_of_data_are_refused(name, tmp_path):
 @pytest.mark.parametrize("name", ["../x", "/etc", "a/b", "..", ".hidden", ""])
 def test_paths_as_names_of_variants_are_refused(name, tmp_path):
   study = plan.load(ROOT / "configs/studies/tiny.py")
-  study = plan.dataclasses.replace(study, variants={name: {}}, labels={})
+  study = plan.dataclasses.replace(study, variants={name: {}}, display_names={})
   with pytest.raises(InputError, match="must be letters"):
     plan.lay_out(study, tmp_path)
 

@@ -226,7 +226,7 @@ def test_a_closely_cropped_digit_has_no_border(digits_of):
 
 
 def test_read_images_refuses_what_is_no_path():
-  with pytest.raises(InputError, match="paths=None: give a file"):
+  with pytest.raises(InputError, match="paths=None: expected a list of files"):
     seqsum.read_images(None)
 
 

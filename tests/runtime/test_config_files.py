@@ -85,7 +85,7 @@ def test_the_list_has_each_file_and_its_first_line():
     name = path.relative_to(CONFIGS).with_suffix("").as_posix()
     first = path.read_text().split('"""')[1].splitlines()[0]
     assert listed[name] == first != ""
-  assert listed["sum_tiny"].startswith("The sum in a minute")
+  assert listed["sum_tiny"].startswith("The sum in under a minute")
 
 
 def test_a_missing_flag_is_an_error_with_the_list():
