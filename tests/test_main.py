@@ -179,7 +179,7 @@ def test_a_nonfinite_loss_stops_the_run(run, tmp_path):
       ("--config.sequence.max_len=0", "max_len=0: must be at least 1"),
       (
         "--config.sequence.min_len=9",
-        "min_len=9 is above config.sequence.max_len=4",
+        "min_len=9: must be at most config.sequence.max_len=4",
       ),
       ("--config.loss=l2", "config.loss='l2' is not known"),
       ("--config.model.activation=tan", "did you mean 'tanh'"),
