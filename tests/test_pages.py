@@ -321,6 +321,9 @@ def prepare(page: str, folder: pathlib.Path, run) -> None:
       for n in range(1, 11):
         for key, value in tests["layout"]().items():
           file[f"video_{n}/{key}"] = value
+  if page == "README.md":  # a short version of the run of the quickstart
+    text = "python -m seqsum.main --config=configs/sum_tiny.py"
+    run(pages.Block(page, 0, "bash", ("hour",), text))
   if page == "docs/beyond.md":  # short versions of two long runs of studies
     for config, workdir in (
       ("fold", "studies/length/runs/fold/0"),

@@ -150,7 +150,7 @@ class TrainedModel:
     if self.takes_digits:
       return model_input.read_digits(paths)
     if self.takes_floats or self.shape[-1] not in (1, 3):
-      kind = "floats" if self.takes_floats else "uint8"
+      kind = "float32" if self.takes_floats else "uint8"
       raise InputError(
         f"{self.name} was trained on {kind} frames of shape {self.shape}, "
         "which no image has; in Python: seqsum.load(workdir).predict(frames)"

@@ -224,7 +224,7 @@ def test_pictures_for_a_model_of_features_are_refused(
   said = run(*flags, program="seqsum.predict")
   assert said.returncode == 1
   (line,) = said.stderr.strip().splitlines()
-  assert "trained on frames of (1, 1, 6) floats" in line
+  assert "trained on float32 frames of shape (1, 1, 6)" in line
 
 
 @pytest.fixture(scope="module")
