@@ -48,7 +48,8 @@ def check_finite(
   if mode == "stop" and (first != NEVER or not _is_finite(state)):
     end = {"step": min(first, step + 1)}
   if mode == "skip" and totals.in_a_row >= MOST_SKIPPED:
-    end = {"step": first, "skipped_in_a_row": int(totals.in_a_row)}
+    skipped = int(totals.in_a_row)
+    end = {"step": step + 1 - skipped, "skipped_in_a_row": skipped}
   if not end:
     return
   checkpoints.wait()
@@ -68,8 +69,8 @@ def divergence_message(end: dict[str, Any]) -> str:
   problem = f"the loss is inf or nan at step {end['step']:,}"
   if skipped := end.get("skipped_in_a_row"):
     problem = (
-      f"skipped {skipped} updates in a row that were inf or nan, at about step "
-      f"{end['step']:,}"
+      f"skipped {skipped} updates in a row that were inf or nan, from about "
+      f"step {end['step']:,} on"
     )
   return (
     f"{problem}; the last good checkpoint is of step {end['checkpoint']:,}: "
