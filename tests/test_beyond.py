@@ -91,7 +91,7 @@ def test_a_known_fold_adds_digit_accuracy_and_a_flow_figure(whole):
   assert set(test["by_step"]) == {"1", "2", "3", "4"}
   assert any("digit_accuracy" in x for x in lines(whole))
   assert (whole / "report" / "flow.png").read_bytes().startswith(b"\x89PNG")
-  assert "How the distribution flows" in (
+  assert "How the distribution evolves" in (
     whole / "report" / "index.html"
   ).read_text(encoding="utf-8")
 
