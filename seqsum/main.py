@@ -15,7 +15,7 @@ and report/index.html. Ctrl-C saves a checkpoint, writes a report and exits; the
 same command resumes the run.
 """
 
-from seqsum.runtime import files, malloc, signals, streams
+from seqsum.runtime import malloc, signals, streams
 
 if __name__ == "__main__":  # before the imports that take seconds
   signals.end_on_interrupt()
@@ -31,7 +31,7 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from seqsum.runtime import cli, config_files, launchers
+from seqsum.runtime import cli, config_files, files, launchers
 
 for module in (cli, launchers):
   flags.adopt_module_key_flags(module)  # lists their flags in --help

@@ -12,9 +12,7 @@ prints the same runs, one command a line. Rerun the study where they were
 trained to compare them.
 """
 
-from __future__ import annotations
-
-from seqsum.runtime import files, malloc, signals, streams
+from seqsum.runtime import malloc, signals, streams
 
 if __name__ == "__main__":  # before slow imports
   signals.end_on_interrupt()
@@ -26,7 +24,7 @@ import pathlib
 
 from absl import flags
 
-from seqsum.runtime import cli, config_files
+from seqsum.runtime import cli, config_files, files
 from seqsum.runtime.signals import StopRequest
 
 flags.adopt_module_key_flags(cli)  # lists them in --help

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -47,19 +48,37 @@ def test_an_ignored_hang_up_stays_ignored():
     signal.signal(signal.SIGHUP, before)
 
 
+def test_what_commands_import_before_they_handle_ctrl_c():
+  """An import of more than the standard library would take long."""
+  code = "from seqsum.runtime import malloc, signals, streams; import sys"
+  code += "; print(*sys.modules)"
+  modules = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT)
+  roots = {name.partition(".")[0] for name in modules.decode().split()}
+  assert not roots & {"absl", "asyncio", "etils", "jax", "numpy", "unittest"}
+  for command in ("main", "study"):
+    text = (ROOT / f"seqsum/{command}.py").read_text()
+    before, _, _ = text.partition("signals.end_on_interrupt()")
+    imports = re.findall(r"^(?:from|import) .*", before, re.MULTILINE)
+    assert imports == ["from seqsum.runtime import malloc, signals, streams"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("wait", [0.2, 0.4, 0.8, 1.2, 1.6, 2.0])
+@pytest.mark.parametrize("wait", [0.0, 0.2, 0.4, 0.8, 1.2, 1.6, 2.0])
 def test_ctrl_c_during_imports_ends_the_process_quietly(tmp_path, wait):
   """Imports lost it before, or printed a traceback."""
   run = subprocess.Popen(
-    [sys.executable, "-m", "seqsum.main", "--config=configs/sum_tiny.py"]
-    + [f"--workdir={tmp_path / 'run'}"],
+    # Prints each module to stderr once it is imported.
+    [sys.executable, "-X", "importtime", "-m", "seqsum.main"]
+    + ["--config=configs/sum_tiny.py", f"--workdir={tmp_path / 'run'}"],
     cwd=ROOT,
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,
     preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
   )
+  for line in run.stderr:
+    if line.split()[-1:] == ["absl"]:  # imported after the handler is set
+      break
   time.sleep(wait)
   run.send_signal(signal.SIGINT)
   _, stderr = run.communicate(timeout=60)
