@@ -27,7 +27,7 @@ class SequenceModel(nn.Module):
   Attributes:
     encoder: Constructor of the encoder.
     core: The recurrent cell.
-    cell_activation: Activation of the cell's new content.
+    cell_activation: Activation of the cell's candidate state.
     widths: Features of each recurrent layer; () for none.
     outputs: K, features of the head.
     known_fold: A recurrence without parameters over the head's outputs. None:

@@ -50,7 +50,7 @@ class PackedCell(nn.Module):
 
   Attributes:
     features: Width of the carry.
-    activation: Activation of the new content.
+    activation: Activation of the candidate state.
     dtype: Of the computation; parameters are float32.
     of_inputs: The products with the inputs.
     of_carry: The products with the carry, grouped by the array they multiply.

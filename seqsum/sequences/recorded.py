@@ -107,7 +107,7 @@ class SequenceSpec:
     return mean, np.where(deviation > 0, deviation, 1.0)
 
   def reachable(self, max_len: int, min_len: int = 1) -> np.ndarray:
-    """[K] float64, ascending: the classes for cross entropy.
+    """[V] float64, ascending: the classes for cross entropy.
 
     Raises:
       InputError: Targets are vectors or have too many distinct values.

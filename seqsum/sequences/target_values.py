@@ -23,7 +23,7 @@ def distributions(
   """Distributions of the fold of 1, 2, ..., max_len equally likely digits.
 
   Yields:
-    [K] float64, the values, ascending; and [K] float64, their probabilities.
+    [V] float64, the values, ascending; and [V] float64, their probabilities.
 
   Raises:
     InputError: There are more than `MAX_VALUES` values, or counting them takes
