@@ -33,7 +33,7 @@ class SequenceModel(nn.Module):
     known_fold: A recurrence without parameters over the head's outputs. None:
       the head's outputs are the model's.
     input_max: Value of a white pixel in the encoder's input; a black one is 0.
-    dtype: Of the computation; parameters and outputs are float32.
+    dtype: Computation dtype; parameters and outputs are float32.
   """
 
   encoder: Callable[..., ConvEncoder] = ConvEncoder

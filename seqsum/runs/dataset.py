@@ -46,7 +46,7 @@ class Dataset(Protocol):
 
     Args:
       split: 'train', 'validation' or 'test'.
-      sharding: Of all arrays.
+      sharding: Sharding of all arrays.
       batch_size: Sequences in a batch, over all devices.
       seed: Seed of the order of training sequences; None: the files' order.
       batches: The number of batches; None: unlimited.

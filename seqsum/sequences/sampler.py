@@ -22,7 +22,7 @@ from seqsum.sequences.shapes import Images, Key, Labels, Lengths, Rows, Scalar
 from seqsum.sequences.tasks import Task
 
 AUGMENT = 1  # the random stream of a batch's key for augmentation
-LONGEST = 1 << 16  # frames; `rows` is a tuple of as many static integers
+LONGEST = 1 << 16  # frames; `rows` is a tuple with an integer for each
 
 
 @dataclasses.dataclass(frozen=True)

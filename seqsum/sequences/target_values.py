@@ -89,7 +89,7 @@ def mean_target(
   Args:
     task: The fold.
     labels: [M] integers 0..9, at least one.
-    max_len, min_len, per_step: As for `Task.moments`.
+    max_len, min_len, per_step: See `Task.moments`.
   """
   rng = np.random.default_rng(0)
   digits = np.tile(labels, -(-SAMPLE // len(labels))).astype(np.float64)
