@@ -45,7 +45,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.sequence = ml_collections.ConfigDict()
   config.sequence.min_len = 1  # frames
   config.sequence.max_len = 4
-  config.sequence.packed = True  # stratified, sorted lengths: skip padding
+  config.sequence.packed = True  # stratified, sorted lengths: padding skipped
   config.sequence.shift = 1  # pixels, at most; the post: 0
   config.sequence.rotate = 0.0  # degrees, at most
   config.sequence.scale = 0.0  # fraction, at most
@@ -69,7 +69,7 @@ def get_config() -> ml_collections.ConfigDict:
   # each frame's logits, core fold only; 0 disables
   config.model.cell_activation = "tanh"  # of the cell; or relu, gelu, sigmoid
   config.model.recurrence = "fused"  # PackedModel; flax: nn.RNN, same values
-  config.model.remat = 0  # frames per chunk to rematerialize; 0: never
+  config.model.remat = 0  # encoder frames per rematerialized chunk; 0: never
   config.model.input_max = 1.0  # value of a white pixel; 255.0: raw pixels
   config.model.activation = "tanh"  # of the encoder; or relu, gelu, sigmoid
   config.model.conv = ml_collections.ConfigDict()
