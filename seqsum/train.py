@@ -167,7 +167,7 @@ def train_and_evaluate(
     save(step, state, totals)
     checkpoints.finish()
     if stop.agreed():
-      if report and stop.signal == signal.SIGINT:  # a scheduler would not wait
+      if report and stop.signal == signal.SIGINT:  # a scheduler allows no time
         predictions = validate(state.evaluated)
         figures = results.write_report(
           session, state.evaluated, validate, predictions, {}

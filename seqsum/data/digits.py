@@ -49,7 +49,9 @@ class Split(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Digits:
-  """A data set: choose models on `validation`, read `test` once, at the end.
+  """Images and labels of digits in three splits.
+
+  Models are chosen on `validation`; `test` is read once, at the end.
 
   Attributes:
     name: The data set in use, which may be the fallback.
@@ -83,7 +85,7 @@ class Digits:
   def feed(
     self, split: str, sharding: Sharding, batch_size: int, **_: int | None
   ) -> Feed:
-    """Batches are drawn from all images of a split, on the devices once."""
+    """Batch number -> all images and labels of a split, copied only once."""
     import jax
 
     arrays = jax.device_put(getattr(self, split), sharding)

@@ -94,7 +94,7 @@ class SequenceDataset:
   def held_out(
     self, split: str, sequences: int, batch_size: int, devices: int
   ) -> tuple[int, int]:
-    """Each sequence at most once, in batches as equal as devices allow."""
+    """(sequences, batch size): each once, in batches of almost equal size."""
     sequences = min(sequences, len(getattr(self, split)))
     part = math.ceil(sequences / math.ceil(sequences / batch_size))
     return sequences, math.ceil(part / devices) * devices

@@ -62,7 +62,7 @@ class Survey(NamedTuple):
     range: The smallest and the largest (H, W), by area; () if all frames have
       the same size.
     coloured: Whether any pixel is not grey.
-    rule: For all pictures.
+    rule: The conversion of all pictures.
   """
 
   counts: tuple[int, ...]

@@ -73,7 +73,7 @@ def _frames(model: TrainedModel) -> jax.ShapeDtypeStruct:
 
 
 def stablehlo(model: TrainedModel) -> bytes:
-  """StableHLO, for `jax.export.deserialize`."""
+  """The model as StableHLO bytes, for `jax.export.deserialize`."""
   exported = export.export(jax.jit(_program(model)), platforms=PLATFORMS)
   return bytes(exported(_frames(model)).serialize())
 

@@ -48,7 +48,7 @@ class TrainedModel:
   """A model with its parameters.
 
   Attributes:
-    name: Of the run.
+    name: Name of the run.
     step: The training step of the parameters.
     experiment: The training configuration.
     params: The model's variables.

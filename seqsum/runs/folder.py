@@ -22,8 +22,8 @@ from seqsum.runs import run_files
 from seqsum.runtime import files
 from seqsum.runtime.errors import InputError, one_line
 
-# Raised by every version that cannot read the folders of the one before. It is
-# not the version of seqsum: most releases read the folders of earlier ones.
+# Incremented by each version of seqsum that cannot read the folders of the
+# previous one; most releases can, so it is not the version of seqsum.
 FORMAT = 2  # 1: seqsum 0.1.0, which did not write it
 PACKAGES = (
   "seqsum",

@@ -37,7 +37,7 @@ def summarize(
     session: The run.
     best: The step that was tested.
     params: Its parameters.
-    predictions: Of the test split.
+    predictions: Those of the test split.
     history: Lines of metrics.jsonl, the test line last.
   """
   train = [line for line in history if line["split"] == "train"]
@@ -107,7 +107,7 @@ def write_report(
   Args:
     session: The run.
     params: Parameters that made the predictions.
-    evaluator: Of the split of the predictions; draws their frames again.
+    evaluator: Evaluator of the same split; draws the frames again.
     predictions: What the parameters predict.
     summary: Content of summary.json; {} if the run was interrupted.
 

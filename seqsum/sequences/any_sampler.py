@@ -19,7 +19,7 @@ class AnySampler(Protocol):
       `reachable`.
     batch_size: B, over all devices.
     shape: (H, W, C) of a frame.
-    min_len, max_len: Of the sequences; T is `max_len`.
+    min_len, max_len: Range of sequence lengths; T is `max_len`.
     packed: Whether lengths are stratified and sorted, longest first.
     kind: 'digits', 'videos' or 'files', as `config.data.kind`.
   """

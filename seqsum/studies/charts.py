@@ -133,7 +133,7 @@ def dots(
 
   Args:
     figure: Matplotlib's.
-    lines: Of results.jsonl.
+    lines: Lines of results.jsonl.
     panels: Title -> function from the lines of a variant to [N] values.
   """
   groups = by_variant(lines)

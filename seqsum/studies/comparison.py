@@ -114,7 +114,7 @@ def write(study: Study, lines: Lines, runs: int, workdir: epath.Path) -> str:
 
   Args:
     study: The study.
-    lines: Of the runs that finished or diverged.
+    lines: Lines of the runs that finished or diverged.
     runs: Number of all runs.
     workdir: The study's folder. If it has a rates.json, that replaces the
       sequences per second of the runs.
@@ -150,7 +150,7 @@ def write_table(question: str, lines: Lines, runs: int) -> str:
 
   Args:
     question: The study's question.
-    lines: Of the runs that finished or diverged.
+    lines: Lines of the runs that finished or diverged.
     runs: Number of all runs.
   """
   optional = [

@@ -31,7 +31,7 @@ def by_length(
   Args:
     session: The run's session.
     params: The model's parameters.
-    lengths: In frames; may exceed those in training.
+    lengths: Lengths in frames; may exceed those in training.
     sequences: Number of sequences of each length.
     frames: Limit on their frames, sequences x length.
   """

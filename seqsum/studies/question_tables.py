@@ -109,7 +109,7 @@ def soonest(lines: Lines, accuracy: float) -> str:
   validations.
 
   Args:
-    lines: Of any study.
+    lines: Lines of any study.
     accuracy: Fraction in 0..1.
   """
   rows = []
@@ -128,7 +128,7 @@ def solved(lines: Lines, length: int, accuracy: float) -> str:
 
   Args:
     lines: Runs measured by `probes.by_length`.
-    length: In frames.
+    length: Length in frames.
     accuracy: Fraction in 0..1.
   """
   rows = []

@@ -1,7 +1,7 @@
 """Evaluate a model on fixed held-out sequences.
 
-The sequences of a split are the same for every run, seed and number of
-devices: batch n is a function of the split, n and the sampler.
+Batch n of a split is a function of n and the sampler (lengths, batch size), so
+it is the same for every seed and number of devices.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from seqsum.sequences.tasks import ROUNDING
 from seqsum.training.parallel import compile_step, gather_rows, shard_of_device
 from seqsum.training.state import Experiment, batch_key
 
-SEED = 0  # Seed of the held-out sequences, whatever the seed of a run.
+SEED = 0  # of the held-out sequences of all runs, whatever `config.seed`
 
 
 class Predictions(struct.PyTreeNode):
@@ -31,10 +31,10 @@ class Predictions(struct.PyTreeNode):
     targets: [N, T] float32, or [N, T, D] of vectors.
     predictions: Like `targets`, in digit units.
     losses: [N, T] float32, the loss of the value at each step.
-    labels: [N, T] int32, the digits; None of sequences from files and videos.
-    means: [N, T] float32, means of predicted distributions; None without.
+    labels: [N, T] int32, the digits; None for sequences from files and videos.
+    means: [N, T] float32, means of predicted distributions, or None.
     digits: [N, T] int32, the digit recognized on each frame by a core with the
-      reduction built in; None of other cores.
+      reduction built in; None for other cores.
     places: [N, 2] int, batch and row that a sequence was drawn in; set on the
       host.
     tolerance: Absolute error below which a prediction counts as exact.
@@ -99,7 +99,7 @@ class Evaluator:
 
   Attributes:
     step: The compiled `eval_step`.
-    draw: Compiled `(key data, *data) -> SequenceBatch`, the same batches.
+    draw: Compiled `(key data, *data) -> SequenceBatch`, the batches of `step`.
     stream: The split's stream of random numbers, `state.VALIDATION` or `TEST`.
     batch_size: Sequences in a batch.
     sequences: N.
@@ -156,9 +156,9 @@ class Evaluator:
     return np.asarray(jax.random.key_data(batch_key(SEED, self.stream, n)))
 
   def _rows(self, n: int) -> np.ndarray:
-    """The rows of batch n that count: all, but of the last as many as remain.
+    """The rows of batch n that are used: all but those beyond `sequences`.
 
-    In a batch sorted by length these are spread evenly over it.
+    In a batch sorted by length they are spread evenly over it.
     """
     left = min(self.batch_size, self.sequences - n * self.batch_size)
     rows = np.arange(left)

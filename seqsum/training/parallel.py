@@ -47,7 +47,7 @@ def compile_step(function, mesh: Mesh, *, experiment: Experiment, donate: bool):
   """`train_steps` or `eval_step`, jitted for the devices of a mesh.
 
   All inputs and outputs are replicated: each device draws its own rows of a
-  batch, so no array has a batch dimension to shard.
+  batch (from files: takes them), so no array is sharded by batch.
 
   Args:
     function: `step.train_steps` or `evaluate.eval_step`.
