@@ -1,0 +1,110 @@
+"""Multi-digit addition with the carry built in.
+
+The label is the digits of a sum; the carries between its columns are latent. If
+the digits on the frames are independent, each with a known distribution, column
+by column addition is a hidden Markov chain whose state is the carry: the sum of
+two digits and a carry c is s + 10 c', with the digit s of the sum, which is
+observed, and the next carry c'. The forward algorithm (Rabiner 1989) gives the
+likelihood of all digits of the sum in O(N). DeepProbLog (Manhaeve et al. 2018)
+and DeepProofLog (arXiv 2511.08581) pose the task.
+"""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from seqsum.models.distribution import LOWEST
+from seqsum.sequences.addition import Addition
+from seqsum.sequences.shapes import Lengths, Values
+
+
+@dataclasses.dataclass(frozen=True)
+class CarryCore:
+  """A known fold for `Addition`: the model reads digits, the loss adds them.
+
+  The model's outputs are the log-probabilities of the digit on each frame.
+
+  Attributes:
+    task: The addition.
+  """
+
+  task: Addition
+
+  @property
+  def outputs(self) -> int:
+    return 10
+
+  def inputs(self, outputs: jax.Array) -> jax.Array:
+    return nn.log_softmax(outputs)
+
+  def digits(self, inputs: jax.Array) -> jax.Array:
+    return inputs.argmax(-1).astype(jnp.int32)
+
+  def is_folded_by_loss(self, time: int) -> bool:
+    return True
+
+
+def log_likelihood(
+  digits: jax.Array, sums: Values, lengths: Lengths
+) -> jax.Array:
+  """Log-probability of all digits of the sum of two numbers.
+
+  Args:
+    digits: [B, T, 10] float32, log-probabilities of the digit on each frame, in
+      the order of `Addition`.
+    sums: [B, D] the digits of the sum, least significant first; 2 (D - 1) is at
+      least T.
+    lengths: [B] how many frames are real; the others are 0.
+
+  Returns:
+    [B] float32.
+  """
+  totals = column_totals(digits, lengths, sums.shape[1] - 1)  # [B, N, 19]
+  # [N, B, 2, 2]: log-probability of the observed digit and the next carry,
+  # given the carry before: that the digits sum to s + 10 next - carry.
+  carry = np.arange(2)
+  wanted = sums[:, :-1, None, None].astype(jnp.int32)
+  wanted += (10 * carry[None, :] - carry[:, None])[None, None]
+  padded = jnp.pad(totals, ((0, 0), (0, 0), (1, 1)), constant_values=LOWEST)
+  index = jnp.clip(wanted + 1, 0, padded.shape[-1] - 1)
+  steps = jnp.take_along_axis(
+    padded, index.reshape(*index.shape[:2], 4), axis=-1
+  ).reshape(index.shape)
+
+  def step(forward, moves):  # [B, 2], [B, 2, 2]
+    return jax.nn.logsumexp(forward[:, :, None] + moves, axis=1), None
+
+  start = jnp.full((len(sums), 2), LOWEST).at[:, 0].set(0.0)
+  forward, _ = jax.lax.scan(step, start, jnp.moveaxis(steps, 1, 0))
+  last = sums[:, -1:].astype(jnp.int32)
+  return jnp.take_along_axis(forward, last, axis=1)[:, 0]
+
+
+def column_totals(
+  digits: jax.Array, lengths: Lengths, columns: int
+) -> jax.Array:
+  """The distribution of the sum of the two digits of each column.
+
+  Args:
+    digits, lengths: As for `log_likelihood`.
+    columns: N.
+
+  Returns:
+    [B, N, 19] float32, log-probabilities of 0..18.
+  """
+  batch, time, count = digits.shape
+  zero = jnp.full(count, LOWEST).at[0].set(0.0)
+  is_real = np.arange(time)[None] < lengths[:, None]
+  digits = jnp.where(is_real[..., None], digits, zero[None, None])
+  more = jnp.broadcast_to(zero, (batch, 2 * columns - time, count))
+  digits = jnp.append(digits, more, axis=1)
+  pairs = digits.reshape(batch, columns, 2, count)
+  first, second = pairs[:, :, 0], pairs[:, :, 1]
+  # second[total - first digit], for every total and first digit
+  index = np.arange(2 * count - 1)[:, None] - np.arange(count)[None, :]
+  index = np.where((index < 0) | (index >= count), count, index)
+  second = jnp.pad(second, ((0, 0), (0, 0), (0, 1)), constant_values=LOWEST)
+  return jax.nn.logsumexp(first[:, :, None, :] + second[..., index], axis=-1)

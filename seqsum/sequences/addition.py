@@ -1,0 +1,70 @@
+"""Multi-digit addition: two numbers, column by column, and their sum.
+
+The frames are the digits of both numbers, least significant column first and
+in each column the first number's digit before the second's: 47 + 85 is the
+sequence 7, 5, 4, 8. This is the order in which people add, and in which a
+recurrence needs to remember one carry.
+"""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from seqsum.sequences.shapes import Lengths, Values
+from seqsum.sequences.tasks import DIGITS, ROUNDING
+
+SAMPLE = 10_000  # pairs of numbers that `Addition.moments` averages
+
+
+@dataclasses.dataclass(frozen=True)
+class Addition:
+  """The sum of two numbers so far, as its decimal digits.
+
+  Used in place of a `tasks.Task`. A target is a vector, so that a prediction is
+  exact if all its digits are; sums of 16 digits do not fit into a float.
+
+  Attributes:
+    columns: N, digits of each number; sequences have up to 2N frames.
+    digits: The digits that numbers are made of, ascending.
+  """
+
+  name: ClassVar[str] = "addition"
+  tolerance: ClassVar[float] = ROUNDING
+  least: ClassVar[float] = 0.0
+  columns: int
+  digits: tuple[int, ...] = DIGITS
+
+  @property
+  def size(self) -> int:
+    """D, the digits of the sum: N + 1."""
+    return self.columns + 1
+
+  def running(self, digits: jax.Array, lengths: Lengths) -> Values:
+    """Adds the first t frames, for every t.
+
+    Args:
+      digits: [B, T] integers 0..9, T at most 2N.
+      lengths: [B] how many of them are real.
+
+    Returns:
+      [B, T, D] float32 in 0..9, the digits of the sum, least significant first.
+      A number whose digit of a column has not arrived has a 0 there. The
+      padding repeats the final sum.
+    """
+    frame = np.arange(digits.shape[1])
+    real = jnp.where(frame[None] < lengths[:, None], digits, 0).astype(
+      jnp.float32
+    )
+    column = frame[:, None] // 2 == np.arange(self.columns)  # [T, N]
+    totals = jnp.cumsum(real[..., None] * column[None], axis=1)
+
+    def add(carry, total):
+      total = total + carry
+      return jnp.floor(total / 10), total % 10
+
+    totals = jnp.moveaxis(totals, -1, 0)  # [N, B, T]
+    carry, sums = jax.lax.scan(add, jnp.zeros_like(totals[0]), totals)
+    return jnp.moveaxis(jnp.append(sums, carry[None], axis=0), 0, -1)

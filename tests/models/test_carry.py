@@ -1,0 +1,81 @@
+"""Addition with a latent carry, against all combinations of digits."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seqsum.models import carry
+from seqsum.sequences.addition import Addition
+
+
+def random_digits(batch, time, scale=3.0):
+  logits = jax.random.normal(jax.random.key(time), (batch, time, 10))
+  return jax.nn.log_softmax(scale * logits)
+
+
+def by_enumeration(digits, time):
+  """{digits of the sum: probability} of one sequence of `time` real frames."""
+  found = {}
+  task = Addition(digits.shape[0] // 2)
+  combinations = np.array(list(itertools.product(range(10), repeat=time)))
+  frames = np.zeros((len(combinations), digits.shape[0]), int)
+  frames[:, :time] = combinations
+  sums = task.running(jnp.asarray(frames), jnp.full(len(frames), time))[:, -1]
+  weights = np.exp(
+    sum(np.asarray(digits)[t, combinations[:, t]] for t in range(time))
+  )
+  for total, weight in zip(np.asarray(sums), weights, strict=True):
+    key = tuple(total.astype(int))
+    found[key] = found.get(key, 0.0) + float(weight)
+  return found
+
+
+@pytest.mark.parametrize("time", [1, 2, 3, 4])
+def test_the_likelihood_is_that_of_all_combinations(time):
+  digits = random_digits(1, 4)
+  expected = by_enumeration(digits[0], time)
+  assert sum(expected.values()) == pytest.approx(1, abs=1e-5)
+  sums = jnp.array(list(expected), jnp.float32)
+  many = jnp.broadcast_to(digits, (len(sums), *digits.shape[1:]))
+  found = carry.log_likelihood(many, sums, jnp.full(len(sums), time))
+  np.testing.assert_allclose(
+    np.exp(found), list(expected.values()), rtol=1e-4, atol=1e-9
+  )
+
+
+def test_a_sum_of_known_digits_is_certain():
+  digits = jnp.log(jax.nn.one_hot(jnp.array([[7, 5, 4, 8]]), 10) + 1e-30)
+  likely = carry.log_likelihood(digits, jnp.array([[2, 3, 1]]), jnp.array([4]))
+  np.testing.assert_allclose(likely, 0, atol=1e-5)
+  wrong = carry.log_likelihood(digits, jnp.array([[2, 3, 0]]), jnp.array([4]))
+  assert wrong < -60
+
+
+def test_long_sums_have_finite_gradients():
+  digits = random_digits(2, 1000, scale=1.0)
+  frames = jnp.full((2, 1000), 4)
+  lengths = jnp.array([1000, 1000])
+  sums = Addition(500).running(frames, lengths)[:, -1]
+  loss = lambda x: (
+    -carry.log_likelihood(jax.nn.log_softmax(x), sums, lengths).sum()
+  )
+  value, gradient = jax.value_and_grad(loss)(digits)
+  assert np.isfinite(value)
+  assert np.isfinite(gradient).all()
+  assert (np.abs(gradient).max(axis=(0, 2)) > 0).all()  # every frame learns
+
+
+def test_shifting_every_digit_by_five_changes_only_carries():
+  """10 + 10 is 20: the last digit of every column stays."""
+  logits = jax.random.normal(jax.random.key(0), (1, 2, 10))
+  digits = jax.nn.log_softmax(logits)
+  shifted = jnp.roll(digits, 5, axis=-1)
+  both = []
+  for x in (digits, shifted):
+    totals = carry.column_totals(x, jnp.array([2]), 1)[0, 0]
+    totals = jnp.append(totals, carry.LOWEST)
+    both.append(jax.nn.logsumexp(totals.reshape(2, 10), axis=0))
+  np.testing.assert_allclose(*both, atol=1e-5)

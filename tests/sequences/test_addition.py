@@ -1,0 +1,38 @@
+import jax.numpy as jnp
+import numpy as np
+
+from seqsum.sequences.addition import Addition
+
+
+def test_47_plus_85_by_hand():
+  """Frames 7, 5, 4, 8: 7, then 12, then 52, then 132."""
+  found = Addition(2).running(jnp.array([[7, 5, 4, 8]]), jnp.array([4]))
+  np.testing.assert_array_equal(
+    found, [[[7, 0, 0], [2, 1, 0], [2, 5, 0], [2, 3, 1]]]
+  )
+
+
+def test_carries_run_through_all_columns():
+  frames = jnp.array([[9, 1, 9, 0, 9, 0, 9, 0]])  # 9999 + 1
+  found = Addition(4).running(frames, jnp.array([8]))
+  np.testing.assert_array_equal(found[0, -1], [0, 0, 0, 0, 1])
+
+
+def test_padding_repeats_the_final_sum():
+  frames = jnp.array([[7, 5, 4, 8]])
+  found = Addition(2).running(frames, jnp.array([2]))
+  np.testing.assert_array_equal(
+    found, [[[7, 0, 0], [2, 1, 0], [2, 1, 0], [2, 1, 0]]]
+  )
+
+
+def test_random_numbers_of_thirty_digits():
+  rng = np.random.default_rng(0)
+  frames = rng.integers(10, size=(5, 60))
+  found = Addition(30).running(jnp.asarray(frames), jnp.full(5, 60))[:, -1]
+  for row, digits in zip(frames, np.asarray(found), strict=True):
+    first, second = (
+      int("".join(map(str, row[start::2][::-1]))) for start in (0, 1)
+    )
+    total = int("".join(str(int(x)) for x in digits[::-1]))
+    assert total == first + second
