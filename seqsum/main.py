@@ -1,4 +1,4 @@
-r"""Trains a network on sequences of handwritten digits.
+r"""Train a network on sequences of handwritten digits.
 
     python -m seqsum.main --config=configs/sum.py
 
