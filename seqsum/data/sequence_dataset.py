@@ -6,7 +6,7 @@ n), so there is no iterator state to save.
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import jax
@@ -175,7 +175,9 @@ class Batches:
     self._batches = rows.repeat(passes).batch(batch_size)
     if count is not None:
       self._batches = self._batches.slice(slice(count))
-    self._at, self._reader, self._last = None, iter(()), ()
+    self._at: int | None = None
+    self._reader: Iterator[tuple[np.ndarray, ...]] = iter(())
+    self._last: tuple[np.ndarray, ...] = ()
 
   def __call__(self, n: int) -> tuple[np.ndarray, ...]:
     """Batch n; fast if n is that of the last call, or the next."""

@@ -201,7 +201,8 @@ def load(workdir: epath.PathLike | None = None) -> TrainedModel:
 
 def _describe(workdir: epath.Path) -> str:
   """Describes the default network in one line."""
-  summary = run_files.read_json(workdir / "summary.json", run_files.SUMMARY)
+  path = workdir / "summary.json"
+  summary = run_files.parse(path, path.read_text(), run_files.SUMMARY)
   exact = summary["test"]["exact_accuracy"]
   return (
     f"no --workdir: using the network that comes with seqsum ({workdir.name}, "

@@ -225,8 +225,8 @@ class PaddedCell(nn.Module):
 
   def __call__(self, inputs: Packed, rows: Rows) -> Packed:
     """[N, F] -> [N, features], the output at each step."""
-    padded = packing.unpack(inputs, rows, rows[0])
-    return packing.pack(self.rnn(padded), rows)
+    outputs: Any = self.rnn(packing.unpack(inputs, rows, rows[0]))
+    return packing.pack(outputs, rows)
 
 
 PACKED_CELLS: dict[Callable[..., nn.RNNCellBase], Callable[..., PackedCell]] = {

@@ -8,7 +8,6 @@ from jax.sharding import Sharding
 from ml_collections import ConfigDict
 
 from seqsum.data import digits
-from seqsum.sequences.any_sampler import AnySampler
 from seqsum.sequences.recorded import SequenceSpec
 from seqsum.sequences.shapes import Feed
 
@@ -64,10 +63,13 @@ class Dataset(Protocol):
       devices: Must divide the batch size.
     """
 
-  def mean_target(
-    self, sampler: AnySampler, per_step: bool
-  ) -> np.ndarray | float:
-    """[] or [D], the mean of the training targets in the loss."""
+  def mean_target(self, sampler: Any, per_step: bool) -> np.ndarray | float:
+    """[] or [D], the mean of the training targets in the loss.
+
+    Args:
+      sampler: A sampler of this kind of data.
+      per_step: Whether the loss covers every real step.
+    """
 
   def describe(self) -> str:
     """Size of each split, kind of frames and origin, in one line."""

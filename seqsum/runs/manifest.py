@@ -52,7 +52,7 @@ def describe(tree: Any) -> dict[str, dict[str, Any]]:
     arrays[name] = {
       "shape": list(x.shape),
       "dtype": str(x.dtype),
-      "sha256": hashlib.sha256(array).hexdigest(),
+      "sha256": hashlib.sha256(array.data).hexdigest(),
     }
   return arrays
 

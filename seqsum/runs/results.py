@@ -1,6 +1,7 @@
 """Results of a run: the content of summary.json, and the report."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -139,7 +140,10 @@ def _report(
   device = session.facts()["devices"]
   data = session.data
   guess = scores.guess_the_mean(predictions, mean_target(session))
-  frames, read_frames = {}, functools.partial(evaluator.frames, predictions)
+  read_frames: Callable[..., np.ndarray] = functools.partial(
+    evaluator.frames, predictions
+  )
+  frames = {}
   if data.facts is not None:
     frames["frames"] = data.facts.describe_frames()
     read_ink = read_frames

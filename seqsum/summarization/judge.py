@@ -92,13 +92,14 @@ def make_scores(model: TrainedModel) -> dict[str, Score]:
     frames = np.frombuffer(key, np.uint8).reshape(-1, *model.shape)
     return jax.device_get(attribute(model.params, frames, jax.random.key(n)))
 
-  scores = {}
+  def attributed(name: str, frames: np.ndarray, n: int) -> np.ndarray:
+    return attributions(n, frames.tobytes())[name]
+
+  scores: dict[str, Score] = {}
   if sampler.with_importance:
     scores["predicted importance"] = predicted
   for name in ("Shapley values", "integrated gradients"):
-    scores[name] = lambda frames, n, name=name: attributions(
-      n, frames.tobytes()
-    )[name]
+    scores[name] = functools.partial(attributed, name)
   return scores
 
 
@@ -136,7 +137,7 @@ def judge(examples: list[Example], scores: dict[str, Score]) -> Results:
     "the middle of the video": lambda frames, n: rank.middle(len(frames)),
     "chance": lambda frames, n: np.random.default_rng(n).random(len(frames)),
   }
-  metrics = {name: [] for name in scores}
+  metrics: dict[str, list[dict[str, float]]] = {name: [] for name in scores}
   for n, example in enumerate(tqdm(examples, unit=" videos", disable=None)):
     for name, score in scores.items():
       predicted = score(example.frames, n)
@@ -151,7 +152,7 @@ def judge(examples: list[Example], scores: dict[str, Score]) -> Results:
         )
   results = {}
   for name, videos in metrics.items():
-    means = {}
+    means: dict[str, float] = {}
     for key in videos[0]:
       values = np.array([video[key] for video in videos])
       values = values[np.isfinite(values)]

@@ -7,7 +7,7 @@ it is the same for every seed and number of devices.
 import dataclasses
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, overload
 
 import jax
 import numpy as np
@@ -50,7 +50,7 @@ class Predictions(struct.PyTreeNode):
   places: np.ndarray | None = None
   tolerance: float = struct.field(pytree_node=False, default=ROUNDING)
 
-  def final(self, values: np.ndarray) -> np.ndarray:
+  def final(self, values: Any) -> np.ndarray:
     """[N, T, ...] -> [N, ...], the value at each sequence's last real step."""
     return values[np.arange(len(values)), self.lengths - 1]
 
@@ -115,15 +115,18 @@ class Evaluator:
   feed: Feed
   is_sorted: bool
 
+  @overload
+  def __call__(self, params: optax.Params) -> Predictions: ...
+
+  @overload
   def __call__(
-    self,
-    params: optax.Params,
-    should_stop: Callable[[], bool] = lambda: False,
-  ) -> Predictions | None:
+    self, params: optax.Params, should_stop: Callable[[], bool]
+  ) -> Predictions | None: ...
+
+  def __call__(self, params, should_stop=lambda: False):
     """Predicts all sequences; returns None as soon as `should_stop()`."""
-    batches = math.ceil(self.sequences / self.batch_size)
     pending = []
-    for n in range(batches):
+    for n in range(math.ceil(self.sequences / self.batch_size)):
       if should_stop():
         return None
       pending.append(self.step(params, self._key_data(n), *self.feed(n)))
@@ -141,7 +144,7 @@ class Evaluator:
     self, predictions: Predictions, which: Iterable[int]
   ) -> np.ndarray:
     """Draws the frames of some sequences again: [M, T, H, W, C]."""
-    places = predictions.places[np.asarray(which, int)]
+    places = np.asarray(predictions.places)[np.asarray(which, int)]
     drawn = {}
     for n in sorted(set(places[:, 0].tolist())):
       # On one device of this process, so that other processes need not join.

@@ -155,7 +155,7 @@ REGRESSIONS = {
   "huber": optax.losses.huber_loss,  # delta 1
   "log_cosh": optax.losses.log_cosh,
 }
-LOSSES = {
+LOSSES: dict[str, Callable[..., StepObjective]] = {
   name: functools.partial(regression, loss)
   for name, loss in REGRESSIONS.items()
 } | {"cross_entropy": classification}

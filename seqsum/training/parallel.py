@@ -13,7 +13,7 @@ from seqsum.training.state import Experiment, init_state
 @functools.cache
 def compiler_options() -> dict[str, str | bool]:
   """XLA's options for a step on a CPU (measured: docs/performance.md)."""
-  options = {
+  options: dict[str, str | bool] = {
     # By default YNNPACK computes the kernel gradient of a convolution, nine
     # times slower than Eigen does without this fusion.
     "xla_cpu_experimental_ynn_fusion_type": "",
