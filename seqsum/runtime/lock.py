@@ -31,7 +31,7 @@ CONTENT = r"process \d+ on .*\n"
 
 
 def take(folder: epath.Path) -> contextlib.ExitStack:
-  """Lock a folder until the returned context is closed or the process ends.
+  """Locks a folder until the returned context is closed or the process ends.
 
   Only the lead process of a run locks; the others wait for it.
 
@@ -60,7 +60,7 @@ def take(folder: epath.Path) -> contextlib.ExitStack:
 
 
 def _lock(path: str, held: contextlib.ExitStack) -> str:
-  """Lock a file until `held` is closed; return its holder if it is taken."""
+  """Locks a file until `held` is closed; returns its holder if it is taken."""
   file = held.enter_context(_open(path))
   content = file.read(200)
   try:
@@ -84,7 +84,7 @@ def _lock(path: str, held: contextlib.ExitStack) -> str:
 
 
 def _open(path: str) -> TextIO:
-  """Open the lock file, created if it does not exist.
+  """Opens the lock file, created if it does not exist.
 
   Links are refused, hard ones too, since writing would change another file. A
   FIFO is refused since reading it would block.
