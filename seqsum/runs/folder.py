@@ -161,7 +161,7 @@ def check_config(folder: epath.Path, ours: dict[str, Any]) -> bool:
   ]
   if differences:
     raise InputError(
-      f"--workdir={folder} belongs to another run; take another folder, or "
+      f"--workdir={folder} belongs to another run; use another folder, or "
       "undo what differs: " + ", ".join(differences)
     )
   return True

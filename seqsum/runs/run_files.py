@@ -18,7 +18,7 @@ from seqsum.runtime.object_storage import is_remote, translate_outage
 
 MAX_DEPTH = 32  # levels of nesting; the files of a run have six
 REMEDIES = {
-  "config.json": "restore it from a copy, or take another --workdir",
+  "config.json": "restore it from a copy, or use another --workdir",
   "metrics.jsonl": "repair the file, or move it away: the run then continues "
   "without its lines",
   "summary.json": "restore it from a copy, or move it away: the same command "

@@ -126,7 +126,7 @@ class Session(Run):
       raise InputError(
         f"config.model has {parameters:,} parameters: with gradients and the "
         f"optimizer's state they take {needed / 1e9:,.0f} GB of memory, a "
-        f"device has {available / 1e9:,.0f} GB; take fewer or smaller layers"
+        f"device has {available / 1e9:,.0f} GB; use fewer or smaller layers"
       )
 
   def feed(self, stream: int) -> Feed:
@@ -246,7 +246,7 @@ def open_session(
     os.fspath(workdir).encode()
   except UnicodeEncodeError as error:  # TensorStore's paths are UTF-8
     raise InputError(
-      f"--workdir={workdir}: the name is not UTF-8; take another folder"
+      f"--workdir={workdir}: the name is not UTF-8; use another folder"
     ) from error
   if not is_new:
     folder.read_config(workdir)

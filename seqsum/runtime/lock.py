@@ -54,7 +54,7 @@ def take(folder: epath.Path) -> contextlib.ExitStack:
       raise problem
     raise InputError(
       f"--workdir={folder} is in use by {holder or 'another program'}: wait "
-      "until it has ended, or take another folder"
+      "until it has ended, or use another folder"
     )
   return held
 
@@ -72,7 +72,7 @@ def _lock(path: str, held: contextlib.ExitStack) -> str:
     return ""
   if content and not re.fullmatch(CONTENT, content):
     raise InputError(
-      f"{path} is a file that seqsum did not write: move it away, or take "
+      f"{path} is a file that seqsum did not write: move it away, or use "
       "another --workdir"
     )
   holder = f"process {os.getpid()} on {socket.gethostname()}\n"
@@ -107,5 +107,5 @@ def _open(path: str) -> TextIO:
 def _not_a_lock(path: str) -> InputError:
   return InputError(
     f"{path} is a link, or not a file that can be written: seqsum locks a "
-    "folder by a file of that name; move it away, or take another --workdir"
+    "folder by a file of that name; move it away, or use another --workdir"
   )
