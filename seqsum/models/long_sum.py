@@ -19,7 +19,7 @@ however small p(s) is. The identity holds for every t, so t needs no gradient.
 Small convolutions are sums of positive terms; large ones use the FFT, whose
 error is about 1e-7 of the largest probability. log p(s) agrees with that of the
 scan to about 1e-4. A p_t(s) below `NOISE` is replaced by `NOISE`; the gradient
-is then that of M alone.
+is then that of M only.
 """
 
 import jax
