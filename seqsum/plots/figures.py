@@ -74,12 +74,12 @@ class Chart:
     functools.update_wrapper(self, draw)
 
   def __call__(self, *args, **kwargs) -> bytes:
-    """Return a PNG for a light page."""
+    """Returns a PNG for a light page."""
     with _style():
       return _png(self._figure(*args, **kwargs))
 
   def light_and_dark(self, *args, **kwargs) -> tuple[bytes, bytes]:
-    """Return two PNGs of one size: for a light page and for a dark one."""
+    """Returns two PNGs of one size: for a light page and for a dark one."""
     with _style():
       figure = self._figure(*args, **kwargs)
       light = _png(figure)
@@ -88,7 +88,7 @@ class Chart:
       return light, _png(figure)
 
   def figure(self, *args, **kwargs) -> Any:
-    """Return the Matplotlib Figure, laid out."""
+    """Returns the Matplotlib Figure, laid out."""
     with _style():
       figure = self._figure(*args, **kwargs)
       figure.draw_without_rendering()
@@ -103,7 +103,7 @@ class Chart:
 
 
 def picture(draw: Callable[..., None]) -> Chart:
-  """Turn `draw(figure, ...) -> None` into a function `(...) -> PNG`."""
+  """Turns `draw(figure, ...) -> None` into a function `(...) -> PNG`."""
   return Chart(draw)
 
 
@@ -160,7 +160,7 @@ def _darken(figure: Any) -> None:
 
 
 def draw_placeholder(figure: Any) -> None:
-  """Draw the words "nothing to draw"."""
+  """Draws the words "nothing to draw"."""
   figure.set_size_inches(WIDTH, 0.6)
   figure.text(0.5, 0.5, "nothing to draw", ha="center", va="center", color=GREY)
 

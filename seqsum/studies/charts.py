@@ -30,7 +30,7 @@ SMALL = 9  # points
 
 
 def by_variant(lines: Lines) -> dict[str, list[Line]]:
-  """Group lines by variant, in order of first appearance."""
+  """Groups lines by variant, in order of first appearance."""
   groups: dict[str, list[Line]] = {}
   for line in lines:
     groups.setdefault(line["variant"], []).append(line)
@@ -129,7 +129,7 @@ def dots(
   lines: Lines,
   panels: Mapping[str, Callable[[Lines], np.ndarray]],
 ) -> None:
-  """Draw a row of dots for each variant, in a panel for each quantity.
+  """Draws a row of dots for each variant, in a panel for each quantity.
 
   Args:
     figure: Matplotlib's.

@@ -24,7 +24,7 @@ RATES = "rates.json"  # of `throughput.measure`
 
 
 def collect(run: Run) -> dict[str, Any] | None:
-  """Read a run's folder; return its line of results.jsonl.
+  """Reads a run's folder; returns its line of results.jsonl.
 
   Some of its keys:
     curve: [[sequences seen, validation mse], ...].
@@ -99,7 +99,7 @@ def collect(run: Run) -> dict[str, Any] | None:
 
 
 def describe(line: Mapping[str, Any]) -> str:
-  """Return a run's result in one line."""
+  """Returns a run's result in one line."""
   if line["status"] == "diverged":
     return f"diverged at step {line['diverged_step']:,}"
   test = line["test"]
@@ -110,7 +110,7 @@ def describe(line: Mapping[str, Any]) -> str:
 
 
 def write(study: Study, lines: Lines, runs: int, workdir: epath.Path) -> str:
-  """Write results.jsonl, table.md and figures, each atomically.
+  """Writes results.jsonl, table.md and figures, each atomically.
 
   Args:
     study: The study.
@@ -146,7 +146,7 @@ def write(study: Study, lines: Lines, runs: int, workdir: epath.Path) -> str:
 
 
 def write_table(question: str, lines: Lines, runs: int) -> str:
-  """Return the table of a study, as Markdown.
+  """Returns the table of a study, as Markdown.
 
   Args:
     question: The study's question.
