@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from seqsum.models.carry import CarryCore
 from seqsum.models.distribution import build_support
 from seqsum.sequences.tasks import Task
 
@@ -173,4 +174,5 @@ class KnownFoldCell(nn.RNNCellBase):
 KNOWN_FOLDS: dict[str, Callable[..., Any]] = {
   "fold": FoldCore,
   "additive": lambda task, _: AdditiveCore(max(1, task.size)),
+  "carry": lambda task, _: CarryCore(task),
 }

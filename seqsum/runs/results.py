@@ -187,7 +187,7 @@ def _fold(session: Session, params: optax.Params):
     [M, T, D]; None for a model that learns the fold.
   """
   model, fold = session.experiment.model, session.experiment.objective.fold
-  if fold is None:
+  if fold is None or fold.task.size:  # a figure of numbers
     return None
   params = jax.device_get(params)  # the lead computes alone
 

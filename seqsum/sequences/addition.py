@@ -68,3 +68,30 @@ class Addition:
     totals = jnp.moveaxis(totals, -1, 0)  # [N, B, T]
     carry, sums = jax.lax.scan(add, jnp.zeros_like(totals[0]), totals)
     return jnp.moveaxis(jnp.append(sums, carry[None], axis=0), 0, -1)
+
+  def moments(
+    self, max_len: int, min_len: int = 1, per_step: bool = False
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of the targets, [D]; see `Task.moments`."""
+    targets = self._sample(np.array(self.digits), max_len, min_len, per_step)
+    deviation = targets.std(axis=0)
+    return targets.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
+
+  def mean_target(
+    self, labels: np.ndarray, max_len: int, min_len: int, per_step: bool
+  ) -> np.ndarray:
+    """[D], the mean target of images with these labels [M]."""
+    return self._sample(labels, max_len, min_len, per_step).mean(axis=0)
+
+  def _sample(
+    self, labels: np.ndarray, max_len: int, min_len: int, per_step: bool
+  ) -> np.ndarray:
+    """[M, D], targets of random pairs of numbers of these digits."""
+    rng = np.random.default_rng(0)
+    count = max(100, SAMPLE // max_len)
+    digits = rng.choice(labels, (count, max_len)).astype(np.int32)
+    lengths = rng.integers(min_len, max_len + 1, count)
+    targets = np.asarray(self.running(digits, jnp.asarray(lengths)))
+    steps = np.arange(max_len)
+    last = lengths[:, None] - 1
+    return targets[steps <= last if per_step else steps == last]

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqsum.sequences import curriculum, target_values
+from seqsum.sequences import curriculum
+from seqsum.sequences.addition import Addition
 from seqsum.sequences.augment import NO_AUGMENTATION, Augmentation
 from seqsum.sequences.batch import SequenceBatch, take_shard
 from seqsum.sequences.digit import SHAPE
@@ -44,7 +45,7 @@ class Sampler:
   """
 
   kind: ClassVar[str] = "digits"
-  task: Task
+  task: Task | Addition
   batch_size: int
   min_len: int = 1
   max_len: int = 4
@@ -60,9 +61,7 @@ class Sampler:
 
   def mean_target(self, labels: np.ndarray, per_step: bool) -> float:
     """The mean training target of images with these labels [M]."""
-    return target_values.mean_target(
-      self.task, labels, self.max_len, self.min_len, per_step
-    )
+    return self.task.mean_target(labels, self.max_len, self.min_len, per_step)
 
   def held_out(self, batch_size: int) -> "Sampler":
     """The sampler of validation and test: no augmentation, no fixed set."""

@@ -87,6 +87,12 @@ class Task:
     """
     return target_values.moments(self, max_len, min_len, per_step)
 
+  def mean_target(
+    self, labels: np.ndarray, max_len: int, min_len: int, per_step: bool
+  ) -> float:
+    """The mean target of images with these labels [M]."""
+    return target_values.mean_target(self, labels, max_len, min_len, per_step)
+
 
 SUM = Task("sum", 0.0, lambda value, digit: value + digit)
 PRODUCT = Task("product", 1.0, lambda value, digit: value * digit)

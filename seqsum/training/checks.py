@@ -37,7 +37,7 @@ CHOICES: dict[str, Collection[str]] = {
   "loss": LOSSES,
   "on_nonfinite": ("stop", "skip", "continue"),
   "data.kind": ("digits", "videos", "files"),
-  "task.name": TASKS,
+  "task.name": (*TASKS, "addition"),
   "task.target": TRANSFORMS,
   "model.core": CORES | KNOWN_FOLDS,
   "model.cell_activation": ACTIVATIONS,
@@ -134,6 +134,14 @@ CHECKS_OF_KIND: dict[str, tuple[Check, ...]] = {
       "must be at most config.sequence.max_len={c.sequence.max_len}",
     ),
     (
+      "sequence.max_len",
+      lambda v, c: (
+        c.task.name != "addition" or v == c.sequence.min_len == v // 2 * 2
+      ),
+      "must be even, and equal to config.sequence.min_len="
+      "{c.sequence.min_len}: addition needs two digits in every column",
+    ),
+    (
       "sequence.num_sequences",
       lambda v, c: v == 0 or v >= c.batch_size,
       "must be 0, or at least config.batch_size={c.batch_size}",
@@ -190,7 +198,14 @@ CHECKS_OF_KIND: dict[str, tuple[Check, ...]] = {
 NEEDS: tuple[tuple[str, str | None, str, Collection[Any]], ...] = (
   ("model.core", "fold", "data.kind", ("digits",)),
   ("model.core", "fold", "loss", ("cross_entropy",)),
+  ("model.core", "fold", "task.name", TASKS),
   ("model.core", "additive", "loss", REGRESSIONS),
+  ("model.core", "additive", "task.name", TASKS),
+  ("model.core", "carry", "loss", ("cross_entropy",)),
+  ("model.core", "carry", "task.name", ("addition",)),
+  ("task.name", "addition", "data.kind", ("digits",)),
+  ("task.name", "addition", "task.per_step", (False,)),
+  ("task.name", "addition", "sequence.curriculum", (0.0,)),
   ("model.digit_prior_std", None, "model.core", ("fold",)),
   ("model.remat", None, "model.recurrence", ("fused",)),
   ("loss", "cross_entropy", "task.target", ("raw",)),

@@ -15,12 +15,14 @@ from seqsum.models.cores import CORES, GRU
 from seqsum.models.encoder import ACTIVATIONS, ConvEncoder
 from seqsum.models.known_fold import KNOWN_FOLDS, KnownFold
 from seqsum.models.model import SequenceModel
+from seqsum.sequences.addition import Addition
 from seqsum.sequences.any_sampler import AnySampler
 from seqsum.sequences.augment import Augmentation
 from seqsum.sequences.recorded import RecordedSampler, SequenceSpec
 from seqsum.sequences.sampler import Sampler
-from seqsum.sequences.tasks import TASKS
+from seqsum.sequences.tasks import TASKS, Task
 from seqsum.sequences.videos import VideoSampler
+from seqsum.training.addition_loss import CarryObjective, ColumnObjective
 from seqsum.training.checks import (
   DTYPES,
   RECURRENCES,
@@ -122,10 +124,14 @@ def build_experiment(
   objective: Objective
   if core in KNOWN_FOLDS:
     known_fold = KNOWN_FOLDS[core](sampler.task, config.model.digit_prior_std)
-  if core == "fold":
+  if core == "carry":
+    objective = CarryObjective(known_fold)
+  elif core == "fold":
     objective = FoldObjective(known_fold)
     if not known_fold.is_folded_by_loss(sampler.max_len):
       objective.support(sampler.max_len)  # Raises if it has too many values.
+  elif config.task.name == "addition" and config.loss == "cross_entropy":
+    objective = ColumnObjective(sampler.task.columns)
   else:
     objective = build_objective(
       config.loss,
@@ -168,9 +174,7 @@ def _build_sampler(config: ConfigDict, spec: SequenceSpec | None) -> AnySampler:
       with_importance=config.video.importance,
     )
   return Sampler(
-    task=dataclasses.replace(
-      TASKS[config.task.name], digits=tuple(sequence.digits)
-    ),
+    task=_build_task(config),
     batch_size=config.batch_size,
     min_len=sequence.min_len,
     max_len=sequence.max_len,
@@ -179,6 +183,13 @@ def _build_sampler(config: ConfigDict, spec: SequenceSpec | None) -> AnySampler:
     curriculum_steps=round(sequence.curriculum * build_schedule(config).total),
     num_sequences=sequence.num_sequences,
   )
+
+
+def _build_task(config: ConfigDict) -> Task | Addition:
+  digits = tuple(config.sequence.digits)
+  if config.task.name == "addition":
+    return Addition(config.sequence.max_len // 2, digits)
+  return dataclasses.replace(TASKS[config.task.name], digits=digits)
 
 
 def _build_model(

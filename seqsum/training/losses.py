@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from seqsum.models.carry import CarryCore
 from seqsum.models.known_fold import FoldCore
 from seqsum.sequences.shapes import Lengths, Outputs, Values
 from seqsum.sequences.tasks import SUM, Task
@@ -46,7 +47,7 @@ class Objective(Protocol):
   def outputs(self) -> int: ...
 
   @property
-  def fold(self) -> FoldCore | None: ...
+  def fold(self) -> FoldCore | CarryCore | None: ...
 
   def __call__(
     self, outputs: Outputs, targets: Values, lengths: Lengths
