@@ -89,7 +89,7 @@ class Addition:
     """[M, D], targets of random pairs of numbers of these digits."""
     rng = np.random.default_rng(0)
     count = max(100, SAMPLE // max_len)
-    digits = rng.choice(labels, (count, max_len)).astype(np.int32)
+    digits = jnp.asarray(rng.choice(labels, (count, max_len)).astype(np.int32))
     lengths = rng.integers(min_len, max_len + 1, count)
     targets = np.asarray(self.running(digits, jnp.asarray(lengths)))
     steps = np.arange(max_len)

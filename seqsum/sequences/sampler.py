@@ -7,7 +7,7 @@ images of one split, so there is no iterator whose state must be saved.
 import dataclasses
 import functools
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -59,8 +59,8 @@ class Sampler:
     """(H, W, C) of a frame."""
     return SHAPE
 
-  def mean_target(self, labels: np.ndarray, per_step: bool) -> float:
-    """The mean training target of images with these labels [M]."""
+  def mean_target(self, labels: np.ndarray, per_step: bool) -> Any:
+    """The mean training target, [] or [D], of images with these labels [M]."""
     return self.task.mean_target(labels, self.max_len, self.min_len, per_step)
 
   def held_out(self, batch_size: int) -> "Sampler":
