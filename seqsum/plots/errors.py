@@ -17,7 +17,6 @@ from seqsum.plots.figures import (
   PALE,
   VERMILION,
   WIDTH,
-  draw_placeholder,
   picture,
 )
 from seqsum.sequences.tasks import ROUNDING
@@ -43,14 +42,12 @@ def errors(
   Error bars are one standard error of the mean.
 
   Args:
-    figure: Matplotlib's.
     lengths: [N] int.
     targets, predictions: [N] float, the final ones; of vectors [N, D].
     task: The task's name, such as "sum".
     tolerance: The largest error that counts as exact.
   """
   if not len(lengths):
-    draw_placeholder(figure)
     return
   exact = is_exact(predictions, targets, tolerance)
   components = "sequences" if targets.ndim == 1 else "parts"
@@ -166,7 +163,6 @@ def agreement(
   Predictions beyond the axes are triangles at their edge.
 
   Args:
-    figure: Matplotlib's.
     targets, predictions: [N] float, the final ones; of vectors [N, D].
     task: The task's name, such as "sum".
     tolerance: The largest error that counts as exact.
@@ -174,7 +170,6 @@ def agreement(
   targets, predictions = targets.ravel(), predictions.ravel()
   known = np.isfinite(targets)
   if not known.any():
-    draw_placeholder(figure)
     return
   targets, predictions = targets[known], predictions[known]
   exact = is_exact(predictions, targets, tolerance)  # of vectors, each part
@@ -229,14 +224,12 @@ def confusion(figure: Any, labels: np.ndarray, digits: np.ndarray) -> None:
   """The confusion matrix of single digits, with its counts.
 
   Args:
-    figure: Matplotlib's.
     labels: [N] int, the true digits.
     digits: [N] int, the predicted ones.
   """
   from matplotlib.colors import LinearSegmentedColormap, to_rgba
 
   if not len(labels):
-    draw_placeholder(figure)
     return
   names = np.unique(np.concatenate([labels, digits, np.arange(10)]))
   counts = np.zeros((len(names), len(names)), int)

@@ -66,7 +66,8 @@ class Chart:
   """A function from data to a PNG; the decorator `picture` makes one.
 
   `draw` gets a Matplotlib Figure of `WIDTH` inches square, in the style above,
-  and may resize it. Pyplot's global state is neither read nor changed.
+  and may resize it. If it draws no axes, for want of data, the figure gets the
+  words "nothing to draw". Pyplot's global state is neither read nor changed.
   """
 
   def __init__(self, draw: Callable[..., None]):
@@ -99,6 +100,10 @@ class Chart:
 
     figure = Figure(figsize=(WIDTH, WIDTH))
     self._draw(figure, *args, **kwargs)
+    if not figure.axes:
+      figure.set_size_inches(WIDTH, 0.6)
+      words = {"ha": "center", "va": "center", "color": GREY}
+      figure.text(0.5, 0.5, "nothing to draw", **words)
     return figure
 
 
@@ -157,12 +162,6 @@ def _darken(figure: Any) -> None:
       if len(rgba):  # not "none"
         one = len(rgba) == 1
         getattr(artist, f"set_{name}")(tuple(rgba[0]) if one else rgba)
-
-
-def draw_placeholder(figure: Any) -> None:
-  """Draw the words "nothing to draw"."""
-  figure.set_size_inches(WIDTH, 0.6)
-  figure.text(0.5, 0.5, "nothing to draw", ha="center", va="center", color=GREY)
 
 
 def grey_to_rgb(frames: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from seqsum.plots.figures import WIDTH, draw_placeholder, picture
+from seqsum.plots.figures import WIDTH, picture
 from seqsum.training.scores import number
 
 
@@ -20,12 +20,10 @@ def draw_filters(figure: Any, kernels: Mapping[str, np.ndarray]) -> None:
   """Draw sets of kernels one below the other, on one colour scale.
 
   Args:
-    figure: Matplotlib's.
     kernels: Title -> [kh, kw, C, F] float, all of one shape. The C channels of
       a filter are stacked.
   """
   if not kernels:
-    draw_placeholder(figure)
     return
   weights = np.abs(np.stack(list(kernels.values())))
   limit = np.max(weights, where=np.isfinite(weights), initial=0) or 1.0

@@ -18,7 +18,6 @@ from seqsum.plots.figures import (
   PALE,
   VERMILION,
   WIDTH,
-  draw_placeholder,
   frame_gid,
   ink_on_paper,
   picture,
@@ -78,7 +77,6 @@ def flow(
   digits that lead from one value to the next. The true value has a ring.
 
   Args:
-    figure: Matplotlib's.
     frames: [M, T, H, W, C] uint8.
     lengths: [M] int.
     labels: [M, T] int, the true digits.
@@ -86,7 +84,6 @@ def flow(
     task: The reduction.
   """
   if not len(frames):
-    draw_placeholder(figure)
     return
   figure.set_size_inches(WIDTH, 2.5 * len(frames))
   panels = figure.subplots(len(frames), 1, squeeze=False)[:, 0]

@@ -13,7 +13,6 @@ from seqsum.plots.figures import (
   MOST_FRAMES,
   VERMILION,
   WIDTH,
-  draw_placeholder,
   frame_gid,
   ink_on_paper,
   picture,
@@ -34,7 +33,6 @@ def sequences(
   """Frames side by side; under each, the prediction there and the target.
 
   Args:
-    figure: Matplotlib's.
     frames: [M, T, H, W, C] uint8, or float, whose largest value becomes white
       (or full ink). One channel is drawn as ink on paper, three as colours, the
       mean of any other number as ink.
@@ -43,7 +41,6 @@ def sequences(
     tolerance: The largest error that counts as exact.
   """
   if not len(frames):
-    draw_placeholder(figure)
     return
   if frames.dtype != np.uint8:
     frames = _to_uint8(frames)

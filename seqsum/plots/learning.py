@@ -24,7 +24,6 @@ def learning_curves(
   """Mean squared error and exact accuracy over epochs and wall-clock time.
 
   Args:
-    figure: Matplotlib's.
     history: Lines of metrics.jsonl; may be empty.
     references: Name -> mse, drawn as horizontal lines if finite.
     best_step: The step of the validation to mark, if any.

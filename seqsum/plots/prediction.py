@@ -21,7 +21,6 @@ from seqsum.plots.figures import (
   INK,
   PALE,
   WIDTH,
-  draw_placeholder,
   ink_on_paper,
   picture,
 )
@@ -49,7 +48,6 @@ def draw(
   from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
   if not len(frames):
-    draw_placeholder(figure)
     return
   start = max(0, len(frames) - MOST_FRAMES)
   frames, predictions = frames[start:], predictions[start:]
@@ -168,7 +166,6 @@ def _draw_moment(
 ) -> None:
   """One page of the animation, `time` frames after its start."""
   if not len(frames):
-    draw_placeholder(figure)
     return
   figure.set(size_inches=(3.6, 2.1), layout_engine="none")
   strip = figure.add_axes((0.02, 0.66, 0.96, 0.3))

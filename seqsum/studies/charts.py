@@ -10,15 +10,7 @@ from typing import Any
 import numpy as np
 
 from seqsum.plots import scales
-from seqsum.plots.figures import (
-  BLUE,
-  INK,
-  PALE,
-  VERMILION,
-  WIDTH,
-  draw_placeholder,
-  picture,
-)
+from seqsum.plots.figures import BLUE, INK, PALE, VERMILION, WIDTH, picture
 
 Line = dict[str, Any]  # of results.jsonl
 Lines = Sequence[Line]
@@ -60,7 +52,6 @@ def learning(figure: Any, lines: Lines) -> None:
   """
   groups = by_variant(lines)
   if not groups:
-    draw_placeholder(figure)
     return
   longest = max(line["sequences"] for line in lines)
   unit = 1000 if longest >= 10_000 else 1
@@ -132,13 +123,11 @@ def dots(
   """Draw a row of dots for each variant, in a panel for each quantity.
 
   Args:
-    figure: Matplotlib's.
     lines: Of results.jsonl.
     panels: Title -> function from the lines of a variant to [N] values.
   """
   groups = by_variant(lines)
   if not groups:
-    draw_placeholder(figure)
     return
   figure.set_size_inches(WIDTH, 0.9 + 1.6 * ROW * len(groups))
   columns = figure.subplots(1, len(panels), sharey=True)

@@ -8,14 +8,7 @@ from typing import Any
 import numpy as np
 
 from seqsum.plots import scales
-from seqsum.plots.figures import (
-  BLUE,
-  GREY,
-  PALE,
-  WIDTH,
-  draw_placeholder,
-  picture,
-)
+from seqsum.plots.figures import BLUE, GREY, PALE, WIDTH, picture
 from seqsum.studies.charts import (
   SMALL,
   Lines,
@@ -48,7 +41,6 @@ def cost(figure: Any, lines: Lines) -> None:
   """
   groups = by_variant(finished(lines))
   if not groups:
-    draw_placeholder(figure)
     return
   figure.set_size_inches(WIDTH, 7)
   mean = lambda value: np.array(

@@ -9,14 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from seqsum.plots.figures import (
-  BLUE,
-  GREY,
-  VERMILION,
-  WIDTH,
-  draw_placeholder,
-  picture,
-)
+from seqsum.plots.figures import BLUE, GREY, VERMILION, WIDTH, picture
 from seqsum.studies.charts import SMALL, Line, Lines, finished
 from seqsum.studies.question_tables import markdown
 from seqsum.training.scores import number
@@ -53,7 +46,6 @@ def courses(figure: Any, lines: Lines) -> None:
   Values are means over `log_every` steps.
   """
   if not lines:
-    draw_placeholder(figure)
     return
   activations = list(dict.fromkeys(map(_activation, lines)))
   pixels = list(dict.fromkeys(map(_pixels, lines)))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from seqsum.plots import scales
-from seqsum.plots.figures import GREY, WIDTH, draw_placeholder, picture
+from seqsum.plots.figures import GREY, WIDTH, picture
 from seqsum.plots.filters import draw_filters
 from seqsum.studies.charts import (
   COLORS,
@@ -55,7 +55,6 @@ def _draw_curves(
   """
   groups = by_variant(finished(lines))
   if not groups:
-    draw_placeholder(figure)
     return
   figure.set_size_inches(WIDTH, 3.6)
   axes = figure.subplots()
@@ -110,7 +109,6 @@ def lengths(figure: Any, lines: Lines) -> None:
   """Exact accuracy and mean error by length; see `probes.by_length`."""
   groups = by_variant(finished(lines))
   if not groups:
-    draw_placeholder(figure)
     return
   figure.set_size_inches(WIDTH, 5.6)
   above, below = figure.subplots(2, 1, sharex=True)
@@ -154,7 +152,6 @@ def pairs(figure: Any, lines: Lines) -> None:
   """Exact accuracy for each pair of digits; see `probes.by_pair`."""
   groups = by_variant(finished(lines))
   if not groups:
-    draw_placeholder(figure)
     return
   across = 3
   down = math.ceil(len(groups) / across)

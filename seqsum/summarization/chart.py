@@ -11,7 +11,6 @@ from seqsum.plots.figures import (
   INK,
   PALE,
   WIDTH,
-  draw_placeholder,
   frame_gid,
   ink_on_paper,
   picture,
@@ -51,7 +50,6 @@ def draw(
     truth: [T] float, the true scores, or None.
   """
   if not len(frames):
-    draw_placeholder(figure)
     return
   shown = np.append(scores, [] if truth is None else truth)
   shown = shown[np.isfinite(shown)]
