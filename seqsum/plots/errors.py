@@ -44,8 +44,6 @@ def errors(
   Args:
     lengths: [N] int.
     targets, predictions: [N] float, the final ones; of vectors [N, D].
-    task: The task's name, such as "sum".
-    tolerance: The largest error that counts as exact.
   """
   if not len(lengths):
     return
@@ -164,8 +162,6 @@ def agreement(
 
   Args:
     targets, predictions: [N] float, the final ones; of vectors [N, D].
-    task: The task's name, such as "sum".
-    tolerance: The largest error that counts as exact.
   """
   targets, predictions = targets.ravel(), predictions.ravel()
   known = np.isfinite(targets)
@@ -221,12 +217,7 @@ def agreement(
 
 @picture
 def confusion(figure: Any, labels: np.ndarray, digits: np.ndarray) -> None:
-  """The confusion matrix of single digits, with its counts.
-
-  Args:
-    labels: [N] int, the true digits.
-    digits: [N] int, the predicted ones.
-  """
+  """The confusion matrix of true and predicted digits, [N] int, with counts."""
   from matplotlib.colors import LinearSegmentedColormap, to_rgba
 
   if not len(labels):

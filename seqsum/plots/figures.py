@@ -35,10 +35,8 @@ COLOR_PROPERTIES = (
 )
 # The ends of the colour scale on which digits are drawn, RGB in 0..1.
 PAPER, PEN = np.array([0.955, 0.96, 0.97]), np.array([0.08, 0.11, 0.15])
-DARK_PAPER, DARK_PEN = (
-  np.array([0.17, 0.19, 0.22]),
-  np.array([0.96, 0.97, 0.98]),
-)
+DARK_PAPER = np.array([0.17, 0.19, 0.22])
+DARK_PEN = np.array([0.96, 0.97, 0.98])
 ON_PAPER = "ink on paper"  # the `gid` of images on that scale
 WIDTH = 5.0  # inches
 MOST_FRAMES = 10  # shown of one sequence, the last ones
@@ -102,8 +100,9 @@ class Chart:
     self._draw(figure, *args, **kwargs)
     if not figure.axes:
       figure.set_size_inches(WIDTH, 0.6)
-      words = {"ha": "center", "va": "center", "color": GREY}
-      figure.text(0.5, 0.5, "nothing to draw", **words)
+      figure.text(
+        0.5, 0.5, "nothing to draw", ha="center", va="center", color=GREY
+      )
     return figure
 
 

@@ -43,9 +43,7 @@ class Transition(NamedTuple):
 def transitions(task: Task, digits: np.ndarray) -> Iterator[Transition]:
   """Yield the likely transitions of a running reduction.
 
-  Args:
-    task: The reduction.
-    digits: [T, D] float, probabilities of the task's digits on each frame.
+  `digits` are the probabilities of the task's digits on each frame, [T, D].
   """
   values = {task.initial: 1.0}
   for step, probabilities in enumerate(digits):
@@ -81,7 +79,6 @@ def flow(
     lengths: [M] int.
     labels: [M, T] int, the true digits.
     digits: [M, T, D] float, the model's probabilities of the task's digits.
-    task: The reduction.
   """
   if not len(frames):
     return

@@ -38,7 +38,6 @@ def sequences(
       mean of any other number as ink.
     lengths: [M] int, 1..T.
     targets, predictions: [M, T] float; of vectors [M, T, D] the first part.
-    tolerance: The largest error that counts as exact.
   """
   if not len(frames):
     return

@@ -27,7 +27,6 @@ def learning_curves(
     history: Lines of metrics.jsonl; may be empty.
     references: Name -> mse, drawn as horizontal lines if finite.
     best_step: The step of the validation to mark, if any.
-    tolerance: The largest error that counts as exact.
   """
   lines = [line for line in history if line["split"] != "test"]
   # Validations end epochs; before the first one the x axis counts steps.

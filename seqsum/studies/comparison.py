@@ -37,65 +37,52 @@ def collect(run: Run) -> dict[str, Any] | None:
   Returns:
     None if the run neither finished nor diverged.
   """
-  path = run.folder / "summary.json"
-  summary = run_files.read_json(path, run_files.SUMMARY)
-  path = run.folder / "diverged.json"
-  end = run_files.read_json(path, run_files.DIVERGED)
+  read = lambda name, shape: run_files.read_json(run.folder / name, shape)
+  summary = read("summary.json", run_files.SUMMARY)
+  end = read("diverged.json", run_files.DIVERGED)
   last = end if summary is None else summary
   if last is None:
     return None
   batch_size = run.config.batch_size
   history = read_lines(run.folder / "metrics.jsonl")
   validations = [line for line in history if line["split"] == "validation"]
-  curve = [[line["step"] * batch_size, line["mse"]] for line in validations]
-  clock = [[line["seconds"], line["exact_accuracy"]] for line in validations]
-  course = [
-    [line["step"], *(line[name] for name in COURSE)]
-    for line in history
-    if COURSE[-1] in line
-  ]
-  parts = summary["test"] if summary else {}
-  line = {
+  done = summary or {}  # a run that diverged has no results
+  # Finite parameters may still predict inf or nan.
+  is_finished = summary is not None and summary["test"]["mse"] is not None
+  more = read("measured.json", run_files.MEASURED)
+  return {
     "variant": run.variant,
     "seed": run.seed,
     "overrides": run.overrides,
-    "status": "diverged",
-    "diverged_step": None,
-    "test": None,
-    "validation": None,
-    "best_step": None,
-    "sequences": run.sequences,
-    "sequences_per_second": None,
-    "guess_the_mean_mse": None,
-  }
-  if summary is None:
-    line |= {
-      "diverged_step": last["step"],
-      "sequences": last["step"] * batch_size,
-    }
-  else:
-    # Finite parameters may still predict inf or nan.
-    if summary["test"]["mse"] is not None:
-      line["status"] = "finished"
-    for split in ("test", "validation"):
-      measured = summary[split] or {}
-      optional = [name for name in OPTIONAL_METRICS if name in measured]
-      names = (*METRICS, *optional)
-      line[split] = {name: measured.get(name) for name in names}
-    line["best_step"] = summary["best_step"]
-    for name in ("sequences_per_second", "guess_the_mean_mse"):
-      line[name] = summary[name]
-  more = run_files.read_json(run.folder / "measured.json", run_files.MEASURED)
-  return line | {
+    "status": "finished" if is_finished else "diverged",
+    "diverged_step": None if summary else last["step"],
+    "test": summary and _metrics(summary["test"]),
+    "validation": summary and _metrics(summary["validation"] or {}),
+    "best_step": done.get("best_step"),
+    "sequences": run.sequences if summary else last["step"] * batch_size,
+    "sequences_per_second": done.get("sequences_per_second"),
+    "guess_the_mean_mse": done.get("guess_the_mean_mse"),
     "parameters": last["parameters"],
     "seconds": last["wall_seconds"],
     "dataset": last["dataset"],
-    "curve": curve,
-    "clock": clock,
-    "course": course,
-    **{name: parts.get(name) for name in PARTS},
+    "curve": [[line["step"] * batch_size, line["mse"]] for line in validations],
+    "clock": [
+      [line["seconds"], line["exact_accuracy"]] for line in validations
+    ],
+    "course": [
+      [line["step"], *(line[name] for name in COURSE)]
+      for line in history
+      if COURSE[-1] in line
+    ],
+    **{name: done.get("test", {}).get(name) for name in PARTS},
     "measured": more and more["measured"],
   }
+
+
+def _metrics(line: Mapping[str, Any]) -> dict[str, Any]:
+  """The metrics of a line of metrics.jsonl, without those by length or step."""
+  optional = [name for name in OPTIONAL_METRICS if name in line]
+  return {name: line.get(name) for name in (*METRICS, *optional)}
 
 
 def describe(line: Mapping[str, Any]) -> str:
@@ -146,13 +133,7 @@ def write(study: Study, lines: Lines, runs: int, workdir: epath.Path) -> str:
 
 
 def write_table(question: str, lines: Lines, runs: int) -> str:
-  """Return the table of a study, as Markdown.
-
-  Args:
-    question: The study's question.
-    lines: Of the runs that finished or diverged.
-    runs: Number of all runs.
-  """
+  """Return the table of a study, as Markdown; arguments as for `write`."""
   optional = [
     name
     for name in OPTIONAL_METRICS
