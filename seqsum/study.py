@@ -68,9 +68,8 @@ def main() -> int:
   cli.enable_compilation_cache()
   with StopRequest() as stop:
     table = run.run_study(study, runs, workdir, stop)
-  if table is None and stop.signal:
-    print(f"stopped by {stop.signal.name}; run the same command to resume")
-    return 128 + stop.signal
+  if table is None:
+    return stop.report()
   print(f"\n{table}\nsee {workdir}")
   return 0
 

@@ -8,7 +8,6 @@ from etils import epath
 from seqsum.inference import formats, page, weights
 from seqsum.inference.trained import TrainedModel, load
 from seqsum.runs import folder, run_files
-from seqsum.runs.session import read_config
 from seqsum.runtime import files
 from seqsum.runtime.errors import InputError
 
@@ -21,7 +20,7 @@ def pack_weights(workdir: epath.PathLike) -> dict[str, bytes]:
   """
   model = load(workdir)
   workdir = files.parse_path(workdir)
-  content = read_config(workdir)
+  content = folder.read_config(workdir)
   summary = run_files.read_json(workdir / "summary.json", run_files.SUMMARY)
   if summary is None:
     raise InputError(

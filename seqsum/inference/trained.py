@@ -9,8 +9,8 @@ import dataclasses
 import functools
 import os
 import sys
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -49,7 +49,7 @@ class TrainedModel:
   """A model with its parameters.
 
   Attributes:
-    name: Of the run.
+    name: Name of the run.
     step: The training step of the parameters.
     experiment: The training configuration.
     params: The model's variables.
@@ -163,10 +163,9 @@ class TrainedModel:
   @functools.cached_property
   def _predict(self):
     """Compiled (params, frames) -> (predictions, probabilities or None)."""
-    model, objective = self.experiment.model, self.experiment.objective
-    return jax.jit(
-      lambda params, frames: objective.decode(model.apply(params, frames))
-    )
+    apply: Callable[..., Any] = self.experiment.model.apply
+    decode = self.experiment.objective.decode
+    return jax.jit(lambda params, frames: decode(apply(params, frames)))
 
 
 def load(workdir: epath.PathLike | None = None) -> TrainedModel:

@@ -24,7 +24,7 @@ from seqsum.plots.figures import (
 )
 from seqsum.sequences.tasks import Task
 
-MIN_PROBABILITY = 0.005  # that is drawn
+MIN_PROBABILITY = 0.005  # smaller ones are not drawn
 LABELLED = 0.03  # more likely values have a label
 SURE = 0.985  # more likely values have no percentage
 FEW = 6  # frames; longer sequences have labels at the last one only

@@ -26,7 +26,7 @@ from seqsum.plots.figures import (
 )
 
 MOST_FRAMES = 16
-MIN_PROBABILITY = 0.005  # that is drawn
+MIN_PROBABILITY = 0.005  # smaller ones are not drawn
 # The animation stops at these fractions of the way to the next frame, for so
 # many milliseconds; longer at whole frames and at the end.
 FRACTIONS = 0.2, 0.4, 0.6, 0.8, 1.0

@@ -101,7 +101,7 @@ def write(study: Study, lines: Lines, runs: int, workdir: epath.Path) -> str:
 
   Args:
     study: The study.
-    lines: Of the runs that finished or diverged.
+    lines: Lines of the runs that finished or diverged.
     runs: Number of all runs.
     workdir: The study's folder. If it has a rates.json, that replaces the
       sequences per second of the runs.
@@ -133,7 +133,7 @@ def write(study: Study, lines: Lines, runs: int, workdir: epath.Path) -> str:
 
 
 def write_table(question: str, lines: Lines, runs: int) -> str:
-  """Return the table of a study, as Markdown; arguments as for `write`."""
+  """Return the table of a study, as Markdown; see `write`."""
   optional = [
     name
     for name in OPTIONAL_METRICS

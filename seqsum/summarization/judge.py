@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from tqdm import tqdm
 from seqsum.data import tvsum
 from seqsum.inference.trained import TrainedModel
 from seqsum.runs.dataset import load_data
-from seqsum.runs.session import Session
+from seqsum.runs.session import Run
 from seqsum.runtime.errors import InputError
 from seqsum.summarization import benchmark
 from seqsum.summarization import rank_correlation as rank
@@ -42,17 +42,18 @@ class Example(NamedTuple):
 Score = Callable[[np.ndarray, int], np.ndarray]  # frames, number -> [T]
 
 
-def read_examples(session: Session, count: int) -> list[Example]:
+def read_examples(run: Run, count: int) -> list[Example]:
   """The first videos of the test split, at most `count`.
 
   Raises:
     InputError: The run's sequences have no importance of each frame.
   """
-  return list(itertools.islice(_examples(session), count))
+  return list(itertools.islice(_examples(run), count))
 
 
-def _examples(session: Session) -> Iterator[Example]:
-  sampler, data = session.experiment.sampler, load_data(session.config)
+def _examples(run: Run) -> Iterator[Example]:
+  data: Any = load_data(run.config)  # `Digits`, or a `SequenceDataset`
+  sampler = run.experiment.sampler
   if sampler.kind == "videos":
     draw = jax.jit(
       dataclasses.replace(sampler.held_out(BATCH), with_importance=True)
@@ -63,7 +64,7 @@ def _examples(session: Session) -> Iterator[Example]:
       yield from map(Example, np.asarray(batch.frames), truth)
   if sampler.kind == "digits":
     raise InputError(
-      f"--workdir={session.workdir}: the importance of a frame is its digit in "
+      f"--workdir={run.workdir}: the importance of a frame is its digit in "
       "this run; train configs/importance.py"
     )
   source = data.source
@@ -75,7 +76,7 @@ def _examples(session: Session) -> Iterator[Example]:
 
 def make_scores(model: TrainedModel) -> dict[str, Score]:
   """Functions that score the frames of a video, by name of the ranking."""
-  sampler = model.experiment.sampler
+  sampler: Any = model.experiment.sampler
   predicted = lambda frames, n: _last_part(model.predict(frames))
   if sampler.kind != "videos":
     return {"predicted importance": predicted}
@@ -102,11 +103,12 @@ def _last_part(values: np.ndarray) -> np.ndarray:
 
 
 def _make_attribute(model: TrainedModel):
-  network, objective = model.experiment.model, model.experiment.objective
+  apply: Callable[..., Any] = model.experiment.model.apply
+  decode = model.experiment.objective.decode
 
   def attribute(params, frames, key):
     def predict(frames):  # [N, T, H, W, C] -> [N]
-      last = objective.decode(network.apply(params, frames))[0][:, -1]
+      last = decode(apply(params, frames))[0][:, -1]
       return last if last.ndim == 1 else last[:, 0]
 
     frames = frames.astype(jnp.float32) / 255

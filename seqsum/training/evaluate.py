@@ -1,13 +1,13 @@
 """Evaluate a model on fixed held-out sequences.
 
-The sequences of a split are the same for every run, seed and number of
-devices: batch n is a function of the split, n and the sampler.
+Batch n of a split is a function of n and the sampler (lengths, batch size), so
+it is the same for every seed and number of devices.
 """
 
 import dataclasses
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, overload
 
 import jax
 import numpy as np
@@ -20,7 +20,7 @@ from seqsum.sequences.tasks import ROUNDING
 from seqsum.training.parallel import compile_step, gather_rows, shard_of_device
 from seqsum.training.state import Experiment, batch_key
 
-SEED = 0  # Seed of the held-out sequences, whatever the seed of a run.
+SEED = 0  # of the held-out sequences of all runs, whatever `config.seed`
 
 
 class Predictions(struct.PyTreeNode):
@@ -31,10 +31,10 @@ class Predictions(struct.PyTreeNode):
     targets: [N, T] float32, or [N, T, D] of vectors.
     predictions: Like `targets`, in digit units.
     losses: [N, T] float32, the loss of the value at each step.
-    labels: [N, T] int32, the digits; None of sequences from files and videos.
-    means: [N, T] float32, means of predicted distributions; None without.
+    labels: [N, T] int32, the digits; None for sequences from files and videos.
+    means: [N, T] float32, means of predicted distributions, or None.
     digits: [N, T] int32, the digit recognized on each frame by a core with the
-      reduction built in; None of other cores.
+      reduction built in; None for other cores.
     places: [N, 2] int, batch and row that a sequence was drawn in; set on the
       host.
     tolerance: Absolute error below which a prediction counts as exact.
@@ -50,7 +50,7 @@ class Predictions(struct.PyTreeNode):
   places: np.ndarray | None = None
   tolerance: float = struct.field(pytree_node=False, default=ROUNDING)
 
-  def final(self, values: np.ndarray) -> np.ndarray:
+  def final(self, values: Any) -> np.ndarray:
     """[N, T, ...] -> [N, ...], the value at each sequence's last real step."""
     return values[np.arange(len(values)), self.lengths - 1]
 
@@ -99,7 +99,7 @@ class Evaluator:
 
   Attributes:
     step: The compiled `eval_step`.
-    draw: Compiled `(key data, *data) -> SequenceBatch`, the same batches.
+    draw: Compiled `(key data, *data) -> SequenceBatch`, the batches of `step`.
     stream: The split's stream of random numbers, `state.VALIDATION` or `TEST`.
     batch_size: Sequences in a batch.
     sequences: N.
@@ -115,15 +115,18 @@ class Evaluator:
   feed: Feed
   is_sorted: bool
 
+  @overload
+  def __call__(self, params: optax.Params) -> Predictions: ...
+
+  @overload
   def __call__(
-    self,
-    params: optax.Params,
-    should_stop: Callable[[], bool] = lambda: False,
-  ) -> Predictions | None:
+    self, params: optax.Params, should_stop: Callable[[], bool]
+  ) -> Predictions | None: ...
+
+  def __call__(self, params, should_stop=lambda: False):
     """Predicts all sequences; returns None as soon as `should_stop()`."""
-    batches = math.ceil(self.sequences / self.batch_size)
     pending = []
-    for n in range(batches):
+    for n in range(math.ceil(self.sequences / self.batch_size)):
       if should_stop():
         return None
       pending.append(self.step(params, self._key_data(n), *self.feed(n)))
@@ -141,7 +144,7 @@ class Evaluator:
     self, predictions: Predictions, which: Iterable[int]
   ) -> np.ndarray:
     """Draws the frames of some sequences again: [M, T, H, W, C]."""
-    places = predictions.places[np.asarray(which, int)]
+    places = np.asarray(predictions.places)[np.asarray(which, int)]
     drawn = {}
     for n in sorted(set(places[:, 0].tolist())):
       # On one device of this process, so that other processes need not join.
@@ -153,9 +156,9 @@ class Evaluator:
     return np.asarray(jax.random.key_data(batch_key(SEED, self.stream, n)))
 
   def _rows(self, n: int) -> np.ndarray:
-    """The rows of batch n that count: all, but of the last as many as remain.
+    """The rows of batch n that are used: all but those beyond `sequences`.
 
-    In a batch sorted by length these are spread evenly over it.
+    In a batch sorted by length they are spread evenly over it.
     """
     left = min(self.batch_size, self.sequences - n * self.batch_size)
     rows = np.arange(left)
