@@ -17,7 +17,7 @@ from seqsum.plots.figures import (
   PALE,
   VERMILION,
   WIDTH,
-  picture,
+  Chart,
 )
 from seqsum.sequences.tasks import ROUNDING
 from seqsum.training.metrics import is_exact
@@ -28,7 +28,7 @@ FEW = 10  # sequences; a mean over fewer has a hollow marker
 SYMLOG = 200  # axes that reach further are logarithmic
 
 
-@picture
+@Chart
 def errors(
   figure: Any,
   lengths: np.ndarray,
@@ -148,7 +148,7 @@ def _means(
   return mean, error, count
 
 
-@picture
+@Chart
 def agreement(
   figure: Any,
   targets: np.ndarray,
@@ -215,7 +215,7 @@ def agreement(
     axes.text(0.03, 0.97 - 0.06 * i, line, color=color, **corner)
 
 
-@picture
+@Chart
 def confusion(figure: Any, labels: np.ndarray, digits: np.ndarray) -> None:
   """The confusion matrix of true and predicted digits, [N] int, with counts."""
   from matplotlib.colors import LinearSegmentedColormap, to_rgba

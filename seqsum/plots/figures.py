@@ -61,7 +61,7 @@ STYLE: dict[Any, Any] = {  # of Matplotlib's rcParams
 
 
 class Chart:
-  """A function from data to a PNG; the decorator `picture` makes one.
+  """Decorator that turns `draw(figure, ...) -> None` into `(...) -> PNG`.
 
   `draw` gets a Matplotlib Figure of `WIDTH` inches square, in the style above,
   and may resize it. If it draws no axes, for want of data, the figure gets the
@@ -104,11 +104,6 @@ class Chart:
         0.5, 0.5, "nothing to draw", ha="center", va="center", color=GREY
       )
     return figure
-
-
-def picture(draw: Callable[..., None]) -> Chart:
-  """Turn `draw(figure, ...) -> None` into a function `(...) -> PNG`."""
-  return Chart(draw)
 
 
 @contextlib.contextmanager

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from seqsum.plots.figures import WIDTH, picture
+from seqsum.plots.figures import WIDTH, Chart
 from seqsum.training.scores import number
 
 
-@picture
+@Chart
 def filters(figure: Any, before: np.ndarray, after: np.ndarray) -> None:
   """The first layer's kernels before and after training."""
   draw_filters(figure, {"before": before, "after": after})

@@ -18,9 +18,9 @@ from seqsum.plots.figures import (
   PALE,
   VERMILION,
   WIDTH,
+  Chart,
   frame_gid,
   ink_on_paper,
-  picture,
 )
 from seqsum.sequences.tasks import Task
 
@@ -60,7 +60,7 @@ def transitions(task: Task, digits: np.ndarray) -> Iterator[Transition]:
     values = after
 
 
-@picture
+@Chart
 def flow(
   figure: Any,
   frames: np.ndarray,

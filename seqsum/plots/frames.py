@@ -13,15 +13,15 @@ from seqsum.plots.figures import (
   MOST_FRAMES,
   VERMILION,
   WIDTH,
+  Chart,
   frame_gid,
   ink_on_paper,
-  picture,
 )
 from seqsum.sequences.tasks import ROUNDING
 from seqsum.training.metrics import is_exact
 
 
-@picture
+@Chart
 def sequences(
   figure: Any,
   frames: np.ndarray,

@@ -8,12 +8,12 @@ import numpy as np
 
 from seqsum.plots import scales
 from seqsum.plots.captions import exact_name
-from seqsum.plots.figures import BLUE, GREY, INK, VERMILION, WIDTH, picture
+from seqsum.plots.figures import BLUE, GREY, INK, VERMILION, WIDTH, Chart
 from seqsum.sequences.tasks import ROUNDING
 from seqsum.training.scores import number
 
 
-@picture
+@Chart
 def learning_curves(
   figure: Any,
   history: Sequence[Mapping[str, Any]],

@@ -21,8 +21,8 @@ from seqsum.plots.figures import (
   INK,
   PALE,
   WIDTH,
+  Chart,
   ink_on_paper,
-  picture,
 )
 
 MOST_FRAMES = 16
@@ -33,7 +33,7 @@ FRACTIONS = 0.2, 0.4, 0.6, 0.8, 1.0
 STEP, HOLD, END = 70, 700, 2500
 
 
-@picture
+@Chart
 def draw(
   figure: Any,
   frames: np.ndarray,
@@ -153,7 +153,7 @@ def animate(
   return file.getvalue()
 
 
-@picture
+@Chart
 def _draw_moment(
   figure: Any,
   frames: np.ndarray,

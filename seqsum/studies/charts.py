@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from seqsum.plots import scales
-from seqsum.plots.figures import BLUE, INK, PALE, VERMILION, WIDTH, picture
+from seqsum.plots.figures import BLUE, INK, PALE, VERMILION, WIDTH, Chart
 
 Line = dict[str, Any]  # of results.jsonl
 Lines = Sequence[Line]
@@ -38,7 +38,7 @@ def tested(lines: Lines, metric: str) -> np.ndarray:
   return np.array([x["test"][metric] for x in finished(lines)], np.float64)
 
 
-@picture
+@Chart
 def learning(figure: Any, lines: Lines) -> None:
   """Validation error against sequences seen: thin for a run, thick for means.
 
@@ -97,7 +97,7 @@ def _curve(line: Line, unit: int) -> np.ndarray:
   return curve
 
 
-@picture
+@Chart
 def final(figure: Any, lines: Lines) -> None:
   """Test error and exact accuracy: a dot for each run, a bar at the mean."""
   groups = by_variant(lines)

@@ -100,7 +100,6 @@ def write(study: Study, lines: Lines, runs: int, workdir: epath.Path) -> str:
   """Write results.jsonl, table.md and figures, each atomically.
 
   Args:
-    study: The study.
     lines: Lines of the runs that finished or diverged.
     runs: Number of all runs.
     workdir: The study's folder. If it has a rates.json, that replaces the
@@ -110,12 +109,8 @@ def write(study: Study, lines: Lines, runs: int, workdir: epath.Path) -> str:
     The table.
   """
   rates = run_files.read_json(workdir / RATES) or {}
-  lines = [
-    line | {"sequences_per_second": rates[line["variant"]]}
-    if line["variant"] in rates
-    else line
-    for line in lines
-  ]
+  rate = lambda x: rates.get(x["variant"], x["sequences_per_second"])
+  lines = [line | {"sequences_per_second": rate(line)} for line in lines]
   text = "".join(json.dumps(files.to_json(line)) + "\n" for line in lines)
   files.write_atomically(workdir / "results.jsonl", text)
   table = write_table(study.question, lines, runs)
@@ -145,15 +140,11 @@ def write_table(question: str, lines: Lines, runs: int) -> str:
   )
   rows = []
   for name, group in by_variant(lines).items():
-    exact = 100 * tested(group, "exact_accuracy")
     diverged = len(group) - len(finished(group))
     rows.append(
       [
         name,
-        _cell(tested(group, "mse"), max),
-        _cell(tested(group, "mae"), max),
-        _cell(exact, min, "%"),
-        *(_optional_cell(group, name) for name in optional),
+        *(_cell(group, x) for x in ("mse", "mae", "exact_accuracy", *optional)),
         f"{diverged} of {len(group)}",
         " or ".join(f"{n:,}" for n in _unique(group, "parameters")),
         f"{np.mean([line['seconds'] for line in group]):,.0f}",
@@ -179,13 +170,6 @@ def _title(name: str) -> str:
   return name.replace("_accuracy", "s right").replace("_", " ")
 
 
-def _optional_cell(group: Lines, name: str) -> str:
-  runs = [line for line in group if name in (line["test"] or {})]
-  if "accuracy" in name:
-    return _cell(100 * tested(runs, name), min, "%")
-  return _cell(tested(runs, name), max)
-
-
 def _unique(lines: Iterable[Mapping[str, Any]], key: str) -> list[Any]:
   return list(dict.fromkeys(line[key] for line in lines))
 
@@ -195,8 +179,12 @@ def _rate(group: Lines) -> str:
   return f"{np.mean(found):,.0f}" if found else "none"
 
 
-def _cell(values: np.ndarray, worst: Any, unit: str = "") -> str:
-  """Mean, sample standard deviation and worst value."""
+def _cell(group: Lines, name: str) -> str:
+  """Mean, sample standard deviation and worst value of a test metric."""
+  values = tested([x for x in group if name in (x["test"] or {})], name)
+  unit, worst = "", np.max
+  if "accuracy" in name:
+    values, unit, worst = 100 * values, "%", np.min
   if not values.size:
     return "none"
   text = f"{number(values.mean())}{unit}"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from seqsum.plots import scales
-from seqsum.plots.figures import BLUE, GREY, PALE, WIDTH, picture
+from seqsum.plots.figures import BLUE, GREY, PALE, WIDTH, Chart
 from seqsum.studies.charts import SMALL, Lines, by_variant, finished
 
 # Offsets of a label from its point: distance in points, and angle.
@@ -27,7 +27,7 @@ def pareto(costs: np.ndarray, errors: np.ndarray) -> np.ndarray:
   return ~np.any(no_worse & better, axis=0)
 
 
-@picture
+@Chart
 def cost(figure: Any, lines: Lines) -> None:
   """Mean test error of each variant against its size and training time.
 

@@ -128,14 +128,10 @@ def override(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
       near = difflib.get_close_matches(field, known, n=1)
       hint = f": did you mean {near[0]!r}?" if near else ""
       raise InputError(f"unknown config field {field!r}{hint}")
-    *path, leaf = field.split(".")
-    section = config
-    for name in path:
-      section = section[name]
     try:
       if isinstance(value, bool) and not isinstance(known[field], bool):
         raise TypeError("a bool is not a number")
-      section[leaf] = value
+      config.update_from_flattened_dict({field: value})
     except TypeError as error:
       kind = type(known[field]).__name__
       raise InputError(
@@ -158,7 +154,6 @@ def lay_out(
   study has results of every variant.
 
   Args:
-    study: The study.
     workdir: The study's folder.
     seeds: Seeds of each variant; None for those of the study.
     sequences: Training sequences of each run; None for those of its config.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from seqsum.plots import scales
-from seqsum.plots.figures import GREY, WIDTH, picture
+from seqsum.plots.figures import GREY, WIDTH, Chart
 from seqsum.plots.filters import draw_filters
 from seqsum.studies.charts import (
   COLORS,
@@ -26,14 +26,14 @@ FEW = 10  # sequences; a mean over fewer has a hollow marker
 MARKERS = "osD^vPX"  # keep equal curves apart
 
 
-@picture
+@Chart
 def steps(figure: Any, lines: Lines) -> None:
   """Error of the prediction at each step."""
   ylabel = "test mse of the sum so far"
   _draw_curves(figure, lines, "by_step", "mse", "frames read", ylabel)
 
 
-@picture
+@Chart
 def targets(figure: Any, lines: Lines) -> None:
   """Error against the true value."""
   _draw_curves(figure, lines, "by_target", "mae", "true value", "test mae")
@@ -106,7 +106,7 @@ def _pooled(
   return mean, math.sqrt(variance / count), count / len(found)
 
 
-@picture
+@Chart
 def lengths(figure: Any, lines: Lines) -> None:
   """Exact accuracy and mean error by length; see `probes.by_length`."""
   groups = by_variant(finished(lines))
@@ -143,7 +143,7 @@ def lengths(figure: Any, lines: Lines) -> None:
   below.minorticks_off()
 
 
-@picture
+@Chart
 def pairs(figure: Any, lines: Lines) -> None:
   """Exact accuracy for each pair of digits; see `probes.by_pair`."""
   groups = by_variant(finished(lines))
@@ -172,7 +172,7 @@ def pairs(figure: Any, lines: Lines) -> None:
   bar.set_label("exactly right (%), by first digit (down) and second (across)")
 
 
-@picture
+@Chart
 def filters(figure: Any, lines: Lines) -> None:
   """First layers of the first run of the first two variants."""
   kernels = {

@@ -11,9 +11,9 @@ from seqsum.plots.figures import (
   INK,
   PALE,
   WIDTH,
+  Chart,
   frame_gid,
   ink_on_paper,
-  picture,
 )
 
 ACROSS = 10  # frames side by side
@@ -27,7 +27,7 @@ LEFT, RIGHT = 0.55, 0.2  # margins of the score plot
 CURVE = 1.0  # height of the score plot
 
 
-@picture
+@Chart
 def draw(
   figure: Any,
   frames: np.ndarray,
