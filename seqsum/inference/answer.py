@@ -24,7 +24,7 @@ class Answer:
   """Predictions for one sequence of T frames."""
 
   model: TrainedModel
-  names: Sequence[str]  # [T], of the frames
+  names: Sequence[str]  # [T], one for each frame
   frames: np.ndarray  # [T, H, W, C] uint8
   predicted: Prediction
   warnings: Sequence[str]  # one line for each doubtful image

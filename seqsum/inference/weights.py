@@ -24,7 +24,7 @@ SHAPE: run_files.Shape = {
 
 
 def pack(step: int, params: Any) -> dict[str, bytes]:
-  """The two files, by name, of parameters and their training step."""
+  """Packs parameters and their training step as the two files, by name."""
   arrays: dict[str, Any] = {
     name: np.asarray(x) for name, x in manifest.leaves_by_name(params).items()
   }

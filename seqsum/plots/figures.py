@@ -64,7 +64,7 @@ class Chart:
   """Decorator that turns `draw(figure, ...) -> None` into `(...) -> PNG`.
 
   `draw` gets a Matplotlib Figure of `WIDTH` inches square, in the style above,
-  and may resize it. If it draws no axes, for want of data, the figure gets the
+  and may resize it. A figure without axes, since there are no data, gets the
   words "nothing to draw". Pyplot's global state is neither read nor changed.
   """
 

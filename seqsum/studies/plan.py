@@ -191,7 +191,8 @@ def _run(
   workdir: epath.PathLike,
 ) -> Run:
   is_name = re.fullmatch(VARIANT, variant) is not None
-  require(is_name, "its name", variant, "must be letters, digits and .,=+-_")
+  remedy = "must be letters, digits and . , = + - _"
+  require(is_name, "its name", variant, remedy)
   require("seed" not in changes, "seed", changes.get("seed"), "use --seeds")
   config.seed = seed
   if sequences is not None:
