@@ -119,7 +119,7 @@ def _draw_accuracy(
 def _bins(
   values: np.ndarray, most: int
 ) -> Iterator[tuple[float, float, np.ndarray]]:
-  """Yield (lowest, highest, mask [N]) of at most so many bins of values.
+  """Yields (lowest, highest, mask [N]) of at most `most` bins of values.
 
   Each distinct value has a bin if there is room. Values that are inf or nan are
   in no bin.

@@ -73,12 +73,12 @@ class Chart:
     functools.update_wrapper(self, draw)
 
   def __call__(self, *args, **kwargs) -> bytes:
-    """Return a PNG for a light page."""
+    """Returns a PNG for a light page."""
     with _style():
       return _png(self._figure(*args, **kwargs))
 
   def light_and_dark(self, *args, **kwargs) -> tuple[bytes, bytes]:
-    """Return two PNGs of one size: for a light page and for a dark one."""
+    """Returns two PNGs of one size: for a light page and for a dark one."""
     with _style():
       figure = self._figure(*args, **kwargs)
       light = _png(figure)
@@ -87,7 +87,7 @@ class Chart:
       return light, _png(figure)
 
   def figure(self, *args, **kwargs) -> Any:
-    """Return the Matplotlib Figure, laid out."""
+    """Returns the Matplotlib Figure, laid out."""
     with _style():
       figure = self._figure(*args, **kwargs)
       figure.draw_without_rendering()

@@ -17,7 +17,7 @@ def filters(figure: Any, before: np.ndarray, after: np.ndarray) -> None:
 
 
 def draw_filters(figure: Any, kernels: Mapping[str, np.ndarray]) -> None:
-  """Draw sets of kernels one below the other, on one colour scale.
+  """Draws sets of kernels one below the other, on one colour scale.
 
   Args:
     kernels: Title -> [kh, kw, C, F] float, all of one shape. The C channels of

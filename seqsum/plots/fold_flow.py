@@ -41,7 +41,7 @@ class Transition(NamedTuple):
 
 
 def transitions(task: Task, digits: np.ndarray) -> Iterator[Transition]:
-  """Yield the likely transitions of a running reduction.
+  """Yields the likely transitions of a running reduction.
 
   `digits` are the probabilities of the task's digits on each frame, [T, D].
   """
@@ -184,7 +184,7 @@ def _label_values(
   true: float,
   is_last: bool,
 ) -> None:
-  """Write the values of a step beside their circles, without overlap."""
+  """Writes the values of a step beside their circles, without overlap."""
   some = [
     (value, probability)
     for (at, value), probability in nodes.items()

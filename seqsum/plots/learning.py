@@ -88,7 +88,7 @@ def _is_finite(value: float | None) -> bool:
 
 
 def _label_levels(axes: Any, levels: Sequence[tuple[float, str, str]]) -> None:
-  """Write (value, name, colour) to the right of the axes, without overlap."""
+  """Writes (value, name, colour) to the right of the axes, without overlap."""
   levels = sorted(levels)
   heights = scales.heights(axes, [value for value, *_ in levels])
   for (value, name, color), y in zip(
@@ -106,7 +106,7 @@ def _label_levels(axes: Any, levels: Sequence[tuple[float, str, str]]) -> None:
 
 
 def _add_clock(axes: Any, times: Sequence[tuple[float, float]]) -> None:
-  """Add an axis above that shows the wall-clock time of (epoch, seconds)."""
+  """Adds an axis above that shows the wall-clock time of (epoch, seconds)."""
   from matplotlib.ticker import MaxNLocator
 
   x, seconds = np.array([(0.0, 0.0), *times], float).T

@@ -29,7 +29,7 @@ def render(
   pictures: Sequence[Picture],
   facts: Mapping[str, str],
 ) -> str:
-  """Return the page as HTML 5; all text is escaped.
+  """Returns the page as HTML 5; all text is escaped.
 
   Args:
     name, headline: The run's name, and its result in one sentence.

@@ -118,7 +118,7 @@ def animate(
   task: str,
   is_integer: bool = True,
 ) -> bytes:
-  """Animate the frames arriving one by one, with the prediction after each.
+  """Animates the frames arriving one by one, with the prediction after each.
 
   Bars are the distribution; without one, a dot is the prediction. Both change
   gradually from frame to frame.

@@ -40,7 +40,7 @@ def write_report(
   best_step: int | None = None,
   fold: tuple[Task, Callable[[np.ndarray], np.ndarray]] | None = None,
 ) -> dict[str, bytes]:
-  """Write `index.html` and its pictures as PNG files.
+  """Writes `index.html` and its pictures as PNG files.
 
   A picture that cannot be drawn is left out, with a warning.
 

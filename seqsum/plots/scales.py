@@ -17,7 +17,7 @@ def is_logarithmic(values: Any) -> bool:
 
 
 def linear(axis: Any) -> None:
-  """Set a linear scale, with ticks such as 10,000 and 0.25."""
+  """Sets a linear scale, with ticks such as 10,000 and 0.25."""
   _set_scale(axis, "linear")
 
 
@@ -27,7 +27,7 @@ def _set_scale(axis: Any, name: str, **options: float) -> None:
 
 
 def logarithmic(axis: Any, values: Any) -> None:
-  """Set a logarithmic scale, which includes 0 if a value is 0.
+  """Sets a logarithmic scale, which includes 0 if a value is 0.
 
   The scale is linear if no value is positive. Call it after the values, >= 0,
   were drawn; inf and nan are ignored.
@@ -60,7 +60,7 @@ def logarithmic(axis: Any, values: Any) -> None:
 
 
 def fitting(axis: Any, values: Any) -> None:
-  """Set a logarithmic scale if all values are positive and differ widely.
+  """Sets a logarithmic scale if all values are positive and differ widely.
 
   Else the scale is linear. Call it after the values were drawn; inf and nan are
   ignored.
@@ -82,7 +82,7 @@ def heights(axes: Any, values: Sequence[float]) -> np.ndarray:
 
 
 def spread_out(positions: np.ndarray, gap: float) -> np.ndarray:
-  """Move positions until they are at least `gap` apart and none is above 1."""
+  """Moves positions until they are at least `gap` apart and none is above 1."""
   order = np.argsort(positions, kind="stable")
   moved = np.asarray(positions, np.float64)[order]
   for i in range(1, len(moved)):

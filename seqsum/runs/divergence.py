@@ -30,7 +30,7 @@ def check_finite(
   totals: Totals,
   seconds: float,
 ) -> None:
-  """End a run that has diverged; write diverged.json.
+  """Ends a run that has diverged; writes diverged.json.
 
   Args:
     session: The run.

@@ -58,7 +58,7 @@ class MetricsWriter:
     self._tensorboard = TensorBoardWriter(folder / "tensorboard", step)
 
   def write(self, metrics: dict[str, Any]) -> None:
-    """Write a line; it must have `step` and `split`."""
+    """Writes a line; it must have `step` and `split`."""
     metrics = to_json(metrics)
     self.history.append(metrics)
     if not self._writes:
@@ -76,7 +76,7 @@ class MetricsWriter:
       self._tracker.scalars(scalars, metrics["step"])
 
   def flush(self) -> bool:
-    """Write what is unwritten; return whether all lines are on the disk.
+    """Writes what is unwritten; returns whether all lines are on the disk.
 
     All processes must call it.
     """
@@ -85,7 +85,7 @@ class MetricsWriter:
     )
 
   def _sync(self) -> bool:
-    """Sync the file to the disk; return whether that succeeded."""
+    """Syncs the file to the disk; returns whether that succeeded."""
     if self._is_synced or is_remote(self._path):
       return True
     try:
@@ -98,7 +98,7 @@ class MetricsWriter:
     return True
 
   def _open(self) -> int:
-    """Open the file for writing; raise `OSError` if it is now a link."""
+    """Opens the file for writing; raises `OSError` if it is now a link."""
     path, follow = os.fspath(self._path), getattr(os, "O_NOFOLLOW", 0)
     return os.open(path, os.O_RDWR | follow | getattr(os, "O_BINARY", 0))
 
@@ -140,7 +140,7 @@ class MetricsWriter:
     self._size += len(data)
 
   def finish(self) -> None:
-    """Write what is unwritten.
+    """Writes what is unwritten.
 
     Raises:
       NotSaved: It cannot be written.
@@ -151,14 +151,14 @@ class MetricsWriter:
       )
 
   def images(self, pngs: Mapping[str, bytes], step: int) -> None:
-    """Write images, PNG files by name, to TensorBoard and the tracker."""
+    """Writes images, PNG files by name, to TensorBoard and the tracker."""
     if self._writes:
       self._tensorboard.images(pngs, step)
     if self._tracker:
       self._tracker.images(pngs, step)
 
   def model(self, checkpoint: epath.Path, summary: Mapping[str, Any]) -> None:
-    """Upload the final checkpoint and summary.json to the tracker."""
+    """Uploads the final checkpoint and summary.json to the tracker."""
     if self._tracker:
       self._tracker.model(checkpoint, summary)
 

@@ -22,7 +22,7 @@ SMALL = 9  # points
 
 
 def by_variant(lines: Lines) -> dict[str, list[Line]]:
-  """Group lines by variant, in order of first appearance."""
+  """Groups lines by variant, in order of first appearance."""
   groups: dict[str, list[Line]] = {}
   for line in lines:
     groups.setdefault(line["variant"], []).append(line)

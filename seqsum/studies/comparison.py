@@ -24,7 +24,7 @@ RATES = "rates.json"  # of `throughput.measure`
 
 
 def collect(run: Run) -> dict[str, Any] | None:
-  """Read a run's folder; return its line of results.jsonl.
+  """Reads a run's folder; returns its line of results.jsonl.
 
   Some of its keys:
     curve: [[sequences seen, validation mse], ...].
@@ -86,7 +86,7 @@ def _metrics(line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def describe(line: Mapping[str, Any]) -> str:
-  """Return a run's result in one line."""
+  """Returns a run's result in one line."""
   if line["status"] == "diverged":
     return f"diverged at step {line['diverged_step']:,}"
   test = line["test"]
@@ -97,7 +97,7 @@ def describe(line: Mapping[str, Any]) -> str:
 
 
 def write(study: Study, lines: Lines, runs: int, workdir: epath.Path) -> str:
-  """Write results.jsonl, table.md and figures, each atomically.
+  """Writes results.jsonl, table.md and figures, each atomically.
 
   Args:
     lines: Lines of the runs that finished or diverged.
@@ -128,7 +128,7 @@ def write(study: Study, lines: Lines, runs: int, workdir: epath.Path) -> str:
 
 
 def write_table(question: str, lines: Lines, runs: int) -> str:
-  """Return the table of a study, as Markdown; see `write`."""
+  """Returns the table of a study, as Markdown; see `write`."""
   optional = [
     name
     for name in OPTIONAL_METRICS

@@ -76,7 +76,7 @@ def _label_points(
   front: np.ndarray,
   order: np.ndarray,
 ) -> None:
-  """Write names beside points, on no other name, point or part of the front.
+  """Writes names beside points, on no other name, point or part of the front.
 
   A name that is not next to its point has a thin line to it. A name that fits
   nowhere is left out.

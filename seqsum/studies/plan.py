@@ -82,7 +82,7 @@ class Run(NamedTuple):
 
 
 def load(path: str | os.PathLike) -> Study:
-  """Read a study's file.
+  """Reads a study's file.
 
   Raises:
     InputError: The file cannot be read, or defines no study.
@@ -107,7 +107,7 @@ def load(path: str | os.PathLike) -> Study:
 
 
 def fields(config: ConfigDict, *sections: str) -> dict[str, Any]:
-  """Return sections or fields of a config as overrides for another config."""
+  """Returns sections or fields of a config as overrides for another config."""
   return {
     field: tuple(value) if isinstance(value, list | tuple) else value
     for field, value in files.flatten(config.to_dict())
@@ -116,7 +116,7 @@ def fields(config: ConfigDict, *sections: str) -> dict[str, Any]:
 
 
 def override(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
-  """Return a copy of a config with some dotted fields changed.
+  """Returns a copy of a config with some dotted fields changed.
 
   Raises:
     InputError: A field does not exist or has another type.
@@ -148,7 +148,7 @@ def lay_out(
   sequences: int | None = None,
   manual_dir: str = "",
 ) -> list[Run]:
-  """Return all runs of a study, after checking their configs.
+  """Returns all runs of a study, after checking their configs.
 
   All variants of one seed come before the next seed, so that an interrupted
   study has results of every variant.
@@ -219,7 +219,7 @@ def _run(
 
 
 def commands(runs: Sequence[Run], study_file: str) -> list[str]:
-  """Return a shell-quoted command for each run, which makes its folder."""
+  """Returns a shell-quoted command for each run, which makes its folder."""
   base = dict(files.flatten(load(study_file).base.to_dict()))
   lines = []
   for run in runs:

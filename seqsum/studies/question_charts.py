@@ -47,7 +47,7 @@ def _draw_curves(
   xlabel: str,
   ylabel: str,
 ) -> None:
-  """Draw a curve for each variant: a test metric by step or target.
+  """Draws a curve for each variant: a test metric by step or target.
 
   Curves are means over runs; markers of means over fewer than `FEW` sequences
   are hollow. The mean absolute error has a band of one standard error.

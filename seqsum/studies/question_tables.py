@@ -17,13 +17,13 @@ SHOWN = (1, 4, 5, 8, 10, 12, 20, 50, 100, 300, 1000)
 
 
 def markdown(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-  """Return a Markdown table; all columns but the first are right-aligned."""
+  """Returns a Markdown table; all columns but the first are right-aligned."""
   rules = ["---"] + ["--:"] * (len(titles) - 1)
   return "\n".join(f"| {' | '.join(row)} |" for row in (titles, rules, *rows))
 
 
 def together(*tables: Callable[[Lines], str]) -> Callable[[Lines], str]:
-  """Join several tables, one below the other."""
+  """Joins several tables, one below the other."""
   return lambda lines: "\n".join(table(lines) for table in tables)
 
 
