@@ -58,6 +58,8 @@ def read(folder: epath.Path, abstract_state: Any) -> tuple[int, Any]:
     damaged = manifest.describe(arrays) != saved
   except InputError as error:
     raise InputError(f"{path}: {error}") from error
+  except MemoryError:
+    raise
   except Exception as error:  # a damaged file may raise any exception
     raise InputError(
       f"{path}: cannot be read with {MANIFEST} ({one_line(error)}); copy the "

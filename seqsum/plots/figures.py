@@ -124,7 +124,7 @@ def _png(figure: Any) -> bytes:
 
 
 def _darken(figure: Any) -> None:
-  """Replace the colours of a figure's artists by those of `DARK`.
+  """Replaces the colours of a figure's artists by those of `DARK`.
 
   Other colours stay, and so do images, except frames drawn as ink on paper.
   """
