@@ -20,7 +20,6 @@ def find_doubtful(
   probabilities of single digits gets no warnings.
 
   Args:
-    model: The model.
     names: [T], of the images.
     frames: [T, 28, 28, 1] uint8.
 

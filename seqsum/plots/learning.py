@@ -8,12 +8,12 @@ import numpy as np
 
 from seqsum.plots import scales
 from seqsum.plots.captions import exact_name
-from seqsum.plots.figures import BLUE, GREY, INK, VERMILION, WIDTH, picture
+from seqsum.plots.figures import BLUE, GREY, INK, VERMILION, WIDTH, Chart
 from seqsum.sequences.tasks import ROUNDING
 from seqsum.training.scores import number
 
 
-@picture
+@Chart
 def learning_curves(
   figure: Any,
   history: Sequence[Mapping[str, Any]],
@@ -24,11 +24,9 @@ def learning_curves(
   """Mean squared error and exact accuracy over epochs and wall-clock time.
 
   Args:
-    figure: Matplotlib's.
     history: Lines of metrics.jsonl; may be empty.
     references: Name -> mse, drawn as horizontal lines if finite.
     best_step: The step of the validation to mark, if any.
-    tolerance: The largest error that counts as exact.
   """
   lines = [line for line in history if line["split"] != "test"]
   # Validations end epochs; before the first one the x axis counts steps.

@@ -25,7 +25,6 @@ def run_study(
   """Trains and measures the runs that are not finished, and compares all.
 
   Args:
-    study: The study.
     runs: All of its runs, from `plan.lay_out`.
     workdir: The study's folder.
     stop: Asks the study to end early.
