@@ -100,6 +100,27 @@ def seeds(lines: Lines) -> str:
   return markdown(titles, rows) + "\n"
 
 
+def additions(lines: Lines) -> str:
+  """Exact additions of dealt test images, mean and deviation over seeds.
+
+  Args:
+    lines: Runs measured by `probes.reshuffled`.
+  """
+  rows = []
+  for name, group in by_variant(finished(lines)).items():
+    exact, digits = (
+      np.array([100 * x["measured"][key] for x in group])
+      for key in ("exact_accuracy", "digit_accuracy")
+    )
+    of_a_deal = 100 * np.mean([x["measured"]["deviation"] for x in group])
+    rows.append(
+      [name, f"{exact.mean():.1f} ± {exact.std():.1f}%", f"{exact.min():.1f}%"]
+      + [f"{of_a_deal:.1f}", f"{digits.mean():.2f}%"]
+    )
+  titles = ("", "exact", "worst seed", "deviation of a deal", "digits")
+  return markdown(titles, rows) + "\n"
+
+
 def soonest(lines: Lines, accuracy: float) -> str:
   """Seconds until a fraction of the validation predictions was exact.
 
