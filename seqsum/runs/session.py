@@ -143,6 +143,7 @@ class Session:
       self.feed(stream),
       sequences=sequences,
       batch_size=batch_size,
+      in_one_call=self.schedule.steps_per_call > 1,
     )
 
   def _held_out(self, stream: int) -> tuple[int, int]:
