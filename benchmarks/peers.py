@@ -3,10 +3,10 @@
     pip install -e '.[bench]'
     python -m benchmarks.peers --mnist_dir=FOLDER
 
-Takes about 15 minutes on two cores; run nothing else meanwhile. Each peer has
-its own process. In each round every peer runs one short block while all others
-are stopped by a signal, so load by other programs affects all. Ratios are taken
-within a round.
+Takes about twelve minutes on two cores; run nothing else meanwhile. Each peer
+has its own process. In each round every peer runs one short block while all
+others are stopped by a signal, so load by other programs affects all. Ratios
+are taken within a round.
 
     python -m benchmarks.peers --check   # compare outputs only
     python -m benchmarks.peers --quick   # a short run of a few minutes

@@ -28,15 +28,15 @@ def get_config() -> ml_collections.ConfigDict:
   config.steps_per_call = 0  # 0: one on a CPU, up to `log_every` elsewhere
   config.eval_sequences = 10_000  # of the validation and of the test split
   config.eval_batch_size = 200
-  config.loss = "mse"  # mae, huber, log_cosh; cross_entropy: a class per sum
+  config.loss = "mse"  # or mae, huber, log_cosh; cross_entropy: a class per sum
   config.log_norms = False  # log activation RMS and gradient norm
   config.on_nonfinite = "stop"  # or skip the update, or continue (for studies)
 
   config.data = ml_collections.ConfigDict()
-  config.data.kind = "digits"  # or videos of digits (configs/importance.py),
-  # files with your own sequences (configs/own.py)
-  config.data.name = "mnist"  # digits (bundled); a TFDS name such as kmnist; of
-  # files npz:FILE or frames:FOLDER
+  config.data.kind = "digits"  # or videos (of digits, configs/importance.py),
+  # files (your own sequences, configs/own.py)
+  config.data.name = "mnist"  # or digits (bundled), a TFDS name such as kmnist;
+  # with kind files: npz:FILE, npz:FOLDER or frames:FOLDER
   config.data.data_dir = ""  # TFDS's folder; "": TFDS's default
   config.data.manual_dir = ""  # folder with the four original MNIST files
   config.data.fallback = "digits"  # if MNIST is unavailable; "": an error
@@ -45,7 +45,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.sequence = ml_collections.ConfigDict()
   config.sequence.min_len = 1  # frames
   config.sequence.max_len = 4
-  config.sequence.packed = True  # stratified, sorted lengths: skip padding
+  config.sequence.packed = True  # stratified, sorted lengths: padding skipped
   config.sequence.shift = 1  # pixels, at most; the post: 0
   config.sequence.rotate = 0.0  # degrees, at most
   config.sequence.scale = 0.0  # fraction, at most
@@ -63,15 +63,15 @@ def get_config() -> ml_collections.ConfigDict:
   # subtracted from the targets; only for the cores fold and additive
 
   config.model = ml_collections.ConfigDict()
-  config.model.core = "gru"  # gru_keras1 (the post's), lstm, simple; or with
-  # the reduction built in: fold (needs cross_entropy), additive
-  config.model.digit_prior_std = 0.0  # digits; std of a Gaussian prior on each
-  # frame's logits, core fold only; 0 disables
-  config.model.cell_activation = "tanh"  # or relu, gelu, sigmoid
-  config.model.recurrence = "fused"  # or flax: nn.RNN, slower, the same values
-  config.model.remat = 0  # rematerialize in chunks of so many frames; 0: never
+  config.model.core = "gru"  # or gru_keras1 (the post's), lstm, simple; with
+  # the reduction built in: fold (needs loss cross_entropy), additive
+  config.model.digit_prior_std = 0.0  # in digits: std of a Gaussian prior on
+  # each frame's logits, core fold only; 0 disables
+  config.model.cell_activation = "tanh"  # of the cell; or relu, gelu, sigmoid
+  config.model.recurrence = "fused"  # PackedModel; flax: nn.RNN, same values
+  config.model.remat = 0  # encoder frames per rematerialized chunk; 0: never
   config.model.input_max = 1.0  # value of a white pixel; 255.0: raw pixels
-  config.model.activation = "tanh"  # of the encoder: relu, gelu, sigmoid
+  config.model.activation = "tanh"  # of the encoder; or relu, gelu, sigmoid
   config.model.conv = ml_collections.ConfigDict()
   config.model.conv.features = (8, 16)
   config.model.conv.kernels = (4, 3)  # pixels

@@ -47,11 +47,12 @@ def main(*arguments: str) -> int:
     raise InputError("--workdir is missing: name the folder of a run")
   if not arguments:
     raise InputError("missing output folder, e.g. out/")
-  out = files.parse_path(*arguments, "the folder")
+  out = files.parse_path(arguments[0], "the folder")
   from seqsum.inference import exported, formats  # takes seconds
 
+  differences: dict[str, float] = {}
   if WEIGHTS.value:
-    outputs, differences = exported.pack_weights(WORKDIR.value), {}
+    outputs = exported.pack_weights(WORKDIR.value)
   else:
     outputs, differences = exported.pack_programs(
       WORKDIR.value, ONNX.value, RUNTIME.value

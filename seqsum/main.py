@@ -20,7 +20,7 @@ from seqsum.runtime import malloc, signals, streams
 if __name__ == "__main__":  # before the imports that take seconds
   signals.end_on_interrupt()
   streams.reopen()
-  malloc.restart_with_tunables()
+  malloc.restart_with_tunables()  # restarts Python, once
 
 import contextlib
 import json
@@ -67,7 +67,8 @@ def main() -> int:
   from seqsum.runs import console, results, trackers
   from seqsum.runtime import processes
 
-  name = pathlib.Path(flags.FLAGS["config"].config_filename).stem
+  config_file = config_flags.get_config_filename(flags.FLAGS["config"])
+  name = pathlib.Path(config_file).stem
   workdir = files.parse_path(WORKDIR.value or os.path.join("runs", name))
   trackers.check_installed(TRACKER.value)
   cli.enable_compilation_cache()
@@ -83,8 +84,7 @@ def main() -> int:
       CONFIG.value, workdir, stop, report=REPORT.value, tracker=TRACKER.value
     )
   if summary is None:
-    print(f"stopped by {stop.signal.name}; run the same command to resume")
-    return 128 + stop.signal  # the shell's convention: 130, 143
+    return stop.report()
   print(console.summary_text(summary, workdir))
   return 0
 

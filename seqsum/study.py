@@ -69,8 +69,7 @@ def main() -> int:
   with StopRequest() as stop:
     table = run.run_study(study, runs, workdir, stop)
   if table is None:
-    print(f"stopped by {stop.signal.name}; run the same command to resume")
-    return 128 + stop.signal
+    return stop.report()
   print(f"\n{table}\nsee {workdir}")
   return 0
 

@@ -145,12 +145,9 @@ def train_and_evaluate(
         break
       num_steps = min(schedule.next_event(step) - step, schedule.steps_per_call)
       previous_totals = totals
+      count = num_steps if in_loop else None
       state, totals = run_steps(
-        state,
-        totals,
-        num_steps if in_loop else None,
-        config.seed,
-        *batch_source(step),
+        state, totals, count, config.seed, *batch_source(step)
       )
       jax.block_until_ready(previous_totals)  # the device is one call ahead
       later.run()
@@ -170,7 +167,7 @@ def train_and_evaluate(
     save(step, start_check(session, state), state, totals)
     checkpoints.finish()
     if stop.agreed():
-      if report and stop.signal == signal.SIGINT:  # a scheduler would not wait
+      if report and stop.signal == signal.SIGINT:  # a scheduler allows no time
         predictions = validate(state.evaluated)
         figures = results.write_report(
           session, state.evaluated, validate, predictions, {}

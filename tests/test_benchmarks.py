@@ -68,7 +68,7 @@ def run(start):
     ("", 3, "exit code 3"),
   ],
 )
-def test_exception_line_of_a_childs_stderr(stderr, code, line):
+def test_exception_line_is_found_in_a_childs_stderr(stderr, code, line):
   assert exception_line(stderr, code) == line
 
 

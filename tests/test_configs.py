@@ -325,7 +325,7 @@ def test_products_of_two_digits_have_37_classes():
   assert build_experiment(product.get_config()).model.outputs == 37
 
 
-def test_the_schedule_of_the_original_post():
+def test_the_schedule_is_that_of_the_original_post():
   schedule = build_schedule(post.get_config())
   assert schedule.total * schedule.batch_size == 1_200_000
   assert schedule.epoch_end(1) == 1_875

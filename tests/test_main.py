@@ -244,7 +244,7 @@ def test_a_missing_config_is_refused(run):
   assert "--config is missing" in done.stderr
 
 
-def test_help_and_version(run):
+def test_help_lists_flags_and_version_is_printed(run):
   done = run("--help")
   assert "--config=configs/sum.py" in done.stdout
   assert "--workdir" in done.stdout

@@ -167,6 +167,7 @@ def test_stopped_study_resumes(file, run, environment):
       ((), "--study is missing"),
       (("--study=no.py",), "--study=no.py: there is no such file"),
       (("--study=configs/sum.py",), "must define get_study()"),
+      (("--study=README.md",), "must be a Python file"),
       (("--study=configs/studies/tiny.py", "--seeds=0"), "must be at least 1"),
       (("--study=configs/studies/tiny.py", "x"), "unexpected argument 'x'"),
     ],

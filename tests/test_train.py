@@ -139,7 +139,7 @@ def test_divergence_is_that_of_one_step_a_call(tmp_path):
       train_in(
         folder,
         steps_per_call=steps_per_call,
-        **{"optimizer.learning_rate": 1e30, "model.activation": "relu"},
+        **{"optimizer.learning_rate": 1e30, "loss": "mse"},
       )
     ends.append(json.loads((folder / "diverged.json").read_text()))
     ends[-1].pop("wall_seconds")

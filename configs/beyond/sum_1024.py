@@ -4,8 +4,8 @@ r"""Sums of 1,024 digits, from 5,000 sequences.
         --manual_dir=FOLDER
 
 sum_long.py has shorter sums and the details of training; this study uses its
-settings for 256 digits. Best published: 2.73% exact (CTSketch). Target: more.
-Each image appears in about a hundred frames per epoch.
+settings for 256 digits. Best published: 2.73% exact (CTSketch). Target: more
+than that. Each image appears in about a hundred frames per epoch.
 
 Budget: each sequence eight times, 41 million frames per run, two hours on one
 core; three seeds.

@@ -8,6 +8,7 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -20,7 +21,7 @@ def digest(arrays: Iterable[np.ndarray]) -> str:
   sha256 = hashlib.sha256()
   for array in arrays:
     little = array.dtype.newbyteorder("<")
-    sha256.update(np.ascontiguousarray(array, little))
+    sha256.update(np.ascontiguousarray(array, little).data)
   return sha256.hexdigest()
 
 
@@ -60,7 +61,8 @@ def save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
   """
   partial = path.with_name(f".{uuid.uuid4().hex}.npz")
   try:
-    np.savez(partial, sha256=np.array(digest(arrays.values())), **arrays)
+    members: dict[str, Any] = {"sha256": digest(arrays.values()), **arrays}
+    np.savez(partial, **members)
     partial.replace(path)
   except OSError as error:
     logging.warning(

@@ -37,8 +37,10 @@ def load() -> tuple[np.ndarray, np.ndarray]:
 
 def read() -> tuple[np.ndarray, np.ndarray]:
   """Reads [1797, 8, 8] 0..16 and [1797] int32 without the import of sklearn."""
-  package = Path(importlib.util.find_spec("sklearn").origin).parent
-  path = package / "datasets" / "data" / "digits.csv.gz"
+  spec = importlib.util.find_spec("sklearn")
+  assert spec is not None
+  assert spec.origin is not None
+  path = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
   if path.exists():
     table = np.loadtxt(path, delimiter=",", dtype=np.int32)
     return table[:, :-1].reshape(-1, 8, 8), table[:, -1]

@@ -49,7 +49,9 @@ class Split(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Digits:
-  """A data set: choose models on `validation`, read `test` once, at the end.
+  """Images and labels of digits in three splits.
+
+  Models are chosen on `validation`; `test` is read once, at the end.
 
   Attributes:
     name: The data set in use, which may be the fallback.
@@ -74,16 +76,16 @@ class Digits:
     """The subset of images whose label is in `digits`."""
     if set(digits) == set(range(CLASSES)):
       return self
-    splits = [
+    train, validation, test = (
       Split(*(x[np.isin(split.labels, digits)] for x in split))
       for split in (self.train, self.validation, self.test)
-    ]
-    return Digits(self.name, *splits, origin=self.origin)
+    )
+    return Digits(self.name, train, validation, test, origin=self.origin)
 
   def feed(
     self, split: str, sharding: Sharding, batch_size: int, **_: int | None
   ) -> Feed:
-    """Batches are drawn from all images of a split, on the devices once."""
+    """Batch number -> all images and labels of a split, copied only once."""
     import jax
 
     arrays = jax.device_put(getattr(self, split), sharding)
@@ -227,11 +229,11 @@ def _bundled() -> Digits:
 def _cached(name, folder: Path, prepare, sha256=None) -> Digits:
   """Loads the arrays cached in `folder`; prepares and caches them if needed."""
   path = folder / "seqsum.data.npz"
-  arrays = array_cache.load(path, KEYS, sha256)
+  cached = array_cache.load(path, KEYS, sha256)
   origin = str(folder)
-  if arrays is not None:
-    splits = map(Split, arrays[::2], arrays[1::2])
-    return Digits(name, *splits, origin=origin)
+  if cached is not None:
+    train, validation, test = map(Split, cached[::2], cached[1::2])
+    return Digits(name, train, validation, test, origin=origin)
   digits = dataclasses.replace(prepare(), origin=origin)
   arrays = (*digits.train, *digits.validation, *digits.test)
   array_cache.save(path, dict(zip(KEYS, arrays, strict=True)))

@@ -14,16 +14,18 @@ import csv
 import hashlib
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from seqsum.data import image_files, natural_order, targets, video_files
 from seqsum.runtime.errors import InputError, require_file
+from seqsum.sequences.pixel_rule import PixelRule
 
 TABLE = "targets.csv"
-EXTRA = object()  # csv.DictReader's key of cells without a column
+EXTRA: Any = object()  # csv.DictReader's key of cells without a column
 LARGEST = float(np.finfo(np.float32).max)
 MAX_NAMED = 3  # sequences listed in an error message
 VIDEOS = (  # file name endings
@@ -85,11 +87,13 @@ class FrameFolder:
           f"{table}, line {lines[name][0].number}: there is no sequence "
           f"{name!r} in the folder"
         )
-    self.splits = _splits(table, lines)
+    self.splits: Sequence[str] | None = _splits(table, lines)
     _check_all_named(path, lines)
     survey = video_files.survey(path / name for name in self._names)
-    self.pictures, self.sizes = survey.rule, survey.range
-    self.shape = (*(size or survey.size), 3 if survey.coloured else 1)
+    self.pictures: PixelRule | None = survey.rule
+    self.sizes = survey.range
+    height, width = size or survey.size
+    self.shape = height, width, 3 if survey.coloured else 1
     self.lengths = np.array(survey.counts, np.int32)
     self.targets = _targets(table, lines, self.lengths)
     self.fingerprint = repr(
@@ -111,7 +115,7 @@ class FrameFolder:
 
 def _read_table(path: Path) -> Table:
   """Reads the lines of each sequence, in the order of the file."""
-  table = {}
+  table: Table = {}
   require_file(path)
   with path.open(newline="", encoding="utf-8-sig") as stream:
     reader = csv.DictReader(stream, strict=True, restkey=EXTRA, restval="")
@@ -205,13 +209,14 @@ def _targets(path: Path, table: Table, lengths: np.ndarray) -> np.ndarray:
       continue
     seen = set()
     for line in lines:
-      if line.frame in seen or line.frame not in range(1, lengths[n] + 1):
+      frame = line.frame or 0
+      if frame in seen or frame not in range(1, lengths[n] + 1):
         raise InputError(
-          f"{path}, line {line.number}: frame '{line.frame:g}' of {name!r}, "
+          f"{path}, line {line.number}: frame '{frame:g}' of {name!r}, "
           f"expected each of 1..{lengths[n]} once"
         )
-      seen.add(line.frame)
-      values[n, int(line.frame) - 1] = line.target
+      seen.add(frame)
+      values[n, int(frame) - 1] = line.target
   if len(first.target) == 1:
     values = values[..., 0]
   return targets.per_frame(f"{path}: targets", values, lengths, time)
@@ -234,11 +239,12 @@ def _splits(path: Path, table: Table) -> list[str] | None:
   for name, splits in found.items():
     if len(splits) > 1:
       raise InputError(
-        f"{path}: {name!r} is in the splits {', '.join(sorted(splits))}, "
+        f"{path}: {name!r} is in the splits "
+        f"{', '.join(sorted(map(str, splits)))}, "
         "expected one"
       )
-  splits = [min(splits) for splits in found.values()]
-  return None if splits[0] is None else splits
+  names = [split for splits in found.values() for split in splits]
+  return [name for name in names if name is not None] or None
 
 
 def _digests(path: Path) -> list[tuple[str, str]]:

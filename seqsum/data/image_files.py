@@ -93,12 +93,13 @@ def find_in_folder(folder: str | os.PathLike) -> list[str]:
       files that may be pictures and cannot be read.
   """
   try:
-    entries = [x for x in os.scandir(folder) if not is_hidden(x.name)]
+    found = [x for x in os.scandir(os.fspath(folder)) if not is_hidden(x.name)]
   except OSError as error:
     raise InputError(f"{folder}: {error.strerror}") from error
-  entries = {entry.path: entry for entry in entries}
+  entries = {entry.path: entry for entry in found}
   pictures, unread = [], []
-  for entry in map(entries.get, natural_order.sort(entries)):
+  for path in natural_order.sort(entries):
+    entry = entries[path]
     if entry.is_dir():
       if any(is_image_name(x) for x in os.listdir(entry) if not is_hidden(x)):
         unread.append(entry.name + os.sep)

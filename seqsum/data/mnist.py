@@ -133,48 +133,51 @@ def answers(url: str, seconds: float = 3.0) -> bool:
 
 def _builder(data_dir: Path):
   import tensorflow_datasets as tfds  # half a second
+  from tensorflow_datasets.core import registered
   from tensorflow_datasets.core.download import checksums
 
-  class SeqsumMnist(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """MNIST in the order of its files, since splits are made by position."""
+  with registered.skip_registration():
 
-    name = NAME
-    VERSION = tfds.core.Version(VERSION)
-    url_infos = {  # noqa: RUF012 (TFDS checks the sha256 of downloads)
-      URL + name: checksums.UrlInfo(size, sha256, filename=name)
-      for name, (size, sha256) in FILES.items()
-    }
+    class SeqsumMnist(tfds.core.GeneratorBasedBuilder):
+      """MNIST in the order of its files, since splits are made by position."""
 
-    def _info(self):
-      # Encoding.BYTES stores an image as one string instead of 784 integers,
-      # which halves the time to prepare.
-      return tfds.core.DatasetInfo(
-        builder=self,
-        description=__doc__,
-        features=tfds.features.FeaturesDict(
-          {
-            "image": tfds.features.Tensor(
-              shape=SHAPE,
-              dtype=np.uint8,
-              encoding=tfds.features.Encoding.BYTES,
-            ),
-            "label": tfds.features.ClassLabel(num_classes=CLASSES),
-          }
-        ),
-        disable_shuffling=True,
-      )
-
-    def _split_generators(self, dl_manager):
-      paths = dl_manager.download({name: URL + name for name in FILES})
-      return {
-        split: self._generate_examples(paths[images], paths[labels])
-        for split, (images, labels) in SPLITS.items()
+      name = NAME
+      VERSION = tfds.core.Version(VERSION)
+      url_infos = {  # noqa: RUF012 (TFDS checks the sha256 of downloads)
+        URL + name: checksums.UrlInfo(size, sha256, filename=name)
+        for name, (size, sha256) in FILES.items()
       }
 
-    def _generate_examples(self, images, labels):
-      arrays = decode(images.read_bytes(), labels.read_bytes())
-      for index, (image, label) in enumerate(zip(*arrays, strict=True)):
-        yield index, {"image": image, "label": label}
+      def _info(self):
+        # Encoding.BYTES stores an image as one string instead of 784 integers,
+        # which halves the time to prepare.
+        return tfds.core.DatasetInfo(
+          builder=self,
+          description=__doc__,
+          features=tfds.features.FeaturesDict(
+            {
+              "image": tfds.features.Tensor(
+                shape=SHAPE,
+                dtype=np.uint8,
+                encoding=tfds.features.Encoding.BYTES,
+              ),
+              "label": tfds.features.ClassLabel(num_classes=CLASSES),
+            }
+          ),
+          disable_shuffling=True,
+        )
+
+      def _split_generators(self, dl_manager):
+        paths = dl_manager.download({name: URL + name for name in FILES})
+        return {
+          split: self._generate_examples(paths[images], paths[labels])
+          for split, (images, labels) in SPLITS.items()
+        }
+
+      def _generate_examples(self, images, labels):
+        arrays = decode(images.read_bytes(), labels.read_bytes())
+        for index, (image, label) in enumerate(zip(*arrays, strict=True)):
+          yield index, {"image": image, "label": label}
 
   return SeqsumMnist(data_dir=str(data_dir), file_format="array_record")
 

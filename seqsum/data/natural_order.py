@@ -67,11 +67,12 @@ def _key(name: str, counters: set[int]) -> tuple[list[Any], str]:
   stem, ending = os.path.splitext(name)
   if not ending[1:2].isalpha():  # t0.25 has no ending
     stem, ending = name, ""
-  parts, end = [], 0
+  parts: list[Any] = []
+  end = 0
   for i, match in enumerate(NUMBER.finditer(stem)):
     number = match[0]
     if number.count(".") == 1 and i not in counters:
-      numbers = [Decimal(number)]
+      numbers: list[Any] = [Decimal(number)]
     else:
       numbers = [int(x) for x in number.split(".")]
     parts += [stem[end : match.start()], numbers]

@@ -16,6 +16,7 @@ import numpy as np
 
 from seqsum.data import targets
 from seqsum.runtime.errors import InputError, one_line, require_file
+from seqsum.sequences.pixel_rule import PixelRule
 
 NAMES = ("frames", "lengths", "split", "targets")
 MAX_BYTES = 1 << 32  # of the unpacked arrays of an .npz file
@@ -30,7 +31,8 @@ class NpzSource:
     path: An .npz file, or a folder of .npy files.
   """
 
-  pictures, sizes = None, ()
+  pictures: PixelRule | None = None
+  sizes: tuple[tuple[int, int], ...] = ()
 
   def __init__(self, path: Path):
     read = _map_folder if path.is_dir() else _read_file
@@ -117,7 +119,8 @@ def _read_file(path: Path) -> tuple[Arrays, bytes]:
 
 def _map_folder(path: Path) -> tuple[Arrays, bytes]:
   """The memory-mapped arrays of a folder, and a fingerprint of the files."""
-  arrays, found = {}, []
+  arrays: Arrays = {}
+  found = []
   for name in NAMES:
     file = path / f"{name}.npy"
     if not file.exists():

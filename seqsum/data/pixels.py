@@ -76,7 +76,7 @@ class PixelSurvey:
         f"{other}: has {DEPTHS[other_depth]}, but {name} has {DEPTHS[depth]}: "
         "convert all pictures to the same kind"
       )
-    rule = PixelRule(*self._depths)
+    rule = PixelRule(next(iter(self._depths), "8-bit"))
     if rule.depth != "8-bit":
       rule = dataclasses.replace(rule, low=self._low, high=self._high)
     if self._transparent:

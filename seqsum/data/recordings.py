@@ -90,6 +90,7 @@ def _load(
 ) -> SequenceDataset:
   source = open_source(where, size)
   splits = _split(where, source.splits, len(source.lengths))
+  train, validation, test = splits
   sha256 = hashlib.sha256(source.fingerprint)
   for which in splits:
     sha256.update(np.int64(len(which)).tobytes() + which.tobytes())
@@ -98,11 +99,13 @@ def _load(
     source.floats,
     source.lengths,
     source.targets,
-    splits[0],
+    train,
     source.pictures,
     source.sizes,
   )
-  return SequenceDataset(name, source, facts, *splits, sha256.hexdigest())
+  return SequenceDataset(
+    name, source, facts, train, validation, test, sha256.hexdigest()
+  )
 
 
 def _split(

@@ -6,7 +6,7 @@ n), so there is no iterator state to save.
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import jax
@@ -94,7 +94,7 @@ class SequenceDataset:
   def held_out(
     self, split: str, sequences: int, batch_size: int, devices: int
   ) -> tuple[int, int]:
-    """Each sequence at most once, in batches as equal as devices allow."""
+    """(sequences, batch size): each once, in batches of almost equal size."""
     sequences = min(sequences, len(getattr(self, split)))
     part = math.ceil(sequences / math.ceil(sequences / batch_size))
     return sequences, math.ceil(part / devices) * devices
@@ -175,7 +175,9 @@ class Batches:
     self._batches = rows.repeat(passes).batch(batch_size)
     if count is not None:
       self._batches = self._batches.slice(slice(count))
-    self._at, self._reader, self._last = None, iter(()), ()
+    self._at: int | None = None
+    self._reader: Iterator[tuple[np.ndarray, ...]] = iter(())
+    self._last: tuple[np.ndarray, ...] = ()
 
   def __call__(self, n: int) -> tuple[np.ndarray, ...]:
     """Batch n; fast if n is that of the last call, or the next."""

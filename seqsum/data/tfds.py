@@ -100,7 +100,8 @@ def read(builder: Any) -> tuple[Arrays, Arrays]:
     except Exception as error:  # of TFDS or of array_record
       raise damaged(builder, error) from error
     splits.append((images, labels))
-  return tuple(splits)
+  train, test = splits
+  return train, test
 
 
 def _unknown(name, known) -> InputError:

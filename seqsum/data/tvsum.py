@@ -21,7 +21,7 @@ files are refused, and sizes are checked before data is read.
 import contextlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +29,7 @@ import numpy as np
 from seqsum.data import natural_order
 from seqsum.data.targets import check_precision
 from seqsum.runtime.errors import InputError, one_line
+from seqsum.sequences.pixel_rule import PixelRule
 
 MAX_BYTES = 1 << 30  # of a data set, and of one of its chunks
 MAX_TITLE = 200  # characters
@@ -100,8 +101,10 @@ class FeatureSource:
     videos: All videos, in natural order of their names.
   """
 
-  floats, splits = True, None
-  pictures, sizes = None, ()
+  floats = True
+  splits: Sequence[str] | None = None
+  pictures: PixelRule | None = None
+  sizes: tuple[tuple[int, int], ...] = ()
 
   def __init__(self, path: str | os.PathLike):
     self.videos = list(read(path))

@@ -62,7 +62,7 @@ class Survey(NamedTuple):
     range: The smallest and the largest (H, W), by area; () if all frames have
       the same size.
     coloured: Whether any pixel is not grey.
-    rule: For all pictures.
+    rule: The conversion of all pictures.
   """
 
   counts: tuple[int, ...]
@@ -83,13 +83,15 @@ def survey(paths: Iterable[str | os.PathLike]) -> Survey:
     InputError: As for `read`, except for the sizes; or the pictures have no
       common scale.
   """
-  pixels, counts, sizes, first = PixelSurvey(), [], set(), None
+  pixels, counts, sizes = PixelSurvey(), [], set()
+  first: tuple[int, int] | None = None
   for path in paths:
     if is_pictures(path):
       files = image_files.find([path])
       for file in files:
         if first is None:
-          first = image_files.read_picture(file).shape
+          height, width = image_files.read_picture(file).shape
+          first = height, width
         facts = image_files.inspect(file, colour=not pixels.coloured)
         pixels.add(file, facts)
         sizes.add(facts.size)
@@ -97,7 +99,8 @@ def survey(paths: Iterable[str | os.PathLike]) -> Survey:
       continue
     count = 0
     for name, frame in _frames(path, 3):
-      count, size = count + 1, frame.shape[:2]
+      count, (height, width, _) = count + 1, frame.shape
+      size = height, width
       first = first or size
       sizes.add(size)
       coloured = not pixels.coloured and _is_coloured(frame)
@@ -105,6 +108,7 @@ def survey(paths: Iterable[str | os.PathLike]) -> Survey:
     if not count:
       raise InputError(f"{path}: {NO_FRAME}")
     counts.append(count)
+  assert first is not None  # `paths` is not empty
   ordered = sorted(sizes, key=lambda size: (size[0] * size[1], size))
   return Survey(
     counts=tuple(counts),
@@ -181,7 +185,8 @@ def _collect(
   shape: tuple[int, int, int] | None,
 ) -> np.ndarray:
   """Stacks named frames [h, w, C] uint8 -> [T, H, W, C] uint8."""
-  found, size = [], 0
+  found: list[np.ndarray] = []
+  size = 0
   for name, frame in frames:
     frame = frame if shape is None else _resize(frame, *shape[:2])
     if found and frame.shape != found[0].shape:

@@ -10,6 +10,7 @@ import dataclasses
 import importlib.util
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -60,7 +61,8 @@ def _program(model: TrainedModel):
   plain = _FlatModel(**attributes)
 
   def program(frames):
-    decoded = objective.decode(plain.apply(model.params, frames))
+    outputs: Any = plain.apply(model.params, frames)
+    decoded = objective.decode(outputs)
     return tuple(x for x in decoded if x is not None)
 
   return program
@@ -73,7 +75,7 @@ def _frames(model: TrainedModel) -> jax.ShapeDtypeStruct:
 
 
 def stablehlo(model: TrainedModel) -> bytes:
-  """StableHLO, for `jax.export.deserialize`."""
+  """The model as StableHLO bytes, for `jax.export.deserialize`."""
   exported = export.export(jax.jit(_program(model)), platforms=PLATFORMS)
   return bytes(exported(_frames(model)).serialize())
 

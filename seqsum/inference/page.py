@@ -48,7 +48,7 @@ def render_standalone(
   """Renders the page with the network and ONNX Runtime inside.
 
   Args:
-    model: As for `render`.
+    model: See `render`.
     network: The ONNX file.
     runtime: As `read_runtime` returns it.
   """

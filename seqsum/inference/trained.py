@@ -9,8 +9,8 @@ import dataclasses
 import functools
 import os
 import sys
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -48,7 +48,7 @@ class TrainedModel:
   """A model with its parameters.
 
   Attributes:
-    name: Of the run.
+    name: Name of the run.
     step: The training step of the parameters.
     experiment: The training configuration.
     params: The model's variables.
@@ -161,10 +161,9 @@ class TrainedModel:
   @functools.cached_property
   def _predict(self):
     """Compiled (params, frames) -> (predictions, probabilities or None)."""
-    model, objective = self.experiment.model, self.experiment.objective
-    return jax.jit(
-      lambda params, frames: objective.decode(model.apply(params, frames))
-    )
+    apply: Callable[..., Any] = self.experiment.model.apply
+    decode = self.experiment.objective.decode
+    return jax.jit(lambda params, frames: decode(apply(params, frames)))
 
 
 def load(workdir: epath.PathLike | None = None) -> TrainedModel:
@@ -201,7 +200,8 @@ def load(workdir: epath.PathLike | None = None) -> TrainedModel:
 
 def _describe(workdir: epath.Path) -> str:
   """Describes the default network in one line."""
-  summary = run_files.read_json(workdir / "summary.json", run_files.SUMMARY)
+  path = workdir / "summary.json"
+  summary = run_files.parse(path, path.read_text(), run_files.SUMMARY)
   exact = summary["test"]["exact_accuracy"]
   return (
     f"no --workdir: using the network that comes with seqsum ({workdir.name}, "

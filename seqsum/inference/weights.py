@@ -31,7 +31,7 @@ def pack(step: int, params: Any) -> dict[str, bytes]:
     step: The training step of the parameters.
     params: A tree of arrays.
   """
-  arrays = {
+  arrays: dict[str, Any] = {
     name: np.asarray(x) for name, x in manifest.leaves_by_name(params).items()
   }
   stream = io.BytesIO()
@@ -58,9 +58,8 @@ def read(folder: epath.Path, abstract_state: Any) -> tuple[int, Any]:
       raise InputError(f"{MANIFEST} is missing; copy the folder again")
     step, saved = header["step"], header["arrays"]
     manifest.compare(saved, abstract_state)
-    with np.load(
-      io.BytesIO(run_files.read_bytes(path)), allow_pickle=False
-    ) as file:
+    content = run_files.read_bytes(path) or b""
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
       arrays = {
         name: file[name] for name in manifest.leaves_by_name(abstract_state)
       }

@@ -17,9 +17,9 @@ class Conv(nn.Module):
   Attributes:
     features: Number of filters.
     kernel_size: Height and width of the filters, in pixels.
-    strides: In pixels, in both directions.
-    kernel_init: For [*kernel_size, C, features].
-    dtype: Of the computation; parameters are float32.
+    strides: Stride in pixels, in both directions.
+    kernel_init: Initializer of [*kernel_size, C, features].
+    dtype: Computation dtype; parameters are float32.
   """
 
   features: int
@@ -118,7 +118,7 @@ def max_pool(x: jax.Array, side: int) -> jax.Array:
   Args:
     x: [N, H, W, C]. Rows and columns left over at the bottom and on the right
       are dropped.
-    side: Of the windows, in pixels.
+    side: Side of the windows, in pixels.
 
   Returns:
     [N, H // side, W // side, C]. Equal maxima share the gradient.

@@ -24,7 +24,7 @@ class Support:
 
   Attributes:
     values: [K] float32, ascending, with the fold of no digits among them.
-      Values that float32 does not distinguish are one.
+      Values that are equal in float32 are merged.
     start: Index of the fold of no digits.
     after: [D, K] int, the index to which each of the task's D digits takes each
       value; K if the result is not among the values (more than T digits).
@@ -45,7 +45,7 @@ class Support:
 
   @functools.cached_property
   def before(self) -> np.ndarray:
-    """[D, K] int, the one index from which a digit leads to a value; else K."""
+    """[D, K] int, inverse of `after`; K if no or several values lead there."""
     count = len(self.values)
     before = np.full((len(self.after), count), count)
     for row, after in zip(before, self.after, strict=True):
@@ -58,7 +58,7 @@ class Support:
 
   @functools.cached_property
   def merging(self) -> tuple[tuple[int, int, np.ndarray], ...]:
-    """(digit, value, origins), all indices, where many values become one."""
+    """(digit, value, origins) where a digit takes several values to one."""
     count = len(self.values)
     found = []
     for digit, after in enumerate(self.after):

@@ -31,7 +31,7 @@ class ConvEncoder(nn.Module):
     activation: Activation of every layer.
     plain: Whether to use Flax's convolutions and pooling, which have the same
       parameters and values as `conv.Conv` and `conv.max_pool`.
-    dtype: Of the computation; parameters are float32.
+    dtype: Computation dtype; parameters are float32.
   """
 
   features: tuple[int, ...] = (8, 16)

@@ -7,6 +7,7 @@ by `packing.scan`.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import flax.linen as nn
@@ -169,7 +170,7 @@ class KnownFoldCell(nn.RNNCellBase):
 
 
 # (task, config.model.digit_prior_std) -> the known fold of that name
-KNOWN_FOLDS = {
+KNOWN_FOLDS: dict[str, Callable[..., Any]] = {
   "fold": FoldCore,
   "additive": lambda task, _: AdditiveCore(max(1, task.size)),
 }

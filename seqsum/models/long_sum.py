@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-NOISE = 1e-7  # the error of the FFT, next to a probability of about one
+NOISE = 1e-7  # error of the FFT, relative to the largest value
 DIRECT = 40  # values; larger convolutions use the FFT
 STEPS = 40  # of the bisection for the tilt; each halves the interval
 STEEPEST = 40.0  # the largest tilt: exp(40) between neighbouring digits

@@ -27,13 +27,13 @@ class SequenceModel(nn.Module):
   Attributes:
     encoder: Constructor of the encoder.
     core: The recurrent cell.
-    cell_activation: Activation of the cell's new content.
+    cell_activation: Activation of the cell's candidate state.
     widths: Features of each recurrent layer; () for none.
     outputs: K, features of the head.
     known_fold: A recurrence without parameters over the head's outputs. None:
       the head's outputs are the model's.
     input_max: Value of a white pixel in the encoder's input; a black one is 0.
-    dtype: Of the computation; parameters and outputs are float32.
+    dtype: Computation dtype; parameters and outputs are float32.
   """
 
   encoder: Callable[..., ConvEncoder] = ConvEncoder

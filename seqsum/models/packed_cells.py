@@ -50,8 +50,8 @@ class PackedCell(nn.Module):
 
   Attributes:
     features: Width of the carry.
-    activation: Activation of the new content.
-    dtype: Of the computation; parameters are float32.
+    activation: Activation of the candidate state.
+    dtype: Computation dtype; parameters are float32.
     of_inputs: The products with the inputs.
     of_carry: The products with the carry, grouped by the array they multiply.
   """
@@ -200,7 +200,7 @@ class PaddedCell(nn.Module):
 
   Attributes:
     cell: Constructor of the cell.
-    features, activation, dtype: As for `PackedCell`.
+    features, activation, dtype: See `PackedCell`.
   """
 
   cell: Callable[..., nn.RNNCellBase]
@@ -225,8 +225,8 @@ class PaddedCell(nn.Module):
 
   def __call__(self, inputs: Packed, rows: Rows) -> Packed:
     """[N, F] -> [N, features], the output at each step."""
-    padded = packing.unpack(inputs, rows, rows[0])
-    return packing.pack(self.rnn(padded), rows)
+    outputs: Any = self.rnn(packing.unpack(inputs, rows, rows[0]))
+    return packing.pack(outputs, rows)
 
 
 PACKED_CELLS: dict[Callable[..., nn.RNNCellBase], Callable[..., PackedCell]] = {

@@ -80,7 +80,7 @@ class Captions:
       history: Lines of metrics.jsonl.
       sequences: How many were evaluated.
       numbers: Has "mean squared error" and exact accuracy under `right`.
-      split: Of which split.
+      split: The split of the sequences.
     """
     if self.has_digits:
       where = f"{count_noun(sequences, 'sequence')} of unseen {split} digits"

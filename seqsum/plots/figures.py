@@ -43,7 +43,7 @@ ON_PAPER = "ink on paper"  # the `gid` of images on that scale
 WIDTH = 5.0  # inches
 MOST_FRAMES = 10  # shown of one sequence, the last ones
 FONTS = ("Inter", "Helvetica", "Arial", "Liberation Sans")  # first installed
-STYLE = {
+STYLE: dict[Any, Any] = {  # of Matplotlib's rcParams
   "savefig.dpi": 200,
   "figure.constrained_layout.use": True,
   "font.size": 10,

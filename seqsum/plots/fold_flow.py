@@ -25,7 +25,7 @@ from seqsum.plots.figures import (
 )
 from seqsum.sequences.tasks import Task
 
-MIN_PROBABILITY = 0.005  # that is drawn
+MIN_PROBABILITY = 0.005  # smaller ones are not drawn
 LABELLED = 0.03  # more likely values have a label
 SURE = 0.985  # more likely values have no percentage
 FEW = 6  # frames; longer sequences have labels at the last one only
@@ -50,7 +50,7 @@ def transitions(task: Task, digits: np.ndarray) -> Iterator[Transition]:
   """
   values = {task.initial: 1.0}
   for step, probabilities in enumerate(digits):
-    after = {}
+    after: dict[float, float] = {}
     for value, prior in values.items():
       for digit, probability in zip(task.digits, probabilities, strict=True):
         joint = prior * float(probability)
@@ -91,10 +91,11 @@ def flow(
   figure.set_size_inches(WIDTH, 2.5 * len(frames))
   panels = figure.subplots(len(frames), 1, squeeze=False)[:, 0]
   longest = lengths.max()
-  for axes, length, *sequence in zip(
+  for axes, length, shown, true, likely in zip(
     panels, lengths, frames, labels, digits, strict=True
   ):
-    _draw_panel(axes, *(x[:length] for x in sequence), task, longest)
+    sequence = shown[:length], true[:length], likely[:length]
+    _draw_panel(axes, *sequence, task, longest)
 
 
 def _draw_panel(

@@ -110,7 +110,7 @@ def _to_uint8(frames: np.ndarray) -> np.ndarray:
   finite = frames[np.isfinite(frames)]
   low, high = finite.min(initial=0), finite.max(initial=0)
   scaled = (frames - low) / max(high - low, 1e-9)
-  return np.uint8(255 * np.clip(np.nan_to_num(scaled), 0, 1))
+  return (255 * np.clip(np.nan_to_num(scaled), 0, 1)).astype(np.uint8)
 
 
 def _short(value: float, places: int) -> str:

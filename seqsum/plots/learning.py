@@ -57,10 +57,10 @@ def learning_curves(
     error.plot(diverged, [0.97] * len(diverged), "x", clip_on=False, **top)
     error.text(diverged[0], 0.92, "not finite", va="top", ha="center", **top)
   levels = []  # (mse, name, colour)
-  for name, mse in references.items():
-    if _is_finite(mse):
-      error.axhline(mse, color=INK, lw=1, ls=(0, (1, 3)), zorder=1)
-      levels.append((mse, name, INK))
+  for name, level in references.items():
+    if _is_finite(level):
+      error.axhline(level, color=INK, lw=1, ls=(0, (1, 3)), zorder=1)
+      levels.append((level, name, INK))
   for line in ends:
     if line["step"] == best_step and _is_finite(line["mse"]):
       at = line["step"] / unit, line["mse"]
@@ -117,7 +117,8 @@ def _add_clock(axes: Any, times: Sequence[tuple[float, float]]) -> None:
     return
   units = ("hours", 3600), ("minutes", 60), ("seconds", 1)
   name, size = next((n, s) for n, s in units if end >= 2 * s or s == 1)
-  ticks = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(0, end / size)
+  locator = MaxNLocator(5, steps=[1, 2, 5, 10])
+  ticks = np.array(locator.tick_values(0, end / size))
   ticks = ticks[(ticks >= 0) & (ticks <= end / size)]
   at = np.interp(ticks, seconds / size, x)
   # Ticks crowd where a step was compiled and training stood still.

@@ -43,7 +43,7 @@ def render(
     headline: The result in one sentence.
     notes: Paragraphs below the headline.
     numbers: Label -> value, in large type.
-    pictures: In reading order.
+    pictures: The pictures, in reading order.
     facts: Label -> value, for the table at the end.
   """
   import jinja2  # only a report needs it

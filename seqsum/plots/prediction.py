@@ -27,7 +27,7 @@ from seqsum.plots.figures import (
 )
 
 MOST_FRAMES = 16
-MIN_PROBABILITY = 0.005  # that is drawn
+MIN_PROBABILITY = 0.005  # smaller ones are not drawn
 # The animation stops at these fractions of the way to the next frame, for so
 # many milliseconds; longer at whole frames and at the end.
 FRACTIONS = 0.2, 0.4, 0.6, 0.8, 1.0
@@ -104,7 +104,7 @@ def draw(
       paper = np.uint8(255 - frame.mean(axis=-1, keepdims=True))
       frame = np.repeat(paper, 3, axis=-1)
     box = OffsetImage(frame, zoom=72 * side / max(frame.shape[:2]))
-    strip.add_artist(AnnotationBbox(box, (x, 0.5), frameon=False))
+    strip.add_artist(AnnotationBbox(box, (float(x), 0.5), frameon=False))
   strip.set(xlim=(position[0] - 0.6, position[-1] + 0.6), yticks=[])
   strip.set_xticks(position, [str(x) for x in position])
   strip.tick_params(length=0)
@@ -130,18 +130,18 @@ def animate(
   """
   from PIL import Image
 
-  data = frames, predictions, values, probabilities
-  last = [x if x is values or x is None else x[-MOST_FRAMES:] for x in data]
-  times = [k + part for k in range(len(last[0])) for part in FRACTIONS]
+  frames, predictions = frames[-MOST_FRAMES:], predictions[-MOST_FRAMES:]
+  if probabilities is not None:
+    probabilities = probabilities[-MOST_FRAMES:]
+  data = frames, predictions, values, probabilities, task, is_integer
+  times = [k + part for k in range(len(frames)) for part in FRACTIONS]
   pages = [
-    Image.open(io.BytesIO(_draw_moment(*last, task, is_integer, time))).convert(
-      "RGB"
-    )
+    Image.open(io.BytesIO(_draw_moment(*data, time))).convert("RGB")
     for time in times or [0.0]
   ]
   # One palette for all, so that colours do not flicker.
   palette = pages[-1].quantize(64, dither=Image.Dither.NONE)
-  pages = [x.quantize(palette=palette, dither=0) for x in pages]
+  pages = [x.quantize(palette=palette, dither=Image.Dither.NONE) for x in pages]
   durations = [HOLD if time == int(time) else STEP for time in times[:-1]]
   file = io.BytesIO()
   pages[0].save(
@@ -200,9 +200,10 @@ def _draw_moment(
     weight="bold",
     fontsize=12,
   )
-  drawn = np.concatenate(drawn)
-  drawn = drawn[np.isfinite(drawn)]
-  low, high = drawn.min(initial=0), drawn.max(initial=1 if is_integer else 0)
+  reached = np.concatenate(drawn)
+  reached = reached[np.isfinite(reached)]
+  low = reached.min(initial=0)
+  high = reached.max(initial=1 if is_integer else 0)
   low = 0 if is_integer and low > 0 else low
   margin = 0.05 * (high - low) or 1
   chart.set(xlim=(low - margin, high + margin), ylim=(0, 1.3), yticks=[])

@@ -57,7 +57,7 @@ def write_report(
     references: Name -> mse of others on the same task.
     best_step: The step whose parameters were tested; None if the run is not
       finished.
-    fold: Of a model with a known fold: the task, and [M, T, H, W, C] frames ->
+    fold: For a model with a known fold: the task, and [M, T, H, W, C] frames ->
       [M, T, D] probabilities of the task's digits.
 
   Returns:

@@ -90,7 +90,7 @@ def heights(axes: Any, values: Sequence[float]) -> np.ndarray:
   return to_axes.transform(points.reshape(-1, 2))[:, 1]
 
 
-def spread_out(positions: Sequence[float], gap: float) -> np.ndarray:
+def spread_out(positions: np.ndarray, gap: float) -> np.ndarray:
   """Move positions until they are at least `gap` apart and none is above 1."""
   order = np.argsort(positions, kind="stable")
   moved = np.asarray(positions, np.float64)[order]

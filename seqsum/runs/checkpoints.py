@@ -147,13 +147,13 @@ class Checkpoints:
     """Log an error at once if the current save has failed."""
     if self._pending is None or jax.process_count() > 1:
       return
-    if not self._manager.is_saving_in_progress():
+    if not self._ready().is_saving_in_progress():
       self.wait()
 
   def wait(self) -> None:
     """Block until the current save is on disk or has failed."""
     if self._pending is not None:
-      self._attempt(self._manager.wait_until_finished, is_last=True)
+      self._attempt(self._ready().wait_until_finished, is_last=True)
 
   def finish(self) -> None:
     """Wait, and delete what failed saves have left in object storage.
@@ -183,11 +183,11 @@ class Checkpoints:
       call()
     except Exception as error:  # of Orbax, TensorStore or the system
       failed, reason = True, one_line(error)
-    failed = processes.max_over_processes(failed)
+    failed = bool(processes.max_over_processes(failed))
+    step = self._pending
     if failed or is_last:
-      step, self._pending = self._pending, None
-      self._problem = None
-    if failed:
+      self._pending = self._problem = None
+    if failed and step is not None:
       self._fail(step, reason)
 
   def _fail(self, step: int, reason: str) -> None:
@@ -255,7 +255,7 @@ class Checkpoints:
         (self.folder / str(step)).rename(self.folder / name)
         logging.warning("%s is renamed to %s", self.folder / str(step), name)
     processes.barrier("set aside")
-    self._manager.reload()
+    self._ready().reload()
 
   def _is_outage(self, error: Exception) -> bool:
     """Whether object storage failed, and not the file that was read."""

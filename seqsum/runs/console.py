@@ -27,7 +27,7 @@ class Progress:
 
   def __init__(self, schedule: Schedule, shared: ProgressBar | None = None):
     self._schedule, self._shared = schedule, shared
-    self._bar = shared
+    self._bar: Any = shared  # or made by `start`
     self._stack = contextlib.ExitStack()
 
   def start(self, step: int) -> None:

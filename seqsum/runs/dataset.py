@@ -8,7 +8,6 @@ from jax.sharding import Sharding
 from ml_collections import ConfigDict
 
 from seqsum.data import digits
-from seqsum.sequences.any_sampler import AnySampler
 from seqsum.sequences.recorded import SequenceSpec
 from seqsum.sequences.shapes import Feed
 
@@ -16,12 +15,12 @@ load_digits = functools.lru_cache(maxsize=1)(digits.load)  # Shared by a study.
 
 
 class Dataset(Protocol):
-  """What a run needs of its data; `Digits` and `SequenceDataset` have it.
+  """Protocol of a run's data; `Digits` and `SequenceDataset` implement it.
 
   Attributes:
     name: `config.data.name`, or that of the fallback.
     sha256: Digest of the content.
-    facts: Shapes and targets of sequences from files; None of digits.
+    facts: Shapes and targets of sequences from files; None for digits.
   """
 
   @property
@@ -46,10 +45,10 @@ class Dataset(Protocol):
 
     Args:
       split: 'train', 'validation' or 'test'.
-      sharding: Of all arrays.
+      sharding: Sharding of all arrays.
       batch_size: Sequences in a batch, over all devices.
-      seed: Of the order of training sequences; None: in the order of the files.
-      batches: The number of batches; None: no end.
+      seed: Seed of the order of training sequences; None: the files' order.
+      batches: The number of batches; None: unlimited.
     """
 
   def held_out(
@@ -64,10 +63,13 @@ class Dataset(Protocol):
       devices: Must divide the batch size.
     """
 
-  def mean_target(
-    self, sampler: AnySampler, per_step: bool
-  ) -> np.ndarray | float:
-    """[] or [D], the mean of the training targets in the loss."""
+  def mean_target(self, sampler: Any, per_step: bool) -> np.ndarray | float:
+    """[] or [D], the mean of the training targets in the loss.
+
+    Args:
+      sampler: A sampler of this kind of data.
+      per_step: Whether the loss covers every real step.
+    """
 
   def describe(self) -> str:
     """Size of each split, kind of frames and origin, in one line."""

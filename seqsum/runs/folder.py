@@ -22,8 +22,8 @@ from seqsum.runs import run_files
 from seqsum.runtime import files
 from seqsum.runtime.errors import InputError, one_line
 
-# Raised by every version that cannot read the folders of the one before. It is
-# not the version of seqsum: most releases read the folders of earlier ones.
+# Incremented by each version of seqsum that cannot read the folders of the
+# previous one; most releases can, so it is not the version of seqsum.
 FORMAT = 2  # 1: seqsum 0.1.0, which did not write it
 PACKAGES = (
   "seqsum",
@@ -82,7 +82,7 @@ def make_folder(workdir: epath.PathLike) -> epath.Path:
   return folder
 
 
-def read_config(folder: epath.Path) -> dict[str, Any] | None:
+def find_config(folder: epath.Path) -> dict[str, Any] | None:
   """Content of config.json; None if the file does not exist.
 
   Raises:
@@ -99,6 +99,22 @@ def read_config(folder: epath.Path) -> dict[str, Any] | None:
     f"version ({versions()['seqsum']}) cannot resume or load; train again in "
     "another folder, or use that version"
   )
+
+
+def read_config(folder: epath.PathLike) -> dict[str, Any]:
+  """Content of config.json.
+
+  Raises:
+    InputError: The folder has no run, or `find_config` raises it.
+  """
+  folder = files.parse_path(folder)
+  written = find_config(folder)
+  if written is None:
+    raise InputError(
+      f"--workdir={folder}: no run is there (it has no config.json); name the "
+      "folder that `python -m seqsum.main` was given"
+    )
+  return written
 
 
 def write_or_check_config(
@@ -133,7 +149,7 @@ def check_config(folder: epath.Path, ours: dict[str, Any]) -> bool:
   Raises:
     InputError: A value differs.
   """
-  theirs = read_config(folder)
+  theirs = find_config(folder)
   if theirs is None:
     return False
   here, there = map(_identity, (ours, {k: theirs[k] for k in ours}))
@@ -195,7 +211,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
   found = []
   for part in ("devices", "versions"):
     then = before.get(part)
-    if not isinstance(then, Mapping):
+    if not isinstance(then, dict):
       continue
     then, values = dict(files.flatten(then)), dict(files.flatten(now[part]))
     found += [

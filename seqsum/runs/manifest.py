@@ -52,7 +52,7 @@ def describe(tree: Any) -> dict[str, dict[str, Any]]:
     arrays[name] = {
       "shape": list(x.shape),
       "dtype": str(x.dtype),
-      "sha256": hashlib.sha256(array).hexdigest(),
+      "sha256": hashlib.sha256(array.data).hexdigest(),
     }
   return arrays
 
@@ -142,7 +142,7 @@ def read(folder: epath.Path, abstract_state: Any, step: int, run: str) -> Any:
   Args:
     folder: The folder of one step.
     abstract_state: A tree of arrays or of `jax.ShapeDtypeStruct`.
-    step, run: As for `check`.
+    step, run: See `check`.
 
   Returns:
     The tree, of NumPy arrays.

@@ -10,7 +10,7 @@ from absl import logging
 
 from seqsum.runs.checkpoints import Checkpoints
 from seqsum.runs.history import History, ranking, read_lines, warn_of_missing
-from seqsum.runs.session import Session
+from seqsum.runs.session import Run
 from seqsum.runtime import object_storage, processes
 from seqsum.runtime.errors import InputError
 from seqsum.training.state import TrainState
@@ -74,7 +74,7 @@ def restore_newest(
 
 
 def restore_best(
-  session: Session, checkpoints: Checkpoints, history: History | None = None
+  session: Run, checkpoints: Checkpoints, history: History | None = None
 ) -> tuple[int, TrainState]:
   """Restore the step with the best validation, else the newest checkpoint.
 

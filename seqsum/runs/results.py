@@ -1,6 +1,7 @@
 """Results of a run: the content of summary.json, and the report."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -36,7 +37,7 @@ def summarize(
     session: The run.
     best: The step that was tested.
     params: Its parameters.
-    predictions: Of the test split.
+    predictions: Those of the test split.
     history: Lines of metrics.jsonl, the test line last.
   """
   train = [line for line in history if line["split"] == "train"]
@@ -106,7 +107,7 @@ def write_report(
   Args:
     session: The run.
     params: Parameters that made the predictions.
-    evaluator: Of the split of the predictions; draws their frames again.
+    evaluator: Evaluator of the same split; draws the frames again.
     predictions: What the parameters predict.
     summary: Content of summary.json; {} if the run was interrupted.
 
@@ -139,7 +140,10 @@ def _report(
   device = session.facts()["devices"]
   data = session.data
   guess = scores.guess_the_mean(predictions, mean_target(session))
-  frames, read_frames = {}, functools.partial(evaluator.frames, predictions)
+  read_frames: Callable[..., np.ndarray] = functools.partial(
+    evaluator.frames, predictions
+  )
+  frames = {}
   if data.facts is not None:
     frames["frames"] = data.facts.describe_frames()
     read_ink = read_frames

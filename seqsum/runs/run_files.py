@@ -38,7 +38,7 @@ class Kind(NamedTuple):
   """A kind of JSON value.
 
   Attributes:
-    description: For error messages.
+    description: Text for error messages.
     fits: Returns whether a value is of this kind.
   """
 
@@ -172,7 +172,7 @@ def parse(
   Args:
     path: The file that it is from.
     text: The JSON.
-    shape: As for `read_json`.
+    shape: See `read_json`.
     where: The place in the file, as a prefix for error messages.
 
   Raises:

@@ -47,21 +47,16 @@ from seqsum.training.state import (
 SPLITS = {VALIDATION: "validation", TEST: "test"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Session:
-  """The folder of a run, opened.
-
-  A session of `open_session` locks the folder until it is closed; one of
-  `open_trained` only reads, and does not lock.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+  """The folder of a run, and what is built from its config.
 
   Attributes:
     config: The resolved config.
     workdir: The folder.
     experiment, schedule: Built from the config.
     mesh: The devices.
-    data: Digits or your own sequences; None in a session of `open_trained`.
-    lock: Context that holds the lock, see `lock.take`.
-    run: Digest of the run, see `folder.digest`; saved in its checkpoints.
+    digest: See `folder.digest`; saved in the run's checkpoints.
   """
 
   config: ConfigDict
@@ -69,15 +64,7 @@ class Session:
   experiment: Experiment
   schedule: Schedule
   mesh: Mesh
-  data: Dataset | None
-  lock: contextlib.ExitStack
-  run: str
-
-  def __enter__(self) -> Self:
-    return self
-
-  def __exit__(self, *exception) -> None:
-    self.lock.close()
+  digest: str
 
   def put(self, tree: Any) -> Any:
     """Copy a tree of arrays to every device."""
@@ -97,6 +84,30 @@ class Session:
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
       (state, Totals.zero()),
     )
+
+  def checkpoints(self) -> Checkpoints:
+    """Open the folder `checkpoints/`; a context that closes it."""
+    keep = self.config.checkpoint.keep
+    return Checkpoints(self.workdir / "checkpoints", keep, self.digest)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Session(Run):
+  """A run to train or test: a context that locks its folder.
+
+  Attributes:
+    data: Digits or your own sequences.
+    lock: Context that holds the lock, see `lock.take`.
+  """
+
+  data: Dataset
+  lock: contextlib.ExitStack
+
+  def __enter__(self) -> Self:
+    return self
+
+  def __exit__(self, *exception) -> None:
+    self.lock.close()
 
   def check_memory(self) -> None:
     """Check that parameters, gradients and optimizer state fit into a device.
@@ -156,15 +167,13 @@ class Session:
       self.mesh.size,
     )
 
-  def checkpoints(self) -> Checkpoints:
-    """Open the folder `checkpoints/`; a context that closes it."""
-    keep = self.config.checkpoint.keep
-    return Checkpoints(self.workdir / "checkpoints", keep, self.run)
-
   def facts(self) -> dict[str, Any]:
     """Content of config.json beside the config: data, devices, versions."""
     devices = self.mesh.devices.flat
-    dataset = {"name": self.data.name, "sha256": self.data.sha256}
+    dataset: dict[str, Any] = {
+      "name": self.data.name,
+      "sha256": self.data.sha256,
+    }
     if self.data.facts is not None:
       dataset["recorded"] = self.data.facts.as_json()
     return {
@@ -181,7 +190,7 @@ class Session:
 
   def warn_of_changes(self) -> None:
     """Warn if devices, cores or package versions changed since the start."""
-    before = read_config(self.workdir)
+    before = folder.read_config(self.workdir)
     changes = folder.differences(before, self.facts())
     if changes and processes.is_lead():
       logging.warning(
@@ -241,14 +250,19 @@ def open_session(
       f"--workdir={workdir}: the name is not UTF-8; take another folder"
     ) from error
   if not is_new:
-    read_config(workdir)
+    folder.read_config(workdir)
   experiment, schedule, mesh = check(config)
   with processes.lead_first("data"):
     data = load_data(config)
-  unlocked = contextlib.ExitStack()
-  path = files.parse_path(workdir)
   session = Session(
-    config, path, experiment, schedule, mesh, data, unlocked, ""
+    config=config,
+    workdir=files.parse_path(workdir),
+    experiment=experiment,
+    schedule=schedule,
+    mesh=mesh,
+    digest="",  # of the data's facts too, see below
+    data=data,
+    lock=contextlib.ExitStack(),
   )
   session.check_memory()
   workdir = folder.make_folder(workdir)
@@ -262,33 +276,17 @@ def open_session(
       session,
       workdir=workdir,
       lock=held.pop_all(),
-      run=folder.digest(identity),
+      digest=folder.digest(identity),
     )
 
 
-def read_config(workdir: epath.PathLike) -> dict[str, Any]:
-  """Content of a run's config.json.
-
-  Raises:
-    InputError: The folder has no run, or config.json cannot be read.
-  """
-  workdir = files.parse_path(workdir)
-  written = folder.read_config(workdir)
-  if written is None:
-    raise InputError(
-      f"--workdir={workdir}: no run is there (it has no config.json); name the "
-      "folder that `python -m seqsum.main` was given"
-    )
-  return written
-
-
-def open_trained(workdir: epath.PathLike) -> Session:
+def open_trained(workdir: epath.PathLike) -> Run:
   """Open a run to use its model: on one device, without data or lock.
 
   Raises:
     InputError: The folder has no run, or config.json is damaged.
   """
-  written = read_config(workdir)
+  written = folder.read_config(workdir)
   workdir = files.parse_path(workdir)
   try:
     problem = run_files.find_problem(
@@ -309,9 +307,11 @@ def open_trained(workdir: epath.PathLike) -> Session:
       f"{workdir / 'config.json'}: not a config of this version of seqsum: "
       f"{reason}; {run_files.REMEDIES['config.json']}"
     ) from error
-  mesh = make_mesh(jax.devices()[:1])
-  unlocked = contextlib.ExitStack()  # the run may be in progress
-  run = folder.digest({key: written[key] for key in run_files.CONFIG})
-  return Session(
-    config, workdir, experiment, schedule, mesh, None, unlocked, run
+  return Run(
+    config=config,
+    workdir=workdir,
+    experiment=experiment,
+    schedule=schedule,
+    mesh=make_mesh(jax.devices()[:1]),
+    digest=folder.digest({key: written[key] for key in run_files.CONFIG}),
   )

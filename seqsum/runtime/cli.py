@@ -75,8 +75,9 @@ def flag_errors() -> Iterator[None]:
 
 def expand_home(arg: str) -> str:
   """Expands ~/x and --flag=~/x; shells do not expand ~ after '='."""
-  flag, path = re.fullmatch(r"(--?[\w.]+=|)(.*)", arg, re.DOTALL).groups()
-  return flag + os.path.expanduser(path)
+  match = re.match(r"--?[\w.]+=", arg)
+  end = match.end() if match else 0
+  return arg[:end] + os.path.expanduser(arg[end:])
 
 
 def find_config_files(argv: list[str]) -> list[str]:
@@ -107,7 +108,7 @@ def parse_flags(argv: list[str]) -> list[str]:
   except SystemExit:  # after --help; absl would exit with 1
     sys.exit(0)
   if flags.FLAGS["verbosity"].using_default_value:
-    flags.FLAGS.verbosity = -1  # warnings; app.run would make it 0
+    logging.set_verbosity(logging.WARNING)  # app.run would choose INFO
   return rest
 
 
@@ -138,7 +139,7 @@ def describe_os_error(error: OSError) -> str:
   if error.filename is None:
     return str(error)
   path = os.fsdecode(error.filename)
-  remedy = REMEDIES.get(error.errno, "fix that")
+  remedy = REMEDIES.get(error.errno or 0, "fix that")
   return f"{path}: {error.strerror}; {remedy} and rerun the same command"
 
 
@@ -178,9 +179,8 @@ def run(
       stdlib_logging.getLogger(name).setLevel(stdlib_logging.CRITICAL)
     _, *rest = argv
     if len(rest) > arguments:
-      raise InputError(
-        f"unexpected argument {rest[arguments]!r}: options begin with --"
-      )
+      first = rest[int(arguments)]
+      raise InputError(f"unexpected argument {first!r}: options begin with --")
     if VERSION.value:
       print(f"seqsum {metadata.version('seqsum')}")
       return 0

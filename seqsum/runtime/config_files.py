@@ -128,6 +128,8 @@ def _provide(name: str, package: pathlib.Path) -> None:
   spec = importlib.util.spec_from_file_location(
     name, package / "__init__.py", submodule_search_locations=[str(package)]
   )
+  assert spec is not None
+  assert spec.loader is not None
   module = importlib.util.module_from_spec(spec)
   sys.modules[name] = module
   spec.loader.exec_module(module)

@@ -2,6 +2,7 @@
 
 The mesh has one axis, `data`. Parameters, optimizer state and images are
 replicated; each device samples its own rows of the batch from the step's key.
+A batch from files is replicated too, and each device takes its rows of it.
 """
 
 import os

@@ -13,6 +13,7 @@ import os
 import re
 import socket
 import stat
+import sys
 from typing import TextIO
 
 from absl import logging
@@ -22,10 +23,8 @@ from seqsum.runtime import processes
 from seqsum.runtime.errors import InputError
 from seqsum.runtime.object_storage import is_remote
 
-try:
+if sys.platform != "win32":
   import fcntl
-except ImportError:  # Windows
-  fcntl = None
 
 NAME = ".lock"
 CONTENT = r"process \d+ on .*\n"
@@ -44,7 +43,7 @@ def take(folder: epath.Path) -> contextlib.ExitStack:
       ours. Raised on all processes of a run.
   """
   holder, problem, held = "", None, contextlib.ExitStack()
-  if processes.is_lead() and fcntl and not is_remote(folder):
+  if processes.is_lead() and sys.platform != "win32" and not is_remote(folder):
     try:
       holder = _lock(os.fspath(folder / NAME), held)
     except InputError as error:

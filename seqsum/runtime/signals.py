@@ -3,7 +3,7 @@
 import signal
 import types
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 
 def end_on_interrupt() -> None:
@@ -37,13 +37,20 @@ class StopRequest:
   def __init__(self, agree: Callable[[int], int] = lambda number: number):
     self.signal: signal.Signals | None = None
     self._agree = agree
-    self._before = {}
+    self._before: dict[signal.Signals, Any] = {}
 
   def agreed(self) -> bool:
     """Whether any process was asked to stop; all processes must call it."""
     if number := self._agree(self.signal or 0):
       self.signal = signal.Signals(number)
     return number > 0
+
+  def report(self) -> int:
+    """Prints which signal stopped the program; returns the exit code."""
+    if self.signal is None:
+      return 0
+    print(f"stopped by {self.signal.name}; run the same command to resume")
+    return 128 + self.signal  # the shell's convention: 130, 143
 
   def __enter__(self) -> Self:
     for number in _signals():

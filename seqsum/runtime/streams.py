@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import sys
+from typing import Any
 
 
 class _Unread(io.FileIO):
@@ -16,7 +17,7 @@ class _Unread(io.FileIO):
 
   _has_failed = False
 
-  def write(self, data) -> int | None:
+  def write(self, data: Any, /) -> int:
     if self._has_failed:
       return len(data)
     try:

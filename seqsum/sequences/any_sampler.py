@@ -1,15 +1,13 @@
 """The protocol of samplers."""
 
-from typing import Any, Protocol, Self
-
-import jax
+from typing import Any, ClassVar, Protocol, Self
 
 from seqsum.sequences.batch import SequenceBatch
-from seqsum.sequences.shapes import Key, Lengths, Rows, Scalar
+from seqsum.sequences.shapes import Key, Lengths, Rows
 
 
 class AnySampler(Protocol):
-  """Draws batches; hashable and free of side effects.
+  """A dataclass that draws batches; hashable and free of side effects.
 
   `sampler.Sampler` draws sequences of digits, `videos.VideoSampler` videos of
   digits; `recorded.RecordedSampler` passes on batches that were read from
@@ -21,10 +19,12 @@ class AnySampler(Protocol):
       `reachable`.
     batch_size: B, over all devices.
     shape: (H, W, C) of a frame.
-    min_len, max_len: Of the sequences; T is `max_len`.
+    min_len, max_len: Range of sequence lengths; T is `max_len`.
     packed: Whether lengths are stratified and sorted, longest first.
     kind: 'digits', 'videos' or 'files', as `config.data.kind`.
   """
+
+  __dataclass_fields__: ClassVar[dict[str, Any]]
 
   @property
   def task(self) -> Any: ...
@@ -53,18 +53,15 @@ class AnySampler(Protocol):
   def rows(self, shards: int = 1) -> Rows:
     """For each step, how many leading rows of a shard may have a real frame."""
 
-  def lengths(
-    self, key: Key, step: Scalar | int | None, *data: jax.Array
-  ) -> Lengths:
-    """[B] int32, the lengths of the batch that `__call__` draws, all shards."""
+  def lengths(self, key: Key, *args: Any, **kwargs: Any) -> Lengths:
+    """[B] int32, the lengths of the batch that `__call__` draws, all shards.
 
-  def __call__(
-    self,
-    key: Key,
-    *data: jax.Array,
-    step: Scalar | int | None = None,
-    run_key: Key | None = None,
-    shard: int | jax.Array = 0,
-    shards: int = 1,
-  ) -> SequenceBatch:
-    """Draws one batch, or one device's shard of it; see `Sampler.__call__`."""
+    The other arguments are the step or None, and the arrays of a `Feed`.
+    """
+
+  def __call__(self, key: Key, *args: Any, **kwargs: Any) -> SequenceBatch:
+    """Draws one batch, or one device's shard of it.
+
+    The other arguments are the arrays of a `Feed`, and by name `step`,
+    `run_key`, `shard` and `shards`, as for `sampler.Sampler`.
+    """

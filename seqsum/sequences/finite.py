@@ -30,7 +30,7 @@ class FixedSequences:
   Attributes:
     count: Sequences, in equal shares (rounded down) of each length.
     batch_size: B.
-    min_len, max_len: Of the sequences, in frames.
+    min_len, max_len: Range of sequence lengths, in frames.
   """
 
   count: int

@@ -107,7 +107,7 @@ class SequenceSpec:
     return mean, np.where(deviation > 0, deviation, 1.0)
 
   def reachable(self, max_len: int, min_len: int = 1) -> np.ndarray:
-    """[K] float64, ascending: the classes for cross entropy.
+    """[V] float64, ascending: the classes for cross entropy.
 
     Raises:
       InputError: Targets are vectors or have too many distinct values.
@@ -169,7 +169,7 @@ class RecordedSampler:
   Attributes:
     task: Facts about the sequences; T is its `longest`.
     batch_size: B, over all devices.
-    augmentation: Of each frame.
+    augmentation: Random moves of each frame.
   """
 
   kind: ClassVar[str] = "files"
@@ -224,7 +224,7 @@ class RecordedSampler:
       lengths: [B] int32.
       targets: [B, T] or [B, T, D] float32.
       step, run_key: Not used.
-      shard, shards: As for `Sampler`.
+      shard, shards: See `Sampler`.
     """
     moves = self.augmentation.draw(key, frames.shape[:2])
     frames, lengths, targets, moves = take_shard(

@@ -22,7 +22,7 @@ from seqsum.sequences.shapes import Images, Key, Labels, Lengths, Rows, Scalar
 from seqsum.sequences.tasks import Task
 
 AUGMENT = 1  # the random stream of a batch's key for augmentation
-LONGEST = 1 << 16  # frames; a compiled step lists `rows` for each
+LONGEST = 1 << 16  # frames; `rows` is a tuple with an integer for each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Sampler:
     packed: Whether to stratify and sort lengths, longest first, so that `rows`
       is static and a model need not compute padding. Otherwise lengths are
       independent.
-    augmentation: Of each frame.
+    augmentation: Random moves of each frame.
     curriculum_steps: Training steps over which the maximum length rises, see
       `curriculum.py`; 0 for none.
     num_sequences: Size of a fixed training set, see `finite.py`; 0 for
@@ -65,7 +65,7 @@ class Sampler:
     )
 
   def held_out(self, batch_size: int) -> "Sampler":
-    """The sampler of validation and test."""
+    """The sampler of validation and test: no augmentation, no fixed set."""
     return dataclasses.replace(
       self, batch_size=batch_size, augmentation=NO_AUGMENTATION, num_sequences=0
     )
@@ -79,11 +79,11 @@ class Sampler:
   def rows(self, shards: int = 1) -> Rows:
     """For each step t, the static number of rows whose length exceeds t.
 
-    An upper bound where stratified lengths leave a remainder; all rows if
+    An upper bound if the lengths do not divide `batch_size`; all rows if
     `packed` is False.
 
     Args:
-      shards: Number of shards of the batch; rows are those of one.
+      shards: Number of shards of the batch; the rows of one are counted.
     """
     batch, kinds = self.batch_size, self.max_len - self.min_len + 1
     if not self.packed:

@@ -6,7 +6,7 @@
     M  images in a split
     N  frames in a packed batch, the sum of its `Rows`
     F  features of one frame, or of one step
-    K  outputs of the model at one step
+    K  outputs of the model at one step, V values that a target can take
     D  parts of a target that is a vector
 
 A sequence is right-padded: its first `length` frames are real, the others are

@@ -23,7 +23,7 @@ def distributions(
   """Distributions of the fold of 1, 2, ..., max_len equally likely digits.
 
   Yields:
-    [K] float64, the values, ascending; and [K] float64, their probabilities.
+    [V] float64, the values, ascending; and [V] float64, their probabilities.
 
   Raises:
     InputError: There are more than `MAX_VALUES` values, or counting them takes
@@ -89,7 +89,7 @@ def mean_target(
   Args:
     task: The fold.
     labels: [M] integers 0..9, at least one.
-    max_len, min_len, per_step: As for `Task.moments`.
+    max_len, min_len, per_step: See `Task.moments`.
   """
   rng = np.random.default_rng(0)
   digits = np.tile(labels, -(-SAMPLE // len(labels))).astype(np.float64)

@@ -26,7 +26,7 @@ class Task:
   """A fold over digits.
 
   Attributes:
-    name: Its name in `config.task.name`.
+    name: The task's name in `config.task.name`.
     initial: The fold of no digits.
     combine: `(value so far, next digit) -> value`, elementwise on arrays.
     digits: The digits that sequences are made of, ascending.
@@ -67,7 +67,7 @@ class Task:
     return values.T
 
   def reachable(self, max_len: int, min_len: int = 1) -> np.ndarray:
-    """[K] float64, ascending: all values of `min_len..max_len` digits.
+    """[V] float64, ascending: all targets of `min_len..max_len` digits.
 
     For the sum of up to four digits: 0..36.
 
@@ -79,11 +79,11 @@ class Task:
   def moments(
     self, max_len: int, min_len: int = 1, per_step: bool = False
   ) -> tuple[float, float]:
-    """Mean and standard deviation of the targets, computed, not sampled.
+    """Exact mean and standard deviation of the targets of random digits.
 
     Args:
       max_len, min_len: Lengths are uniform on `min_len..max_len`.
-      per_step: Of the values at all real steps, not only of the final ones.
+      per_step: Whether every real step has a target, not only the last.
     """
     return target_values.moments(self, max_len, min_len, per_step)
 

@@ -97,7 +97,7 @@ class VideoSampler:
     batch_size: B, over all devices.
     time: T, frames of every video.
     windows: Equal parts of a video, each with at most one digit.
-    side: Of a frame, in pixels; a digit has 28.
+    side: Height and width of a frame, in pixels; a digit has 28.
     with_importance: Whether targets include the importance of each frame.
   """
 

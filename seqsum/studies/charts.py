@@ -20,7 +20,7 @@ from seqsum.plots.figures import (
   picture,
 )
 
-Line = Mapping[str, Any]  # of results.jsonl
+Line = dict[str, Any]  # of results.jsonl
 Lines = Sequence[Line]
 # Distinct for the colour-blind: Okabe & Ito 2008, without yellow.
 COLORS = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
@@ -29,15 +29,15 @@ ROW = 0.2  # inches, the height of a line of text
 SMALL = 9  # points
 
 
-def by_variant(lines: Lines) -> dict[str, Lines]:
+def by_variant(lines: Lines) -> dict[str, list[Line]]:
   """Group lines by variant, in order of first appearance."""
-  groups = {line["variant"]: [] for line in lines}
+  groups: dict[str, list[Line]] = {}
   for line in lines:
-    groups[line["variant"]].append(line)
+    groups.setdefault(line["variant"], []).append(line)
   return groups
 
 
-def finished(lines: Lines) -> Lines:
+def finished(lines: Lines) -> list[Line]:
   return [line for line in lines if line["status"] == "finished"]
 
 
@@ -103,7 +103,7 @@ def learning(figure: Any, lines: Lines) -> None:
     axes.text(1.09, y, name, va="center", fontsize=SMALL, **beside)
 
 
-def _curve(line: Mapping[str, Any], unit: int) -> np.ndarray:
+def _curve(line: Line, unit: int) -> np.ndarray:
   """[2, N], sequences seen / unit and validation mse, nan if not finite."""
   curve = np.array(line["curve"], np.float64).reshape(-1, 2).T
   curve[0] /= unit
@@ -133,7 +133,7 @@ def dots(
 
   Args:
     figure: Matplotlib's.
-    lines: Of results.jsonl.
+    lines: Lines of results.jsonl.
     panels: Title -> function from the lines of a variant to [N] values.
   """
   groups = by_variant(lines)
@@ -156,10 +156,11 @@ def dots(
     axes.margins(x=0.08)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    if not (drawn := np.concatenate(drawn)).size:
+    every = np.concatenate(drawn)
+    if not every.size:
       axes.set_xticks([])
     elif "%" not in title:
-      scales.fitting(axes.xaxis, drawn)
+      scales.fitting(axes.xaxis, every)
   for y, group in enumerate(groups.values()):
     if diverged := len(group) - len(finished(group)):
       columns[-1].text(

@@ -41,7 +41,8 @@ def collect(run: Run) -> dict[str, Any] | None:
   summary = run_files.read_json(path, run_files.SUMMARY)
   path = run.folder / "diverged.json"
   end = run_files.read_json(path, run_files.DIVERGED)
-  if summary is None and end is None:
+  last = end if summary is None else summary
+  if last is None:
     return None
   batch_size = run.config.batch_size
   history = read_lines(run.folder / "metrics.jsonl")
@@ -69,8 +70,8 @@ def collect(run: Run) -> dict[str, Any] | None:
   }
   if summary is None:
     line |= {
-      "diverged_step": end["step"],
-      "sequences": end["step"] * batch_size,
+      "diverged_step": last["step"],
+      "sequences": last["step"] * batch_size,
     }
   else:
     # Finite parameters may still predict inf or nan.
@@ -84,7 +85,6 @@ def collect(run: Run) -> dict[str, Any] | None:
     line["best_step"] = summary["best_step"]
     for name in ("sequences_per_second", "guess_the_mean_mse"):
       line[name] = summary[name]
-  last = summary or end
   more = run_files.read_json(run.folder / "measured.json", run_files.MEASURED)
   return line | {
     "parameters": last["parameters"],
@@ -114,7 +114,7 @@ def write(study: Study, lines: Lines, runs: int, workdir: epath.Path) -> str:
 
   Args:
     study: The study.
-    lines: Of the runs that finished or diverged.
+    lines: Lines of the runs that finished or diverged.
     runs: Number of all runs.
     workdir: The study's folder. If it has a rates.json, that replaces the
       sequences per second of the runs.
@@ -150,7 +150,7 @@ def write_table(question: str, lines: Lines, runs: int) -> str:
 
   Args:
     question: The study's question.
-    lines: Of the runs that finished or diverged.
+    lines: Lines of the runs that finished or diverged.
     runs: Number of all runs.
   """
   optional = [

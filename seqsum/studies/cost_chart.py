@@ -37,7 +37,7 @@ def pareto(costs: np.ndarray, errors: np.ndarray) -> np.ndarray:
   """
   no_worse = (costs[:, None] <= costs) & (errors[:, None] <= errors)
   better = (costs[:, None] < costs) | (errors[:, None] < errors)
-  return ~(no_worse & better).any(axis=0)
+  return ~np.any(no_worse & better, axis=0)
 
 
 @picture

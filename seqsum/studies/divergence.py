@@ -39,8 +39,8 @@ def _optimizer(line: Line) -> str:
   return line["overrides"]["optimizer.name"] + ", clipped" * clipped
 
 
-def _group(lines: Lines, *by: Any) -> dict[tuple[str, ...], Lines]:
-  groups = {}
+def _group(lines: Lines, *by: Any) -> dict[tuple[str, ...], list[Line]]:
+  groups: dict[tuple[str, ...], list[Line]] = {}
   for line in lines:
     groups.setdefault(tuple(key(line) for key in by), []).append(line)
   return groups
@@ -113,8 +113,8 @@ def table(lines: Lines) -> str:
     stuck = sum(
       x["test"]["mse"] >= 0.99 * x["guess_the_mean_mse"] for x in good
     )
-    norms = [row for line in group for row in line["course"]]
-    norms = np.array(norms, np.float64).reshape(-1, 4)
+    course = [row for line in group for row in line["course"]]
+    norms = np.array(course, np.float64).reshape(-1, 4)
     rows.append(
       [
         *names,

@@ -15,9 +15,9 @@ function:
 import copy
 import dataclasses
 import difflib
-import importlib.util
 import os
 import re
+import runpy
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -96,19 +96,18 @@ def load(path: str | os.PathLike) -> Study:
   Raises:
     InputError: The file cannot be read, or defines no study.
   """
-  spec = importlib.util.spec_from_file_location("study_file", path)
-  require(spec is not None, "--study", str(path), "must be a Python file")
-  module = importlib.util.module_from_spec(spec)
+  is_python = str(path).endswith(".py")
+  require(is_python, "--study", str(path), "must be a Python file")
   try:
-    spec.loader.exec_module(module)
+    content = runpy.run_path(os.fspath(path))
   except (ImportError, OSError, SyntaxError) as error:
     raise InputError(f"--study={path}: cannot be read ({error})") from error
   for function in ("get_config", "get_study"):
-    has = callable(getattr(module, function, None))
+    has = callable(content.get(function))
     require(has, "--study", str(path), f"must define {function}()")
-  study = module.get_study()
+  study = content["get_study"]()
   require(
-    study.base.to_dict() == module.get_config().to_dict(),
+    study.base.to_dict() == content["get_config"]().to_dict(),
     "--study",
     str(path),
     "get_study().base must equal get_config(), which seqsum.main trains",

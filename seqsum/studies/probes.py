@@ -31,7 +31,7 @@ def by_length(
   Args:
     session: The run's session.
     params: The model's parameters.
-    lengths: In frames; may exceed those in training.
+    lengths: Lengths in frames; may exceed those in training.
     sequences: Number of sequences of each length.
     frames: Limit on their frames, sequences x length.
   """
@@ -75,9 +75,10 @@ def by_pair(session: Session, params: optax.Params) -> dict[str, Any]:
   right = is_exact(
     reading.final(reading.predictions), reading.final(reading.targets)
   )
+  digits = np.asarray(reading.labels)[:, :2].T
   seen, hits = np.zeros((2, 10, 10), int)
-  np.add.at(seen, tuple(reading.labels[:, :2].T), 1)
-  np.add.at(hits, tuple(reading.labels[:, :2].T), right)
+  np.add.at(seen, tuple(digits), 1)
+  np.add.at(hits, tuple(digits), right)
   return {"seen": seen.tolist(), "right": hits.tolist()}
 
 

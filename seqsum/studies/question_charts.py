@@ -77,7 +77,7 @@ def _draw_curves(
     look = {"color": color, "marker": marker, "ms": 4}
     axes.plot(x, y, label=name, lw=1.5, **look)
     few = count < FEW
-    hollow |= few.any()
+    hollow |= bool(few.any())
     axes.plot(x[few], y[few], ls="", zorder=3, **look | {"mfc": "white"})
     if metric == "mae":
       low = np.maximum(y - error, y / 10)  # positive, for a logarithmic axis
@@ -98,7 +98,7 @@ def _pooled(
   mae^2.
   """
   found = [part for part in parts if part]
-  mean = np.mean([nan_if_none(part[metric]) for part in found])
+  mean = float(np.mean([nan_if_none(part[metric]) for part in found]))
   count = sum(part.get("count", np.inf) for part in found)
   squared = np.mean([nan_if_none(part["mse"]) for part in found])
   variance = max(0.0, squared - mean**2)
@@ -164,8 +164,10 @@ def pairs(figure: Any, lines: Lines) -> None:
     axes.set_axis_off()
   for axes, (name, group) in zip(panels, groups.items(), strict=False):
     axes.set_axis_on()
-    right = sum(np.array(x["measured"]["right"]) for x in group)
-    seen = sum(np.array(x["measured"]["seen"]) for x in group)
+    right, seen = (
+      np.sum([x["measured"][key] for x in group], axis=0)
+      for key in ("right", "seen")
+    )
     image = axes.imshow(
       100 * right / np.maximum(seen, 1), cmap="Blues", vmin=0, vmax=100
     )

@@ -3,7 +3,6 @@
 They follow the table that every study has, see `plan.Study.conclude`.
 """
 
-import functools
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 
@@ -110,7 +109,7 @@ def soonest(lines: Lines, accuracy: float) -> str:
   validations.
 
   Args:
-    lines: Of any study.
+    lines: Lines of any study.
     accuracy: Fraction in 0..1.
   """
   rows = []
@@ -129,7 +128,7 @@ def solved(lines: Lines, length: int, accuracy: float) -> str:
 
   Args:
     lines: Runs measured by `probes.by_length`.
-    length: In frames.
+    length: Length in frames.
     accuracy: Fraction in 0..1.
   """
   rows = []
@@ -151,7 +150,8 @@ def targets(lines: Lines, borders: Sequence[int], single: int = 0) -> str:
     borders: Ascending; a row is for targets from one border to below the next.
     single: Number of least accurate targets that have a row of their own.
   """
-  seen, right = {}, {}
+  seen: dict[float, int] = {}
+  right: dict[float, float] = {}
   for x in finished(lines):
     for target, found in x["measured"].items():
       value = float(target)
@@ -250,5 +250,8 @@ def similarity(first: np.ndarray, second: np.ndarray) -> float:
 
 def random_similarity(shape: tuple[int, ...], pairs: int = 200) -> float:
   """Mean similarity of filters with standard normal weights."""
-  normal = functools.partial(np.random.default_rng(0).normal, size=shape)
-  return float(np.mean([similarity(normal(), normal()) for _ in range(pairs)]))
+  normal = np.random.default_rng(0).normal
+  found = [
+    similarity(normal(size=shape), normal(size=shape)) for _ in range(pairs)
+  ]
+  return float(np.mean(found))

@@ -61,12 +61,17 @@ def run_study(
         except Diverged:
           pass  # a result, recorded in diverged.json
       _measure(study, run)
-      result = comparison.describe(comparison.collect(run))
-      bar.print(f"{n} of {len(runs)}, {run.name}: {result}")
+      if line := comparison.collect(run):
+        result = comparison.describe(line)
+        bar.print(f"{n} of {len(runs)}, {run.name}: {result}")
       table = _compare(study, runs, workdir)
       jax.clear_caches()  # of programs that no other run needs
     if study.timed and not (workdir / comparison.RATES).exists():
-      good = [x for x in runs if comparison.collect(x)["status"] == "finished"]
+      good = [
+        run
+        for run in runs
+        if (line := comparison.collect(run)) and line["status"] == "finished"
+      ]
       files.write_json(workdir / comparison.RATES, throughput.measure(good))
       table = _compare(study, runs, workdir)
   return table
@@ -86,8 +91,8 @@ def _measure(study: Study, run: Run) -> None:
 
 
 def _compare(study: Study, runs: Sequence[Run], workdir: epath.Path) -> str:
-  lines = filter(None, map(comparison.collect, runs))
-  lines = [line for line in lines if _is_complete(study, line)]
+  collected = map(comparison.collect, runs)
+  lines = [line for line in collected if line and _is_complete(study, line)]
   return comparison.write(study, lines, len(runs), workdir)
 
 

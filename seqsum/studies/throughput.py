@@ -33,7 +33,7 @@ def measure(runs: Sequence[Run]) -> dict[str, float]:
   turns = {}
   for name in tqdm(list(firsts)[::-1], desc="compiling", leave=False):
     turns[name] = _Turn(firsts[name])
-  rates = {name: [] for name in turns}
+  rates: dict[str, list[float]] = {name: [] for name in turns}
   for _ in tqdm(range(ROUNDS), desc="taking turns", leave=False):
     for name, turn in turns.items():
       rates[name].append(turn())

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from tqdm import tqdm
 from seqsum.data import tvsum
 from seqsum.inference.trained import TrainedModel
 from seqsum.runs.dataset import load_data
-from seqsum.runs.session import Session
+from seqsum.runs.session import Run
 from seqsum.runtime.errors import InputError
 from seqsum.summarization import benchmark
 from seqsum.summarization import rank_correlation as rank
@@ -48,17 +48,18 @@ class Example(NamedTuple):
 Score = Callable[[np.ndarray, int], np.ndarray]  # frames, number -> [T]
 
 
-def read_examples(session: Session, count: int) -> list[Example]:
+def read_examples(run: Run, count: int) -> list[Example]:
   """The first videos of the test split, at most `count`.
 
   Raises:
     InputError: The run's sequences have no importance of each frame.
   """
-  return list(itertools.islice(_examples(session), count))
+  return list(itertools.islice(_examples(run), count))
 
 
-def _examples(session: Session) -> Iterator[Example]:
-  sampler, data = session.experiment.sampler, load_data(session.config)
+def _examples(run: Run) -> Iterator[Example]:
+  data: Any = load_data(run.config)  # `Digits`, or a `SequenceDataset`
+  sampler = run.experiment.sampler
   if sampler.kind == "videos":
     draw = jax.jit(
       dataclasses.replace(sampler.held_out(BATCH), with_importance=True)
@@ -69,7 +70,7 @@ def _examples(session: Session) -> Iterator[Example]:
       yield from map(Example, np.asarray(batch.frames), truth)
   if sampler.kind == "digits":
     raise InputError(
-      f"--workdir={session.workdir}: the importance of a frame is its digit in "
+      f"--workdir={run.workdir}: the importance of a frame is its digit in "
       "this run; train configs/importance.py"
     )
   source = data.source
@@ -81,7 +82,7 @@ def _examples(session: Session) -> Iterator[Example]:
 
 def make_scores(model: TrainedModel) -> dict[str, Score]:
   """Functions that score the frames of a video, by name of the ranking."""
-  sampler = model.experiment.sampler
+  sampler: Any = model.experiment.sampler
   predicted = lambda frames, n: _last_part(model.predict(frames))
   if sampler.kind != "videos":
     return {"predicted importance": predicted}
@@ -92,13 +93,14 @@ def make_scores(model: TrainedModel) -> dict[str, Score]:
     frames = np.frombuffer(key, np.uint8).reshape(-1, *model.shape)
     return jax.device_get(attribute(model.params, frames, jax.random.key(n)))
 
-  scores = {}
+  def attributed(name: str, frames: np.ndarray, n: int) -> np.ndarray:
+    return attributions(n, frames.tobytes())[name]
+
+  scores: dict[str, Score] = {}
   if sampler.with_importance:
     scores["predicted importance"] = predicted
   for name in ("Shapley values", "integrated gradients"):
-    scores[name] = lambda frames, n, name=name: attributions(
-      n, frames.tobytes()
-    )[name]
+    scores[name] = functools.partial(attributed, name)
   return scores
 
 
@@ -107,11 +109,12 @@ def _last_part(values: np.ndarray) -> np.ndarray:
 
 
 def _make_attribute(model: TrainedModel):
-  network, objective = model.experiment.model, model.experiment.objective
+  apply: Callable[..., Any] = model.experiment.model.apply
+  decode = model.experiment.objective.decode
 
   def attribute(params, frames, key):
     def predict(frames):  # [N, T, H, W, C] -> [N]
-      last = objective.decode(network.apply(params, frames))[0][:, -1]
+      last = decode(apply(params, frames))[0][:, -1]
       return last if last.ndim == 1 else last[:, 0]
 
     frames = frames.astype(jnp.float32) / 255
@@ -136,7 +139,7 @@ def judge(examples: list[Example], scores: dict[str, Score]) -> Results:
     "the middle of the video": lambda frames, n: rank.middle(len(frames)),
     "chance": lambda frames, n: np.random.default_rng(n).random(len(frames)),
   }
-  metrics = {name: [] for name in scores}
+  metrics: dict[str, list[dict[str, float]]] = {name: [] for name in scores}
   for n, example in enumerate(tqdm(examples, unit=" videos", disable=None)):
     for name, score in scores.items():
       predicted = score(example.frames, n)
@@ -151,7 +154,7 @@ def judge(examples: list[Example], scores: dict[str, Score]) -> Results:
         )
   results = {}
   for name, videos in metrics.items():
-    means = {}
+    means: dict[str, float] = {}
     for key in videos[0]:
       values = np.array([video[key] for video in videos])
       values = values[np.isfinite(values)]

@@ -41,7 +41,7 @@ def keep(
     shots: [n_shots, 2] int, the first and the last frame of each shot, see
       `check_shots`. None: keeps the single frames with the highest scores, the
       earlier of equal ones.
-    share: Of the frames, in 0..1.
+    share: Fraction of the frames, in 0..1.
 
   Returns:
     [n_frames] bool. Shots longer than the budget, and those with a mean score

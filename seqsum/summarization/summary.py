@@ -22,7 +22,7 @@ def write(
     results: See `judge.judge`.
     example: The video to summarize.
     scores: [T] of its frames.
-    share: Of its frames, to keep.
+    share: Fraction of its frames to keep.
 
   Returns:
     The names of the files.

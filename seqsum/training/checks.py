@@ -49,7 +49,7 @@ CHOICES: dict[str, Collection[str]] = {
   "checkpoint.best": ("mse", "loss", "last"),
 }
 
-# (predicate, remedy): a rule of several fields.
+# (predicate, remedy): rules that several fields share.
 COUNT = lambda v, c: v >= 1, "must be at least 1"
 INT32 = lambda v, c: abs(v) < MOST, f"must be below {MOST:,}"
 AT_LEAST_0 = lambda v, c: 0 <= v < math.inf, "must be a number of at least 0"

@@ -1,7 +1,7 @@
 """Evaluate a model on fixed held-out sequences.
 
-The sequences of a split are the same for every run, seed and number of
-devices: batch n is a function of the split, n and the sampler.
+Batch n of a split is a function of n and the sampler (lengths, batch size), so
+it is the same for every seed and number of devices.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from seqsum.sequences.tasks import ROUNDING
 from seqsum.training import parallel
 from seqsum.training.state import Experiment, batch_key
 
-SEED = 0  # Seed of the held-out sequences, whatever the seed of a run.
+SEED = 0  # of the held-out sequences of all runs, whatever `config.seed`
 
 
 class Predictions(struct.PyTreeNode):
@@ -32,10 +32,10 @@ class Predictions(struct.PyTreeNode):
     targets: [N, T] float32, or [N, T, D] of vectors.
     predictions: Like `targets`, in digit units.
     losses: [N, T] float32, the loss of the value at each step.
-    labels: [N, T] int32, the digits; None of sequences from files and videos.
-    means: [N, T] float32, means of predicted distributions; None without.
+    labels: [N, T] int32, the digits; None for sequences from files and videos.
+    means: [N, T] float32, means of predicted distributions, or None.
     digits: [N, T] int32, the digit recognized on each frame by a core with the
-      reduction built in; None of other cores.
+      reduction built in; None for other cores.
     places: [N, 2] int, batch and row that a sequence was drawn in; set on the
       host.
     tolerance: Absolute error below which a prediction counts as exact.
@@ -51,7 +51,7 @@ class Predictions(struct.PyTreeNode):
   places: np.ndarray | None = None
   tolerance: float = struct.field(pytree_node=False, default=ROUNDING)
 
-  def final(self, values: np.ndarray) -> np.ndarray:
+  def final(self, values: Any) -> np.ndarray:
     """[N, T, ...] -> [N, ...], the value at each sequence's last real step."""
     return values[np.arange(len(values)), self.lengths - 1]
 
@@ -119,17 +119,17 @@ class Evaluator:
   def start(
     self, params: optax.Params, should_stop: Callable[[], bool]
   ) -> Callable[[], Predictions] | None:
-    """Starts to predict all sequences; None as soon as `should_stop()`.
+    """Starts to predict; returns a function that waits for the predictions.
 
-    Returns:
-      A function that waits for the predictions and fetches them.
+    Returns None as soon as `should_stop()`.
     """
     wait = self.start_batches(params, self._keys, self.feed, should_stop)
     return wait and (lambda: self._join(wait()))
 
   def __call__(self, params: optax.Params) -> Predictions:
     """Predicts all sequences."""
-    return self.start(params, lambda: False)()
+    wait = self.start_batches(params, self._keys, self.feed, lambda: False)
+    return self._join(wait())
 
   def _join(self, batches: Iterable[Predictions]) -> Predictions:
     parts = []
@@ -144,7 +144,7 @@ class Evaluator:
     self, predictions: Predictions, which: Iterable[int]
   ) -> np.ndarray:
     """Draws the frames of some sequences again: [M, T, H, W, C]."""
-    places = predictions.places[np.asarray(which, int)]
+    places = np.asarray(predictions.places)[np.asarray(which, int)]
     drawn = {}
     for n in sorted(set(places[:, 0].tolist())):
       # On one device of this process, so that other processes need not join.
@@ -160,9 +160,9 @@ class Evaluator:
     return [np.asarray(jax.random.key_data(key)) for key in keys]
 
   def _rows(self, n: int) -> np.ndarray:
-    """The rows of batch n that count: all, but of the last as many as remain.
+    """The rows of batch n that are used: all but those beyond `sequences`.
 
-    In a batch sorted by length these are spread evenly over it.
+    In a batch sorted by length they are spread evenly over it.
     """
     left = min(self.batch_size, self.sequences - n * self.batch_size)
     rows = np.arange(left)

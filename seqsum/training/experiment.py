@@ -6,6 +6,7 @@ Of this package, only this file and `checks.py` see a `ConfigDict`.
 import dataclasses
 import functools
 import math
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -27,7 +28,7 @@ from seqsum.training.checks import (
   check_frames,
 )
 from seqsum.training.fold_loss import FoldObjective
-from seqsum.training.losses import build_objective
+from seqsum.training.losses import Objective, build_objective
 from seqsum.training.optimizers import build_optimizer
 from seqsum.training.state import Experiment
 
@@ -119,7 +120,9 @@ def build_experiment(
   check_config(config)
   sampler = _build_sampler(config, spec)
   check_frames(config, sampler)
-  core, known_fold = config.model.core, None
+  core: str = config.model.core
+  known_fold: Any = None
+  objective: Objective
   if core in KNOWN_FOLDS:
     known_fold = KNOWN_FOLDS[core](sampler.task, config.model.digit_prior_std)
   if core == "fold":
@@ -157,6 +160,7 @@ def _build_sampler(config: ConfigDict, spec: SequenceSpec | None) -> AnySampler:
     sequence.shift, sequence.rotate, sequence.scale, sequence.elastic
   )
   if config.data.kind == "files":
+    assert spec is not None
     return RecordedSampler(spec, config.batch_size, augmentation)
   if config.data.kind == "videos":
     return VideoSampler(

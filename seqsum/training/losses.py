@@ -62,7 +62,7 @@ class Objective(Protocol):
     """
 
   def support(self, time: int) -> np.ndarray:
-    """[V] float32, the values of `decode`'s probabilities; [0] without."""
+    """[V] float32, the values of `decode`'s probabilities; [0] if None."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,7 @@ class StepObjective:
     loss: `(outputs [..., K], targets [...]) -> [...]`; targets may be vectors.
     predict: `outputs [..., K] -> [...]`, predictions in digit units.
     values: V values, ascending, over which the outputs are a distribution; ()
-      without.
+      for none.
     probabilities: `outputs [..., K] -> [..., V]`, the distribution, or None.
   """
 
@@ -110,8 +110,8 @@ def regression(
 ) -> StepObjective:
   """One output: the prediction, in the space of the transformed targets.
 
-  Targets of vectors [..., D], of `size` D, have D outputs, and the mean of the
-  losses of their parts. `loss` is elementwise in predictions and targets.
+  Vector targets [..., D], with `size` = D, have D outputs; their loss is the
+  mean over the D parts. `loss` is elementwise in predictions and targets.
   """
   select = lambda outputs: outputs if size else outputs[..., 0]
 
@@ -127,7 +127,7 @@ def classification(values: np.ndarray) -> StepObjective:
   """One logit for each value that a target can take.
 
   The loss is the cross entropy in nats; the prediction is the most likely of
-  the values [K], or nan if a logit is.
+  the values [V], or nan if a logit is.
   """
   values = np.unique(values.astype(np.float32))
   # A target has the class of the nearest value, so that the rounding of large
@@ -155,7 +155,7 @@ REGRESSIONS = {
   "huber": optax.losses.huber_loss,  # delta 1
   "log_cosh": optax.losses.log_cosh,
 }
-LOSSES = {
+LOSSES: dict[str, Callable[..., StepObjective]] = {
   name: functools.partial(regression, loss)
   for name, loss in REGRESSIONS.items()
 } | {"cross_entropy": classification}
@@ -176,8 +176,8 @@ def build_objective(
   needs 'raw'); the other arguments determine the values of the targets.
   """
   if loss == "cross_entropy":
-    # From one digit on: a curriculum begins with short sequences, and `by_step`
-    # reports every step.
+    # With the values of short sequences, which a curriculum begins with, and of
+    # early steps, which `by_step` in metrics.jsonl reports.
     return classification(task.reachable(max_len))
   transform = TRANSFORMS[target](
     task, max_len=max_len, min_len=min_len, per_step=per_step

@@ -1,7 +1,7 @@
 """Metric sums over training steps, divided once when a line is written."""
 
 import math
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -48,9 +48,9 @@ class Totals(struct.PyTreeNode):
 
   @classmethod
   def zero(cls) -> "Totals":
-    zeros = [np.zeros((), np.float32)] * 6
-    zero, never = np.zeros((), np.int32), np.asarray(NEVER, np.int32)
-    return cls(*zeros, nonfinite=never, skipped=zero, in_a_row=zero)
+    zero: Any = np.zeros((), np.float32)
+    count: Any = np.zeros((), np.int32)
+    return cls(zero, zero, zero, zero, zero, zero, NEVER + count, count, count)
 
   @classmethod
   def of_batch(

@@ -1,6 +1,7 @@
 """Activation and gradient norms, logged with `config.log_norms`."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +32,8 @@ class Norms(struct.PyTreeNode):
 
   @classmethod
   def zero(cls) -> "Norms":
-    return cls(*[np.zeros((), np.float32)] * 5)
+    zero: Any = np.zeros((), np.float32)
+    return cls(zero, zero, zero, zero, zero)
 
   @classmethod
   def of_step(cls, encoded: Scalar, gradient: Scalar) -> "Norms":

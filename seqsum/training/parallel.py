@@ -16,7 +16,7 @@ from seqsum.training.state import Experiment, init_state
 @functools.cache
 def compiler_options() -> dict[str, str | bool]:
   """XLA's options for a step on a CPU (measured: docs/performance.md)."""
-  options = {
+  options: dict[str, str | bool] = {
     # By default YNNPACK computes the kernel gradient of a convolution, nine
     # times slower than Eigen does without this fusion.
     "xla_cpu_experimental_ynn_fusion_type": "",
@@ -50,7 +50,7 @@ def compile_step(function, mesh: Mesh, *, experiment: Experiment, donate: bool):
   """`train_steps` or `eval_step`, jitted for the devices of a mesh.
 
   All inputs and outputs are replicated: each device draws its own rows of a
-  batch, so no array has a batch dimension to shard.
+  batch (from files: takes them), so no array is sharded by batch.
 
   Args:
     function: `step.train_steps` or `evaluate.eval_step`.

@@ -30,7 +30,7 @@ def center_targets(
   """
   output = experiment.objective(outputs, batch.targets, batch.lengths)
   is_number = output.means is None
-  predicted = output.predictions if is_number else output.means
+  predicted = output.predictions if output.means is None else output.means
   target = final(batch.targets, batch.lengths)
   error = target - final(predicted, batch.lengths)
   error, digits = sum_over_devices(

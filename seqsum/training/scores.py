@@ -33,7 +33,8 @@ def measure(predictions: Predictions, per_step: bool) -> dict[str, float]:
     mean = predictions.final(predictions.means)
     metrics["mse_of_mean"] = _errors(mean, target)["mse"]
   if predictions.digits is not None:
-    right = (predictions.digits == predictions.labels)[real]
+    digits, labels = map(np.asarray, (predictions.digits, predictions.labels))
+    right = np.equal(digits, labels)[real]
     metrics["digit_accuracy"] = float(right.mean())
   return metrics
 
@@ -50,11 +51,11 @@ def break_down(predictions: Predictions) -> dict[str, dict[str, Any]]:
   target = predictions.final(predictions.targets)
   tolerance = predictions.tolerance
 
-  def errors(prediction: np.ndarray, target: np.ndarray) -> dict[str, Any]:
+  def errors(prediction: Any, target: Any) -> dict[str, Any]:
     counted = {"count": len(target)}
     return _errors(prediction, target, tolerance) | counted
 
-  def group(by: np.ndarray) -> dict[str, Any]:
+  def group(by: Any) -> dict[str, Any]:
     return {
       f"{value:g}": errors(prediction[by == value], target[by == value])
       for value in np.unique(by)

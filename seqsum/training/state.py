@@ -16,7 +16,7 @@ from seqsum.sequences.any_sampler import AnySampler
 from seqsum.sequences.shapes import Key, Scalar
 from seqsum.training.losses import Objective
 
-INIT, TRAIN, VALIDATION, TEST, FIXED = range(5)  # Streams, see `batch_key`.
+INIT, TRAIN, VALIDATION, TEST, FIXED = range(5)  # streams; FIXED: finite.py
 
 
 class TrainState(struct.PyTreeNode):
@@ -48,7 +48,7 @@ class Experiment:
     model: The network.
     objective: Loss and decoder; the model's head has `objective.outputs`.
     optimizer: Optax transformation.
-    sampler: Draws synthetic batches, or yields batches from user data.
+    sampler: Draws synthetic batches, or takes rows of batches from files.
     per_step: Whether the loss covers every real step, not only the last.
     accumulate: Micro-batches per device (gradient accumulation); the gradient
       is that of the whole batch, the memory that of a micro-batch.
@@ -73,7 +73,7 @@ class Experiment:
 
 
 def batch_key(seed: Scalar | int, stream: int, n: Scalar | int) -> Key:
-  """The key of batch `n` of a stream."""
+  """The key of batch `n` of a stream, `INIT`, `TRAIN`, ... or `FIXED`."""
   return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), stream), n)
 
 

@@ -53,12 +53,12 @@ def train_step(
 
   Returns:
     The next state, and the batch's totals under the parameters before the step.
-    `updates.skip_if_nonfinite` has what `experiment.skip_nonfinite` changes.
+    `experiment.skip_nonfinite` changes both, see `updates.skip_if_nonfinite`.
   """
   key = batch_key(seed, TRAIN, state.step)
   # Each shard divides its loss by the number of values in the whole batch, so
-  # that gradients need only be added. A shard holds its own rows alone: the
-  # lengths of all rows are drawn here, and again, equal, inside the sampler.
+  # that gradients need only be added. A shard has only its own rows, so the
+  # lengths of all rows are drawn here; the sampler draws equal ones again.
   lengths = experiment.sampler.lengths(key, state.step, *data)
   loss_count = lengths.sum() if experiment.per_step else len(lengths)
 

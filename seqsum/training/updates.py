@@ -54,8 +54,8 @@ def update_ema(
   Juditsky 1992).
   """
   step = step.astype(jnp.float32)
-  decay = jnp.minimum(decay, (1 + step) / (10 + step))
-  return optax.incremental_update(params, ema_params, 1 - decay)
+  rate = 1 - jnp.minimum(decay, (1 + step) / (10 + step))
+  return optax.incremental_update(params, ema_params, rate)
 
 
 def is_finite(tree) -> Scalar:

@@ -24,7 +24,7 @@ def splits(data):
   return data.train, data.validation, data.test
 
 
-def test_digits_shapes(small):
+def test_digits_have_three_splits_of_28x28_images(small):
   assert small.name == "digits"
   assert [len(s.labels) for s in splits(small)] == [1297, 200, 300]
   for images, labels in splits(small):
@@ -79,7 +79,7 @@ def test_no_digit_is_in_two_splits(small):
   assert len({image.tobytes() for image in images}) == 1797
 
 
-def test_digits_are_the_same_everywhere(small):
+def test_digits_have_their_recorded_digest(small):
   again = digits.load("digits")
   assert again.sha256 == small.sha256
   assert again.sha256 == (
@@ -87,7 +87,7 @@ def test_digits_are_the_same_everywhere(small):
   )
 
 
-def test_digits_through_sklearn(small, tmp_path, monkeypatch):
+def test_digits_read_by_sklearn_are_the_same(small, tmp_path, monkeypatch):
   class Moved:
     origin = str(tmp_path / "__init__.py")
 
@@ -162,7 +162,9 @@ def make(data_dir, train=65, test=20, shape=(28, 28, 1), classes=10):
   return builder, truth
 
 
-def test_another_tfds_data_set(tmp_path, monkeypatch, warned):
+def test_another_tfds_data_set_is_loaded_by_its_name(
+  tmp_path, monkeypatch, warned
+):
   builder, truth = make(tmp_path)
   builder.download_and_prepare()
   data = digits.load("tiny_digits", data_dir=tmp_path)
@@ -306,7 +308,9 @@ def test_tfds_data_unlike_mnist_is_refused(change, message, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["kmnist", "fashion_mnist", "emnist/digits"])
-def test_tfds_data_that_is_not_prepared(name, tmp_path):
+def test_tfds_data_that_is_not_prepared_is_refused_with_a_command(
+  name, tmp_path
+):
   command = (
     f"tfds build {name} --file_format=array_record --data_dir={tmp_path}"
   )
@@ -348,7 +352,7 @@ def test_tfds_data_prepares_itself_with_tensorflow(
     ("kmnist\n", "choose"),
   ],
 )
-def test_unknown_names(name, hint, tmp_path):
+def test_unknown_names_are_refused_in_one_line(name, hint, tmp_path):
   with pytest.raises(InputError, match=hint) as error:
     digits.load(name, data_dir=tmp_path)
   assert f"data.name={name!r}" in str(error.value)

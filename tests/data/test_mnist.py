@@ -33,7 +33,7 @@ def some(count, seed=0):
   return images, (np.arange(count) % 10).astype(np.uint8)
 
 
-def test_decode():
+def test_decode_returns_images_and_labels():
   pixels, truth = some(3)
   images, labels = mnist.decode(*pack(pixels, truth))
   assert images.shape == (3, 28, 28, 1)
@@ -51,7 +51,7 @@ def test_sizes_and_checksums_are_those_of_tfds():
   assert ours == {url: (i.size, i.checksum) for url, i in known.items()}
 
 
-def test_answers_requests_the_file_itself(served):
+def test_answers_is_true_only_for_a_file_that_exists(served):
   assert mnist.answers(mnist.URL + "train-labels-idx1-ubyte.gz")
   assert not mnist.answers(mnist.URL + "nothing.gz")
 
@@ -127,7 +127,7 @@ def check_small(data):
     assert split.labels.dtype == np.int32
 
 
-def test_manual_dir_then_records_then_array_file(
+def test_a_second_start_needs_neither_files_nor_network(
   folder, tmp_path, monkeypatch, no_network, warned
 ):
   check_small(digits.load("mnist", data_dir=tmp_path, manual_dir=folder))
@@ -145,7 +145,7 @@ def test_manual_dir_then_records_then_array_file(
   assert "tensorflow" not in sys.modules
 
 
-def test_tfds_data_dir_and_empty_strings(
+def test_the_default_data_dir_is_that_of_tfds(
   folder, tmp_path, monkeypatch, no_network
 ):
   monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -158,7 +158,7 @@ def test_tfds_data_dir_and_empty_strings(
   assert (tmp_path / "home" / "tensorflow_datasets" / mnist.NAME).exists()
 
 
-def test_download(served, tmp_path):
+def test_a_download_is_loaded(served, tmp_path):
   check_small(digits.load("mnist", data_dir=tmp_path))
 
 
@@ -211,7 +211,9 @@ def replace_by_pipe(path):
     (replace_by_bomb, r"{name} is damaged: expected .*{sha256}, got {more}\+"),
   ],
 )
-def test_wrong_files_in_manual_dir(name, harm, message, folder, tmp_path):
+def test_wrong_files_in_manual_dir_are_refused(
+  name, harm, message, folder, tmp_path
+):
   harm(folder / name)
   size, sha256 = mnist.FILES[name]
   message = message.format(
@@ -228,21 +230,23 @@ def test_wrong_files_in_manual_dir(name, harm, message, folder, tmp_path):
   assert "\n" not in str(caught.value)
 
 
-def test_data_dir_that_cannot_be_written(folder, warned):
+def test_a_data_dir_that_cannot_be_written_is_a_warning(folder, warned):
   bad = "/proc/nowhere"  # not even root can write there
   check_small(digits.load("mnist", data_dir=bad, manual_dir=folder))
   assert len(warned()) == 1
   assert "cannot prepare MNIST in /proc/nowhere" in warned()[0]
 
 
-def test_data_dir_below_a_file(folder, tmp_path, warned):
+def test_a_data_dir_below_a_file_is_a_warning(folder, tmp_path, warned):
   (tmp_path / "file").touch()
   bad = tmp_path / "file" / "dir"
   check_small(digits.load("mnist", data_dir=bad, manual_dir=folder))
   assert len(warned()) == 1
 
 
-def test_another_process_prepares_first(folder, tmp_path, monkeypatch, warned):
+def test_another_process_may_prepare_first(
+  folder, tmp_path, monkeypatch, warned
+):
   decode, load = mnist.decode, digits.load
   others = []
 
@@ -260,7 +264,7 @@ def test_another_process_prepares_first(folder, tmp_path, monkeypatch, warned):
   assert warned() == []
 
 
-def test_damaged_records(folder, tmp_path):
+def test_damaged_records_are_refused(folder, tmp_path):
   digits.load("mnist", data_dir=tmp_path, manual_dir=folder)
   (tmp_path / mnist.NAME / "seqsum.data.npz").unlink()
   (path,) = (tmp_path / mnist.NAME / mnist.VERSION).glob("*train.array_record*")
@@ -269,13 +273,15 @@ def test_damaged_records(folder, tmp_path):
     digits.load("mnist", data_dir=tmp_path, manual_dir=folder)
 
 
-def test_records_of_other_data(folder, tmp_path, monkeypatch):
+def test_records_of_other_data_are_refused(folder, tmp_path, monkeypatch):
   monkeypatch.setattr(mnist, "SHA256", "0" * 64)
   with pytest.raises(InputError, match=r"records in .* are damaged .*digest"):
     digits.load("mnist", data_dir=tmp_path, manual_dir=folder)
 
 
-def test_array_file_of_other_data(folder, tmp_path, monkeypatch, warned):
+def test_an_array_file_of_other_data_is_not_used(
+  folder, tmp_path, monkeypatch, warned
+):
   """A valid file of a small MNIST is not taken for the real one."""
   digits.load("mnist", data_dir=tmp_path, manual_dir=folder)
   monkeypatch.setattr(mnist, "SHA256", "0" * 64)
@@ -284,7 +290,9 @@ def test_array_file_of_other_data(folder, tmp_path, monkeypatch, warned):
   assert "seqsum.data.npz is damaged" in warned()[0]
 
 
-def test_without_network_digits_in_ten_seconds(tmp_path, monkeypatch, warned):
+def test_without_network_digits_are_loaded_in_ten_seconds(
+  tmp_path, monkeypatch, warned
+):
   monkeypatch.setattr(mnist, "URL", "https://seqsum.invalid/")
   start = time.monotonic()
   data = digits.load("mnist", data_dir=tmp_path)
@@ -295,13 +303,15 @@ def test_without_network_digits_in_ten_seconds(tmp_path, monkeypatch, warned):
 
 
 @pytest.mark.parametrize("fallback", ["", "mnist"])
-def test_without_network_and_fallback(fallback, tmp_path, no_network, warned):
+def test_without_network_and_fallback_an_error_is_raised(
+  fallback, tmp_path, no_network, warned
+):
   with pytest.raises(InputError, match=r"data.name='mnist'.*data.manual_dir"):
     digits.load("mnist", data_dir=tmp_path, fallback=fallback)
   assert warned() == []
 
 
-def test_fallback_of_an_unknown_name(tmp_path, no_network):
+def test_an_unknown_fallback_is_refused(tmp_path, no_network):
   with pytest.raises(InputError, match="'digit' is not known"):
     digits.load("mnist", data_dir=tmp_path, fallback="digit")
 
@@ -322,7 +332,7 @@ def real(tmp_path_factory):
 
 @pytest.mark.mnist
 @pytest.mark.slow
-def test_mnist(real):
+def test_mnist_has_its_known_sizes_and_classes(real):
   _, data = real
   assert data.train.images.shape == (55_000, 28, 28, 1)
   assert data.validation.images.shape == (5_000, 28, 28, 1)

@@ -71,7 +71,9 @@ def refuse(model, path, words):
 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.float32])
-def test_the_scale_of_the_training_data(tmp_path, kind, caplog):
+def test_new_pictures_get_the_scale_of_the_training_data(
+  tmp_path, kind, caplog
+):
   """By hand: of a range of 0..8000, 2000 is 64 of 255."""
   rising = [deep(1000 * k, kind) for k in range(1, 9)]
   data, model = trained_on(tmp_path / "data", rising, rising[:3], rising[5:])
@@ -94,7 +96,7 @@ def test_the_scale_of_the_training_data(tmp_path, kind, caplog):
   )
 
 
-def test_the_background_of_the_training_data(tmp_path):
+def test_new_pictures_get_the_background_of_the_training_data(tmp_path):
   """A light sprite by itself would get a black background."""
   dark = [sprite(40), sprite(60)]
   data, model = trained_on(tmp_path / "data", dark, dark, dark)

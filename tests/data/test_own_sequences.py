@@ -67,7 +67,7 @@ def done(run, data, tmp_path_factory):
   return workdir, done
 
 
-def test_a_run_on_vectors_at_every_frame(done, data):
+def test_a_run_on_vectors_records_its_data_and_metrics(done, data):
   workdir, said = done
   dataset = json.loads((workdir / "config.json").read_text())["dataset"]
   assert dataset["name"] == f"npz:{data}"
@@ -179,7 +179,7 @@ def classifier(run, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_classes_of_float_features(classifier):
+def test_float_features_are_classified(classifier):
   workdir, features = classifier
   report = {path.name for path in (workdir / "report").iterdir()}
   assert {"index.html", "agreement.png"} < report
@@ -327,7 +327,7 @@ def test_unsupported_commands_are_one_line(
 
 
 @pytest.mark.slow
-def test_export(done, run, tmp_path):
+def test_an_exported_model_predicts_the_same(done, run, tmp_path):
   import jax
 
   pytest.importorskip("flatbuffers", reason="pip install -e .")

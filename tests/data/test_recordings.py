@@ -153,7 +153,7 @@ def test_a_batch_is_a_function_of_seed_and_number(recorded):
   assert [ids(other(n)) for n in range(12)] != expected
 
 
-def test_batches_of_one(recorded):
+def test_batches_of_one_have_every_sequence_once(recorded):
   for which in (recorded.train, np.array([3])):
     batches = Batches(recorded, which, 1, seed=0)
     seen = [ids(batches(n))[0] for n in range(len(which))]

@@ -239,7 +239,7 @@ def test_valid_configs_train_two_steps(tmp_path_factory):
     ["--config.model.conv.features=(4"],
   ],
 )
-def test_from_the_command_line(run, tmp_path, overrides):
+def test_a_command_refuses_overrides_in_one_line(run, tmp_path, overrides):
   done = run(
     "--config=configs/sum_tiny.py", f"--workdir={tmp_path}", *overrides
   )

@@ -35,7 +35,7 @@ def test_a_leak_is_detected(leak, handles, flat, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_short_soak(run, tmp_path):
+def test_a_short_soak_samples_a_run(run, tmp_path):
   words = "--steps=2000", f"--out={tmp_path / 'soak'}"
   done = run(*words, program="benchmarks.soak")
   assert "steps: 2000" in done.stdout, done.stderr

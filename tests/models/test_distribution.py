@@ -85,7 +85,7 @@ def test_a_fold_equals_the_sum_over_all_sequences(task):
   np.testing.assert_allclose(np.exp(steps[-1][0]), expected, atol=1e-6)
 
 
-def test_a_task_on_some_of_the_digits():
+def test_a_task_on_some_of_the_digits_by_hand():
   task = Task("sum", 0.0, SUM.combine, digits=(1, 5))
   support, (_, second) = fold(task, jnp.log(jnp.array([[[0.5, 0.5]] * 2])))
   np.testing.assert_array_equal(support.values, [0, 1, 2, 5, 6, 10])

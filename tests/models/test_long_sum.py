@@ -102,7 +102,7 @@ def test_impossible_sums_have_a_small_finite_likelihood():
   assert np.isfinite(gradient).all()
 
 
-def test_smallest_and_largest_sums():
+def test_smallest_and_largest_sums_have_exact_likelihoods():
   digits = make(1.0)
   (_, found), _ = fast(digits, jnp.array([0.0, 9.0 * 33, 9.0]))
   expected = [digits[0, :, 0].sum(), digits[1, :33, 9].sum(), digits[2, 0, 9]]

@@ -21,11 +21,11 @@ from seqsum.training.scores import number
     (None, "not finite"),
   ],
 )
-def test_number_formatting(value, words):
+def test_numbers_are_formatted_for_people(value, words):
   assert number(value) == words
 
 
-def test_number_formatting_with_two_digits():
+def test_numbers_are_formatted_with_two_digits():
   assert [number(x, 2) for x in (0.123, 45.6, 213.0, 4380.2)] == [
     *("0.12", "46", "213", "4,380")
   ]
@@ -34,7 +34,7 @@ def test_number_formatting_with_two_digits():
 CAPTIONS = Captions("sum", ROUNDING, has_digits=True)
 
 
-def test_singular_and_plural():
+def test_captions_use_singular_and_plural():
   assert count_noun(1, "sequence") == "1 sequence"
   assert count_noun(2000, "sequence") == "2,000 sequences"
   numbers = {"mean squared error": "0.1", "exactly right": "100.0%"}

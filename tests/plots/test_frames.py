@@ -52,7 +52,7 @@ def test_filters_are_large_enough():
   assert right - left > 0.4  # inches, of five
 
 
-def test_dark_figure():
+def test_dark_figure_has_dark_colours_and_light_ink():
   frames = np.zeros((1, 1, 9, 9, 1), np.uint8)
   frames[0, 0, 4] = 255  # ink
   frames = np.concatenate([frames, frames])

@@ -152,7 +152,7 @@ def test_page_has_the_results_in_words(finished):
   assert "not finished" not in text
 
 
-def test_plural_of_a_task_of_several_words(blank, tmp_path):
+def test_plural_of_a_task_of_several_words_is_correct(blank, tmp_path):
   text = write(tmp_path, task="sum of distinct digits")[1].text
   assert "of the sums of distinct digits are" in text
   assert "means of rare sums of distinct digits" in text
@@ -174,7 +174,7 @@ def test_page_escapes_html(blank, tmp_path):
   assert f"1 ({evil})" in page.text
 
 
-def test_report_of_an_interrupted_run(blank, tmp_path):
+def test_report_of_an_interrupted_run_names_the_epoch(blank, tmp_path):
   started = write(tmp_path, history=HISTORY[:1], best_step=None)[1].text
   assert "During epoch 1 the mean squared error" in started
   assert "unseen validation digits" in started

@@ -98,7 +98,7 @@ def test_a_missing_flag_is_an_error_with_the_list():
   assert "length, loss, operation" in words
 
 
-def test_flags_of_both_forms(monkeypatch):
+def test_names_are_found_in_both_forms_of_a_flag(monkeypatch):
   tiny = str(CONFIGS / "sum_tiny.py")
   monkeypatch.setattr(flags, "FLAGS", {"config": None})
   for given in (["--config=sum_tiny"], ["-config", "sum_tiny"]):

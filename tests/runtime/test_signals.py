@@ -48,7 +48,7 @@ def test_an_ignored_hang_up_stays_ignored():
     signal.signal(signal.SIGHUP, before)
 
 
-def test_what_commands_import_before_they_handle_ctrl_c():
+def test_commands_import_only_the_standard_library_before_they_handle_ctrl_c():
   """An import of more than the standard library would take long."""
   code = "from seqsum.runtime import malloc, signals, streams; import sys"
   code += "; print(*sys.modules)"

@@ -109,7 +109,7 @@ def test_a_shuffle_is_a_permutation(count):
     assert (shuffled[0] == np.asarray(numbers)).mean() < 0.01
 
 
-def test_a_shuffle_keeps_no_trace_of_the_order():
+def test_a_shuffle_is_not_correlated_with_the_order():
   count = 10_000
   keys = jnp.broadcast_to(jax.random.key(3), (count,))
   counts = jnp.full((count,), count)
@@ -120,7 +120,7 @@ def test_a_shuffle_keeps_no_trace_of_the_order():
   assert abs(table - 100).max() < 45
 
 
-def test_shuffles_of_different_sizes():
+def test_shuffles_of_different_sizes_are_permutations():
   counts = jnp.repeat(jnp.array([5, 300]), jnp.array([5, 300]))
   numbers = jnp.concatenate([jnp.arange(5), jnp.arange(300)])
   keys = jnp.broadcast_to(jax.random.key(0), numbers.shape)

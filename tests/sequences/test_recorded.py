@@ -71,7 +71,7 @@ def test_vectors_by_hand():
   assert part.tolerance == pytest.approx(deviations.mean() / 10)
 
 
-def test_json_round_trip():
+def test_a_spec_survives_json():
   for targets in ([[1, 3, 0], [8, 0, 0], [0, 9, 5]], [[[0.1, 2]] * 3] * 3):
     spec = make_spec(targets)
     record = json.loads(json.dumps(spec.as_json()))
@@ -166,7 +166,7 @@ def test_the_loss_of_a_vector_is_the_mean_of_its_parts():
   "augmentation", [Augmentation(), Augmentation(shift=1)]
 )
 @pytest.mark.parametrize("floats", [False, True])
-def test_shares_are_rows_of_the_batch(augmentation, floats):
+def test_shards_are_rows_of_the_batch(augmentation, floats):
   rng = np.random.default_rng(0)
   frames = rng.integers(0, 256, (8, 3, 4, 6, 3))
   frames = np.float32(frames / 7 - 9) if floats else frames.astype(np.uint8)

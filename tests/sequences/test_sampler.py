@@ -123,7 +123,7 @@ def test_augmentation_shifts_each_frame_independently(bundled):
     fast=3,
   ),
 )
-def test_shares_are_rows_of_the_batch(images, packed, changes):
+def test_shards_are_rows_of_the_batch(images, packed, changes):
   fields = {
     k: v for k, v in changes.items() if k in ("augmentation", "num_sequences")
   }

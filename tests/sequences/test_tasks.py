@@ -95,7 +95,7 @@ def test_too_many_values_are_refused():
     PRODUCT.reachable(100)
 
 
-def test_a_task_on_some_of_the_digits():
+def test_a_task_on_some_of_the_digits_by_hand():
   task = dataclasses.replace(PRODUCT, digits=tuple(range(1, 10)))
   np.testing.assert_array_equal(task.reachable(1), np.arange(1, 10))
   assert 0 not in task.reachable(3)

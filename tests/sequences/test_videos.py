@@ -76,7 +76,7 @@ def test_digits_move_between_frames(white):
   assert sum(len(places) > 1 for places in corners) > 8
 
 
-def test_shares_are_rows_of_the_batch(white):
+def test_shards_are_rows_of_the_batch(white):
   sampler = VideoSampler(8, time=6, windows=2, side=28)
   batch = draw(sampler, *white, key=1)
   deal = jax.jit(lambda key, shard: sampler(key, *white, shard=shard, shards=4))

@@ -28,13 +28,13 @@ def cost(bundled):
   return lowered.compile()
 
 
-def test_flops_of_a_sequence(cost):
+def test_flops_of_a_sequence_include_no_padding(cost):
   """2.5 frames on average of 35.7 MFLOP each: no padding is computed."""
   flops = cost.cost_analysis()["flops"] / BATCH
   assert 87e6 < flops < 92e6
 
 
-def test_bytes_of_a_sequence(cost):
+def test_bytes_of_a_sequence_include_no_copy_of_kernels(cost):
   """4.9 MB; a copy of the large kernels, or a second pass, exceeds it."""
   size = cost.cost_analysis()["bytes accessed"] / BATCH
   assert size < 5.0e6
