@@ -138,17 +138,15 @@ def train_and_evaluate(
     while True:
       if schedule.is_epoch_end(step) and not is_validated(writer.history, step):
         validation_start = time.perf_counter()
-        wait = validate.start(state.evaluated, stop.agreed)
-        if wait is not None:  # None if the run must stop
+        if wait := validate.start(state.evaluated, stop.agreed):
           later.add(partial(validated, step, wait, validation_start))
       if stop.agreed() or step == schedule.total:
         break
       num_steps = min(schedule.next_event(step) - step, schedule.steps_per_call)
       previous_totals = totals
       count = num_steps if in_loop else None
-      state, totals = run_steps(
-        state, totals, count, config.seed, *batch_source(step)
-      )
+      data = batch_source(step)
+      state, totals = run_steps(state, totals, count, config.seed, *data)
       jax.block_until_ready(previous_totals)  # the device is one call ahead
       later.run()
       step += num_steps

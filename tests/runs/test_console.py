@@ -25,6 +25,7 @@ def tiny(**fields):
   return config
 
 
+@pytest.mark.devices(8)
 def test_overview_of_bundled_digits(tmp_path):
   cores = os.cpu_count()
   affinity = len(os.sched_getaffinity(0))
