@@ -1,4 +1,4 @@
-r"""Trains a network on sequences of handwritten digits.
+r"""Train a network on sequences of handwritten digits.
 
     python -m seqsum.main --config=configs/sum.py
 
@@ -20,7 +20,7 @@ from seqsum.runtime import malloc, signals, streams
 if __name__ == "__main__":  # before the imports that take seconds
   signals.end_on_interrupt()
   streams.reopen()
-  malloc.restart_with_tunables()  # restarts Python, once
+  malloc.restart_with_tunables()  # may restart Python, once
 
 import contextlib
 import json

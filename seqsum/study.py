@@ -51,7 +51,7 @@ PRINT_COMMANDS = flags.DEFINE_bool(
 
 
 def main() -> int:
-  """Run one study; return the exit code."""
+  """Runs one study; returns the exit code."""
   if STUDY.value is None:
     raise config_files.missing("study", "tiny")
   from seqsum.studies import plan, run  # import JAX, which takes seconds

@@ -21,21 +21,13 @@ MIN_PROBABILITY = 0.001  # less probable values are not in the JSON
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-  """Predictions for one sequence of T frames.
-
-  Attributes:
-    model: The model.
-    names: [T], of the frames.
-    frames: [T, H, W, C] uint8.
-    predicted: The predictions after each frame.
-    warnings: One line for each doubtful image.
-  """
+  """Predictions for one sequence of T frames."""
 
   model: TrainedModel
-  names: Sequence[str]
-  frames: np.ndarray
+  names: Sequence[str]  # [T], one for each frame
+  frames: np.ndarray  # [T, H, W, C] uint8
   predicted: Prediction
-  warnings: Sequence[str]
+  warnings: Sequence[str]  # one line for each doubtful image
 
   @property
   def final(self) -> np.ndarray:
@@ -48,8 +40,7 @@ class Answer:
   def as_text(self, columns: int | None = None) -> str:
     """A line for each frame and one for the final prediction.
 
-    Args:
-      columns: Width of the terminal, to print each frame above its line.
+    With `columns`, the width of the terminal, each frame is above its line.
     """
     predictions, probabilities, values = self.predicted
     is_integer = self.model.has_integer_targets

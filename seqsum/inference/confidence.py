@@ -14,13 +14,12 @@ LOW, LOW_UPRIGHT, HIGH = 0.8, 0.95, 0.999
 def find_doubtful(
   model: TrainedModel, names: Sequence[str], frames: np.ndarray
 ) -> list[str]:
-  """Predicts each image alone, upright and after a quarter turn left and right.
+  """Predicts each image by itself, upright and after quarter turns both ways.
 
   A digit on its side is often taken for another digit. A model without
   probabilities of single digits gets no warnings.
 
   Args:
-    model: The model.
     names: [T], of the images.
     frames: [T, 28, 28, 1] uint8.
 

@@ -68,8 +68,8 @@ def pack_programs(
   model = load(workdir)
   if model.experiment.objective.fold is not None:
     raise InputError(
-      f"--workdir={workdir}: core='fold' cannot be exported: the number of its "
-      "probabilities depends on the length of the sequence"
+      f"--workdir={workdir}: a run of config.model.core='fold' cannot be "
+      "exported: its number of probabilities depends on the sequence length"
     )
   if onnxruntime_web is not None and not model.takes_digits:
     raise InputError(

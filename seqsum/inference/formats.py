@@ -31,13 +31,6 @@ PLATFORMS = ("cpu", "cuda", "tpu")  # of one StableHLO file
 MAX_DIFFERENCE = 1e-5  # from JAX, relative to the largest value
 
 
-def outputs(model: TrainedModel) -> tuple[str, ...]:
-  """Names of the programs' outputs, in order."""
-  if len(model.values):
-    return "predictions", "probabilities"
-  return ("predictions",)
-
-
 class _FlatModel(SequenceModel):
   """The same model, with time merged into the encoder's batch.
 
@@ -106,12 +99,15 @@ def onnx(model: TrainedModel) -> bytes:
     traced.jaxpr, [True] * len(traced.jaxpr.outvars), instantiate=True
   )
   traced = jax.extend.core.ClosedJaxpr(needed, traced.consts)
+  names = ["predictions"]
+  if len(model.values):
+    names.append("probabilities")
   return to_onnx(
     jax.extend.core.jaxpr_as_fun(traced),
     [frames],
     model_name=f"seqsum {model.name}",
     input_names=["frames"],
-    output_names=list(outputs(model)),
+    output_names=names,
   ).SerializeToString()
 
 
@@ -132,10 +128,7 @@ def max_difference(
 ) -> float:
   """Compares a file's outputs with the model's on random frames.
 
-  Args:
-    model: The exported model.
-    content: The file.
-    run: `run_stablehlo` or `run_onnx`.
+  `run` is `run_stablehlo` or `run_onnx`.
 
   Returns:
     The largest absolute difference, relative to the largest value.

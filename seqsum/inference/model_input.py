@@ -1,4 +1,4 @@
-"""Files or arrays -> frames of a trained model's shape and dtype."""
+"""Pictures, videos or arrays -> frames of a trained model's shape and dtype."""
 
 import os
 from collections.abc import Iterable
@@ -6,21 +6,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from seqsum.data import image_files, video_files
-from seqsum.inference import photos
 from seqsum.runtime.errors import InputError
 from seqsum.sequences.pixel_rule import PixelRule
-
-
-def read_digits(
-  paths: Iterable[str | os.PathLike],
-) -> tuple[list[str], np.ndarray]:
-  """Reads photos or drawings; see `photos.read_images`.
-
-  Returns:
-    T file names; [T, 28, 28, 1] uint8.
-  """
-  files = image_files.find(paths)
-  return files, photos.read_images(files)
 
 
 def read_pictures(
@@ -31,7 +18,7 @@ def read_pictures(
   """Reads images, folders, globs and videos as one sequence.
 
   Args:
-    paths: The files.
+    paths: Together one sequence.
     shape: (H, W, C) of a frame; images are resized to it.
     rule: How the training data's pixels were read; None for .npz files.
 

@@ -120,11 +120,14 @@ def _is_separate(mask: np.ndarray) -> bool:
 
 
 def _frame(ink: np.ndarray) -> np.ndarray:
-  digit = _crop(ink)
+  return _center(_thicken(np.clip(_fit(_crop(ink)), 0, 1)))
+
+
+def _fit(digit: np.ndarray) -> np.ndarray:
+  """Scales a digit to `BOX` pixels of `FINE` subpixels on the longer side."""
   longest = max(digit.shape)
   height, width = (max(1, round(BOX * FINE * n / longest)) for n in digit.shape)
-  digit = _resize(digit, width, height)
-  return _center(_thicken(np.clip(digit, 0, 1)))
+  return _resize(digit, width, height)
 
 
 def find_ink(picture: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -239,10 +242,7 @@ def _thicken(digit: np.ndarray) -> np.ndarray:
     return digit
   y, x = np.ogrid[-grow : grow + 1, -grow : grow + 1]
   disk = x * x + y * y <= grow * grow
-  wide = ndimage.grey_dilation(np.pad(digit, grow), footprint=disk)
-  longest = max(wide.shape)
-  height, width = (max(1, round(BOX * FINE * n / longest)) for n in wide.shape)
-  return _resize(wide, width, height)
+  return _fit(ndimage.grey_dilation(np.pad(digit, grow), footprint=disk))
 
 
 def _center(digit: np.ndarray) -> np.ndarray:

@@ -23,10 +23,8 @@ class _Template(string.Template):
 def render(model: TrainedModel, predictor: str | None = None) -> str:
   """Renders the page as HTML.
 
-  Args:
-    model: Its name, task and values are shown.
-    predictor: HTML that defines `predict(frames)`; by default a script that
-      asks the server.
+  `predictor` is HTML that defines `predict(frames)`; by default a script that
+  asks the server.
   """
   facts = {
     "name": model.name,
@@ -45,13 +43,7 @@ def render(model: TrainedModel, predictor: str | None = None) -> str:
 def render_standalone(
   model: TrainedModel, network: bytes, runtime: tuple[bytes, bytes]
 ) -> str:
-  """Renders the page with the network and ONNX Runtime inside.
-
-  Args:
-    model: See `render`.
-    network: The ONNX file.
-    runtime: As `read_runtime` returns it.
-  """
+  """Renders the page with an ONNX network and `read_runtime`'s files inside."""
   packed = dict(zip(("runtime", "wasm"), runtime, strict=True))
   packed["network"] = network
   scripts = [

@@ -16,7 +16,8 @@ import jax
 import numpy as np
 from etils import epath
 
-from seqsum.inference import model_input, weights
+from seqsum.data import image_files
+from seqsum.inference import model_input, photos, weights
 from seqsum.runs import run_files
 from seqsum.runs.restore import restore_best
 from seqsum.runs.session import open_trained
@@ -148,7 +149,8 @@ class TrainedModel:
       InputError: A file cannot be read, or the model's frames are not pictures.
     """
     if self.takes_digits:
-      return model_input.read_digits(paths)
+      files = image_files.find(paths)
+      return files, photos.read_images(files)
     if self.takes_floats or self.shape[-1] not in (1, 3):
       kind = "float32" if self.takes_floats else "uint8"
       raise InputError(

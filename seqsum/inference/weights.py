@@ -7,7 +7,6 @@ optimizer state, and reading the files runs no code from them.
 
 import io
 import json
-import zipfile
 from typing import Any
 
 import jax
@@ -25,12 +24,7 @@ SHAPE: run_files.Shape = {
 
 
 def pack(step: int, params: Any) -> dict[str, bytes]:
-  """The two files, by name.
-
-  Args:
-    step: The training step of the parameters.
-    params: A tree of arrays.
-  """
+  """Packs parameters and their training step as the two files, by name."""
   arrays: dict[str, Any] = {
     name: np.asarray(x) for name, x in manifest.leaves_by_name(params).items()
   }
@@ -44,9 +38,7 @@ def pack(step: int, params: Any) -> dict[str, bytes]:
 def read(folder: epath.Path, abstract_state: Any) -> tuple[int, Any]:
   """Reads the step and the parameters.
 
-  Args:
-    folder: Has the two files.
-    abstract_state: The expected tree of `jax.ShapeDtypeStruct`.
+  `abstract_state` is the expected tree of `jax.ShapeDtypeStruct`.
 
   Raises:
     InputError: A file cannot be read, is damaged, or fits another model.
@@ -66,16 +58,9 @@ def read(folder: epath.Path, abstract_state: Any) -> tuple[int, Any]:
     damaged = manifest.describe(arrays) != saved
   except InputError as error:
     raise InputError(f"{path}: {error}") from error
-  except (
-    AttributeError,
-    EOFError,
-    KeyError,
-    OSError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    zipfile.BadZipFile,
-  ) as error:
+  except MemoryError:
+    raise
+  except Exception as error:  # a damaged file may raise any exception
     raise InputError(
       f"{path}: cannot be read with {MANIFEST} ({one_line(error)}); copy the "
       "folder again"

@@ -18,7 +18,7 @@ class Core(NamedTuple):
   """A recurrent cell.
 
   Attributes:
-    name: Its name in `config.model.core` and in the names of parameters.
+    name: The core's name in `config.model.core` and in names of parameters.
     cell: Constructor, with the arguments of `nn.GRUCell`.
   """
 

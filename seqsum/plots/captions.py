@@ -11,17 +11,11 @@ from seqsum.training.scores import number
 
 
 class Caption(NamedTuple):
-  """The words that go with a picture.
+  """The words that go with a picture."""
 
-  Attributes:
-    alt: Replaces the picture for those who cannot see it.
-    title: A phrase, ending in a full stop.
-    text: One or two sentences.
-  """
-
-  alt: str
-  title: str
-  text: str
+  alt: str  # replaces the picture for those who cannot see it
+  title: str  # a phrase, ending in a full stop
+  text: str  # one or two sentences
 
 
 def count_noun(n: int, noun: str) -> str:
@@ -78,9 +72,9 @@ class Captions:
 
     Args:
       history: Lines of metrics.jsonl.
-      sequences: How many were evaluated.
-      numbers: Has "mean squared error" and exact accuracy under `right`.
-      split: The split of the sequences.
+      sequences: The number evaluated.
+      numbers: Has "mean squared error", and exact accuracy under `right`.
+      split: 'validation' or 'test'.
     """
     if self.has_digits:
       where = f"{count_noun(sequences, 'sequence')} of unseen {split} digits"

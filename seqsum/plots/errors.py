@@ -17,8 +17,7 @@ from seqsum.plots.figures import (
   PALE,
   VERMILION,
   WIDTH,
-  draw_placeholder,
-  picture,
+  Chart,
 )
 from seqsum.sequences.tasks import ROUNDING
 from seqsum.training.metrics import is_exact
@@ -29,7 +28,7 @@ FEW = 10  # sequences; a mean over fewer has a hollow marker
 SYMLOG = 200  # axes that reach further are logarithmic
 
 
-@picture
+@Chart
 def errors(
   figure: Any,
   lengths: np.ndarray,
@@ -43,14 +42,10 @@ def errors(
   Error bars are one standard error of the mean.
 
   Args:
-    figure: Matplotlib's.
     lengths: [N] int.
     targets, predictions: [N] float, the final ones; of vectors [N, D].
-    task: The task's name, such as "sum".
-    tolerance: The largest error that counts as exact.
   """
   if not len(lengths):
-    draw_placeholder(figure)
     return
   exact = is_exact(predictions, targets, tolerance)
   components = "sequences" if targets.ndim == 1 else "parts"
@@ -124,7 +119,7 @@ def _draw_accuracy(
 def _bins(
   values: np.ndarray, most: int
 ) -> Iterator[tuple[float, float, np.ndarray]]:
-  """Yield (lowest, highest, mask [N]) of at most so many bins of values.
+  """Yields (lowest, highest, mask [N]) of at most `most` bins of values.
 
   Each distinct value has a bin if there is room. Values that are inf or nan are
   in no bin.
@@ -153,7 +148,7 @@ def _means(
   return mean, error, count
 
 
-@picture
+@Chart
 def agreement(
   figure: Any,
   targets: np.ndarray,
@@ -166,15 +161,11 @@ def agreement(
   Predictions beyond the axes are triangles at their edge.
 
   Args:
-    figure: Matplotlib's.
     targets, predictions: [N] float, the final ones; of vectors [N, D].
-    task: The task's name, such as "sum".
-    tolerance: The largest error that counts as exact.
   """
   targets, predictions = targets.ravel(), predictions.ravel()
   known = np.isfinite(targets)
   if not known.any():
-    draw_placeholder(figure)
     return
   targets, predictions = targets[known], predictions[known]
   exact = is_exact(predictions, targets, tolerance)  # of vectors, each part
@@ -224,19 +215,12 @@ def agreement(
     axes.text(0.03, 0.97 - 0.06 * i, line, color=color, **corner)
 
 
-@picture
+@Chart
 def confusion(figure: Any, labels: np.ndarray, digits: np.ndarray) -> None:
-  """The confusion matrix of single digits, with its counts.
-
-  Args:
-    figure: Matplotlib's.
-    labels: [N] int, the true digits.
-    digits: [N] int, the predicted ones.
-  """
+  """The confusion matrix of true and predicted digits, [N] int, with counts."""
   from matplotlib.colors import LinearSegmentedColormap, to_rgba
 
   if not len(labels):
-    draw_placeholder(figure)
     return
   names = np.unique(np.concatenate([labels, digits, np.arange(10)]))
   counts = np.zeros((len(names), len(names)), int)

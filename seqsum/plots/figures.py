@@ -35,10 +35,8 @@ COLOR_PROPERTIES = (
 )
 # The ends of the colour scale on which digits are drawn, RGB in 0..1.
 PAPER, PEN = np.array([0.955, 0.96, 0.97]), np.array([0.08, 0.11, 0.15])
-DARK_PAPER, DARK_PEN = (
-  np.array([0.17, 0.19, 0.22]),
-  np.array([0.96, 0.97, 0.98]),
-)
+DARK_PAPER = np.array([0.17, 0.19, 0.22])
+DARK_PEN = np.array([0.96, 0.97, 0.98])
 ON_PAPER = "ink on paper"  # the `gid` of images on that scale
 WIDTH = 5.0  # inches
 MOST_FRAMES = 10  # shown of one sequence, the last ones
@@ -63,10 +61,11 @@ STYLE: dict[Any, Any] = {  # of Matplotlib's rcParams
 
 
 class Chart:
-  """A function from data to a PNG; the decorator `picture` makes one.
+  """Decorator that turns `draw(figure, ...) -> None` into `(...) -> PNG`.
 
   `draw` gets a Matplotlib Figure of `WIDTH` inches square, in the style above,
-  and may resize it. Pyplot's global state is neither read nor changed.
+  and may resize it. A figure without axes, since there are no data, gets the
+  words "nothing to draw". Pyplot's global state is neither read nor changed.
   """
 
   def __init__(self, draw: Callable[..., None]):
@@ -74,12 +73,12 @@ class Chart:
     functools.update_wrapper(self, draw)
 
   def __call__(self, *args, **kwargs) -> bytes:
-    """Return a PNG for a light page."""
+    """Returns a PNG for a light page."""
     with _style():
       return _png(self._figure(*args, **kwargs))
 
   def light_and_dark(self, *args, **kwargs) -> tuple[bytes, bytes]:
-    """Return two PNGs of one size: for a light page and for a dark one."""
+    """Returns two PNGs of one size: for a light page and for a dark one."""
     with _style():
       figure = self._figure(*args, **kwargs)
       light = _png(figure)
@@ -88,7 +87,7 @@ class Chart:
       return light, _png(figure)
 
   def figure(self, *args, **kwargs) -> Any:
-    """Return the Matplotlib Figure, laid out."""
+    """Returns the Matplotlib Figure, laid out."""
     with _style():
       figure = self._figure(*args, **kwargs)
       figure.draw_without_rendering()
@@ -99,12 +98,12 @@ class Chart:
 
     figure = Figure(figsize=(WIDTH, WIDTH))
     self._draw(figure, *args, **kwargs)
+    if not figure.axes:
+      figure.set_size_inches(WIDTH, 0.6)
+      figure.text(
+        0.5, 0.5, "nothing to draw", ha="center", va="center", color=GREY
+      )
     return figure
-
-
-def picture(draw: Callable[..., None]) -> Chart:
-  """Turn `draw(figure, ...) -> None` into a function `(...) -> PNG`."""
-  return Chart(draw)
 
 
 @contextlib.contextmanager
@@ -125,7 +124,7 @@ def _png(figure: Any) -> bytes:
 
 
 def _darken(figure: Any) -> None:
-  """Replace the colours of a figure's artists by those of `DARK`.
+  """Replaces the colours of a figure's artists by those of `DARK`.
 
   Other colours stay, and so do images, except frames drawn as ink on paper.
   """
@@ -157,12 +156,6 @@ def _darken(figure: Any) -> None:
       if len(rgba):  # not "none"
         one = len(rgba) == 1
         getattr(artist, f"set_{name}")(tuple(rgba[0]) if one else rgba)
-
-
-def draw_placeholder(figure: Any) -> None:
-  """Draw the words "nothing to draw"."""
-  figure.set_size_inches(WIDTH, 0.6)
-  figure.text(0.5, 0.5, "nothing to draw", ha="center", va="center", color=GREY)
 
 
 def grey_to_rgb(frames: np.ndarray) -> np.ndarray:

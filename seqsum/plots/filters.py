@@ -6,26 +6,24 @@ from typing import Any
 
 import numpy as np
 
-from seqsum.plots.figures import WIDTH, draw_placeholder, picture
+from seqsum.plots.figures import WIDTH, Chart
 from seqsum.training.scores import number
 
 
-@picture
+@Chart
 def filters(figure: Any, before: np.ndarray, after: np.ndarray) -> None:
   """The first layer's kernels before and after training."""
   draw_filters(figure, {"before": before, "after": after})
 
 
 def draw_filters(figure: Any, kernels: Mapping[str, np.ndarray]) -> None:
-  """Draw sets of kernels one below the other, on one colour scale.
+  """Draws sets of kernels one below the other, on one colour scale.
 
   Args:
-    figure: Matplotlib's.
     kernels: Title -> [kh, kw, C, F] float, all of one shape. The C channels of
       a filter are stacked.
   """
   if not kernels:
-    draw_placeholder(figure)
     return
   weights = np.abs(np.stack(list(kernels.values())))
   limit = np.max(weights, where=np.isfinite(weights), initial=0) or 1.0

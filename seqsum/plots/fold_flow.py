@@ -18,10 +18,9 @@ from seqsum.plots.figures import (
   PALE,
   VERMILION,
   WIDTH,
-  draw_placeholder,
+  Chart,
   frame_gid,
   ink_on_paper,
-  picture,
 )
 from seqsum.sequences.tasks import Task
 
@@ -42,11 +41,9 @@ class Transition(NamedTuple):
 
 
 def transitions(task: Task, digits: np.ndarray) -> Iterator[Transition]:
-  """Yield the likely transitions of a running reduction.
+  """Yields the likely transitions of a running reduction.
 
-  Args:
-    task: The reduction.
-    digits: [T, D] float, probabilities of the task's digits on each frame.
+  `digits` are the probabilities of the task's digits on each frame, [T, D].
   """
   values = {task.initial: 1.0}
   for step, probabilities in enumerate(digits):
@@ -63,7 +60,7 @@ def transitions(task: Task, digits: np.ndarray) -> Iterator[Transition]:
     values = after
 
 
-@picture
+@Chart
 def flow(
   figure: Any,
   frames: np.ndarray,
@@ -78,15 +75,12 @@ def flow(
   digits that lead from one value to the next. The true value has a ring.
 
   Args:
-    figure: Matplotlib's.
     frames: [M, T, H, W, C] uint8.
     lengths: [M] int.
     labels: [M, T] int, the true digits.
     digits: [M, T, D] float, the model's probabilities of the task's digits.
-    task: The reduction.
   """
   if not len(frames):
-    draw_placeholder(figure)
     return
   figure.set_size_inches(WIDTH, 2.5 * len(frames))
   panels = figure.subplots(len(frames), 1, squeeze=False)[:, 0]
@@ -190,7 +184,7 @@ def _label_values(
   true: float,
   is_last: bool,
 ) -> None:
-  """Write the values of a step beside their circles, without overlap."""
+  """Writes the values of a step beside their circles, without overlap."""
   some = [
     (value, probability)
     for (at, value), probability in nodes.items()

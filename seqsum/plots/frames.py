@@ -13,16 +13,15 @@ from seqsum.plots.figures import (
   MOST_FRAMES,
   VERMILION,
   WIDTH,
-  draw_placeholder,
+  Chart,
   frame_gid,
   ink_on_paper,
-  picture,
 )
 from seqsum.sequences.tasks import ROUNDING
 from seqsum.training.metrics import is_exact
 
 
-@picture
+@Chart
 def sequences(
   figure: Any,
   frames: np.ndarray,
@@ -34,16 +33,13 @@ def sequences(
   """Frames side by side; under each, the prediction there and the target.
 
   Args:
-    figure: Matplotlib's.
     frames: [M, T, H, W, C] uint8, or float, whose largest value becomes white
       (or full ink). One channel is drawn as ink on paper, three as colours, the
       mean of any other number as ink.
     lengths: [M] int, 1..T.
     targets, predictions: [M, T] float; of vectors [M, T, D] the first part.
-    tolerance: The largest error that counts as exact.
   """
   if not len(frames):
-    draw_placeholder(figure)
     return
   if frames.dtype != np.uint8:
     frames = _to_uint8(frames)

@@ -8,12 +8,12 @@ import numpy as np
 
 from seqsum.plots import scales
 from seqsum.plots.captions import exact_name
-from seqsum.plots.figures import BLUE, GREY, INK, VERMILION, WIDTH, picture
+from seqsum.plots.figures import BLUE, GREY, INK, VERMILION, WIDTH, Chart
 from seqsum.sequences.tasks import ROUNDING
 from seqsum.training.scores import number
 
 
-@picture
+@Chart
 def learning_curves(
   figure: Any,
   history: Sequence[Mapping[str, Any]],
@@ -24,11 +24,9 @@ def learning_curves(
   """Mean squared error and exact accuracy over epochs and wall-clock time.
 
   Args:
-    figure: Matplotlib's.
     history: Lines of metrics.jsonl; may be empty.
     references: Name -> mse, drawn as horizontal lines if finite.
     best_step: The step of the validation to mark, if any.
-    tolerance: The largest error that counts as exact.
   """
   lines = [line for line in history if line["split"] != "test"]
   # Validations end epochs; before the first one the x axis counts steps.
@@ -90,7 +88,7 @@ def _is_finite(value: float | None) -> bool:
 
 
 def _label_levels(axes: Any, levels: Sequence[tuple[float, str, str]]) -> None:
-  """Write (value, name, colour) to the right of the axes, without overlap."""
+  """Writes (value, name, colour) to the right of the axes, without overlap."""
   levels = sorted(levels)
   heights = scales.heights(axes, [value for value, *_ in levels])
   for (value, name, color), y in zip(
@@ -108,7 +106,7 @@ def _label_levels(axes: Any, levels: Sequence[tuple[float, str, str]]) -> None:
 
 
 def _add_clock(axes: Any, times: Sequence[tuple[float, float]]) -> None:
-  """Add an axis above that shows the wall-clock time of (epoch, seconds)."""
+  """Adds an axis above that shows the wall-clock time of (epoch, seconds)."""
   from matplotlib.ticker import MaxNLocator
 
   x, seconds = np.array([(0.0, 0.0), *times], float).T

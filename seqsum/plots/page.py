@@ -13,16 +13,9 @@ from seqsum.plots.captions import Caption
 
 
 class Picture(NamedTuple):
-  """A picture of a report.
+  """A picture of a report, as PNG for a light and for a dark page."""
 
-  Attributes:
-    name: Its file is `<name>.png`.
-    light: PNG for a light page.
-    dark: PNG for a dark page.
-    caption: Its words.
-  """
-
-  name: str
+  name: str  # its file is `<name>.png`
   light: bytes
   dark: bytes
   caption: Caption
@@ -36,11 +29,10 @@ def render(
   pictures: Sequence[Picture],
   facts: Mapping[str, str],
 ) -> str:
-  """Return the page as HTML 5; all text is escaped.
+  """Returns the page as HTML 5; all text is escaped.
 
   Args:
-    name: The run's name.
-    headline: The result in one sentence.
+    name, headline: The run's name, and its result in one sentence.
     notes: Paragraphs below the headline.
     numbers: Label -> value, in large type.
     pictures: The pictures, in reading order.

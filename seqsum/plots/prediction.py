@@ -21,9 +21,8 @@ from seqsum.plots.figures import (
   INK,
   PALE,
   WIDTH,
-  draw_placeholder,
+  Chart,
   ink_on_paper,
-  picture,
 )
 
 MOST_FRAMES = 16
@@ -34,7 +33,7 @@ FRACTIONS = 0.2, 0.4, 0.6, 0.8, 1.0
 STEP, HOLD, END = 70, 700, 2500
 
 
-@picture
+@Chart
 def draw(
   figure: Any,
   frames: np.ndarray,
@@ -49,7 +48,6 @@ def draw(
   from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
   if not len(frames):
-    draw_placeholder(figure)
     return
   start = max(0, len(frames) - MOST_FRAMES)
   frames, predictions = frames[start:], predictions[start:]
@@ -120,7 +118,7 @@ def animate(
   task: str,
   is_integer: bool = True,
 ) -> bytes:
-  """Animate the frames arriving one by one, with the prediction after each.
+  """Animates the frames arriving one by one, with the prediction after each.
 
   Bars are the distribution; without one, a dot is the prediction. Both change
   gradually from frame to frame.
@@ -155,7 +153,7 @@ def animate(
   return file.getvalue()
 
 
-@picture
+@Chart
 def _draw_moment(
   figure: Any,
   frames: np.ndarray,
@@ -168,7 +166,6 @@ def _draw_moment(
 ) -> None:
   """One page of the animation, `time` frames after its start."""
   if not len(frames):
-    draw_placeholder(figure)
     return
   figure.set(size_inches=(3.6, 2.1), layout_engine="none")
   strip = figure.add_axes((0.02, 0.66, 0.96, 0.3))

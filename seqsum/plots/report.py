@@ -40,14 +40,13 @@ def write_report(
   best_step: int | None = None,
   fold: tuple[Task, Callable[[np.ndarray], np.ndarray]] | None = None,
 ) -> dict[str, bytes]:
-  """Write `index.html` and its pictures as PNG files.
+  """Writes `index.html` and its pictures as PNG files.
 
   A picture that cannot be drawn is left out, with a warning.
 
   Args:
     folder: The report's folder; created if missing.
-    name: The run's name.
-    task: The task's name, such as "sum".
+    name, task: Names of the run and of its task, such as "sum".
     history: Lines of metrics.jsonl, with None for inf and nan; may be empty.
     evaluation: An `evaluate.Predictions` of test sequences, or of validation
       sequences if the run is not finished.
@@ -185,11 +184,8 @@ def _choose(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Indices of the sequences to show: some at random, and the largest errors.
 
-  If all sequences are among the first, there are none of the second.
-
-  Args:
-    lengths: [N] int.
-    miss: [N] float, absolute errors.
+  If all sequences are among the first, there are none of the second. `miss` has
+  the absolute errors, [N].
   """
   most = min(MOST_SEQUENCES, len(miss))
   random = np.random.default_rng(0).choice(len(miss), most, replace=False)

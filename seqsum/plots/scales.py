@@ -17,26 +17,22 @@ def is_logarithmic(values: Any) -> bool:
 
 
 def linear(axis: Any) -> None:
-  """Set a linear scale, with ticks such as 10,000 and 0.25."""
-  axis._set_axes_scale("linear")
+  """Sets a linear scale, with ticks such as 10,000 and 0.25."""
+  _set_scale(axis, "linear")
+
+
+def _set_scale(axis: Any, name: str, **options: float) -> None:
+  axis._set_axes_scale(name, **options)  # resets the formatter
   axis.set_major_formatter(lambda value, _: number(value))
 
 
 def logarithmic(axis: Any, values: Any) -> None:
-  """Set a logarithmic scale, which includes 0 if a value is 0.
+  """Sets a logarithmic scale, which includes 0 if a value is 0.
 
-  The scale is linear if no value is positive.
-
-  Args:
-    axis: Matplotlib's Axis, after the values were drawn.
-    values: Array of any shape, >= 0; inf and nan are ignored.
+  The scale is linear if no value is positive. Call it after the values, >= 0,
+  were drawn; inf and nan are ignored.
   """
-  from matplotlib.ticker import (
-    FixedLocator,
-    LogLocator,
-    NullFormatter,
-    NullLocator,
-  )
+  from matplotlib import ticker
 
   values = np.asarray(values, np.float64)
   values = values[np.isfinite(values)]
@@ -44,35 +40,30 @@ def logarithmic(axis: Any, values: Any) -> None:
   if not positive.size:
     linear(axis)
     axis.set_view_interval(-0.05, 1, ignore=True)
-    axis.set_major_locator(FixedLocator([0, 0.5, 1]))
+    axis.set_major_locator(ticker.FixedLocator([0, 0.5, 1]))
     return
-  axis.set_major_formatter(lambda value, _: number(value))
   if positive.size == values.size:
-    axis._set_axes_scale("log")
-    axis.set_major_formatter(lambda value, _: number(value))
+    _set_scale(axis, "log")
     low, high = sorted(axis.get_view_interval())
     close = high / low < 300  # 2 and 5 fit between powers of ten
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if close else (1,)))
-    axis.set_minor_formatter(NullFormatter())
+    subs = (1, 2, 5) if close else (1,)
+    axis.set_major_locator(ticker.LogLocator(subs=subs))
+    axis.set_minor_formatter(ticker.NullFormatter())
     return
   first = np.floor(np.log10(positive.min()))
   last = np.ceil(np.log10(positive.max()))
-  axis._set_axes_scale("symlog", linthresh=10.0**first, linscale=0.5)
-  axis.set_major_formatter(lambda value, _: number(value))
+  _set_scale(axis, "symlog", linthresh=10.0**first, linscale=0.5)
   stride = max(1, round((last - first) / 6))
   powers = 10.0 ** np.arange(first, last + 1, stride)
-  axis.set_major_locator(FixedLocator([0, *powers]))
-  axis.set_minor_locator(NullLocator())
+  axis.set_major_locator(ticker.FixedLocator([0, *powers]))
+  axis.set_minor_locator(ticker.NullLocator())
 
 
 def fitting(axis: Any, values: Any) -> None:
-  """Set a logarithmic scale if all values are positive and differ widely.
+  """Sets a logarithmic scale if all values are positive and differ widely.
 
-  Else the scale is linear.
-
-  Args:
-    axis: Matplotlib's Axis, after the values were drawn.
-    values: Array of any shape; inf and nan are ignored.
+  Else the scale is linear. Call it after the values were drawn; inf and nan are
+  ignored.
   """
   values = np.asarray(values, np.float64)
   values = values[np.isfinite(values)]
@@ -91,7 +82,7 @@ def heights(axes: Any, values: Sequence[float]) -> np.ndarray:
 
 
 def spread_out(positions: np.ndarray, gap: float) -> np.ndarray:
-  """Move positions until they are at least `gap` apart and none is above 1."""
+  """Moves positions until they are at least `gap` apart and none is above 1."""
   order = np.argsort(positions, kind="stable")
   moved = np.asarray(positions, np.float64)[order]
   for i in range(1, len(moved)):

@@ -111,7 +111,7 @@ class Checkpoints:
     return self._manager.latest_step()
 
   def save(self, step: int, tree: Any, best: int | None = None) -> None:
-    """Start to save a tree of arrays, unless `step` is the latest step.
+    """Starts to save a tree of arrays, unless `step` is the latest step.
 
     Args:
       step: The number of the checkpoint.
@@ -144,19 +144,19 @@ class Checkpoints:
     return self._manager
 
   def poll(self) -> None:
-    """Log an error at once if the current save has failed."""
+    """Logs an error at once if the current save has failed."""
     if self._pending is None or jax.process_count() > 1:
       return
     if not self._ready().is_saving_in_progress():
       self.wait()
 
   def wait(self) -> None:
-    """Block until the current save is on disk or has failed."""
+    """Blocks until the current save is on disk or has failed."""
     if self._pending is not None:
       self._attempt(self._ready().wait_until_finished, is_last=True)
 
   def finish(self) -> None:
-    """Wait, and delete what failed saves have left in object storage.
+    """Waits, and deletes what failed saves have left in object storage.
 
     Raises:
       NotSaved: The last save has failed.
@@ -172,7 +172,7 @@ class Checkpoints:
             path.rmtree()
 
   def _attempt(self, call: Callable[[], Any], is_last: bool = False) -> None:
-    """Make a call of a save; if it fails on any process, fail on all.
+    """Makes a call of a save; if it fails on any process, fails on all.
 
     Args:
       call: The call.
@@ -208,7 +208,7 @@ class Checkpoints:
         self._ready()
 
   def restore(self, step: int, abstract_state: Any) -> Any:
-    """Restore what this run saved at a step.
+    """Restores what this run saved at a step.
 
     Args:
       step: One of `steps`.
@@ -238,7 +238,7 @@ class Checkpoints:
     return jax.tree.map(place, arrays, abstract_state)
 
   def set_aside(self, steps: Collection[int]) -> None:
-    """Rename steps to `<step>.unusable`, or `<step>.unusable-2` and so on.
+    """Renames steps to `<step>.unusable`, or `<step>.unusable-2` and so on.
 
     Args:
       steps: On the lead process; on others the steps are not used.
@@ -286,7 +286,7 @@ class Checkpoints:
 
 
 def _refuse_special_files(folder: epath.Path) -> None:
-  """Raise `InputError` for a FIFO or a device, which would block Orbax."""
+  """Raises `InputError` for a FIFO or a device, which would block Orbax."""
   if is_remote(folder):
     return
   for path, _, names in os.walk(folder):

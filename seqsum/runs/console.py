@@ -31,7 +31,7 @@ class Progress:
     self._stack = contextlib.ExitStack()
 
   def start(self, step: int) -> None:
-    """Show the bar; `step` steps have been taken before."""
+    """Shows the bar; `step` steps have been taken before."""
     if self._shared is None:
       bar = ProgressBar(
         self._schedule.total, "steps", initial=step, smoothing=0.05
@@ -45,7 +45,7 @@ class Progress:
     self._bar.advance(steps * batch_size)
 
   def training(self, line: dict[str, Any]) -> None:
-    """Show a training line of metrics.jsonl beside the bar."""
+    """Shows a training line of metrics.jsonl beside the bar."""
     if self._shared:
       self._bar.describe(right=f"mse {number(line['mse'])}")
       return
@@ -56,14 +56,14 @@ class Progress:
       )
 
   def validation(self, line: dict[str, Any]) -> None:
-    """Print a validation line of metrics.jsonl."""
+    """Prints a validation line of metrics.jsonl."""
     self.print(
       f"{self._epoch(line)}, step {line['step']:,}, "
       f"{line['seconds']:,.0f} s: validation {_metrics_text(line)}"
     )
 
   def print(self, text: str) -> None:
-    """Print a line above the bar."""
+    """Prints a line above the bar."""
     if self._shared is None:
       ProgressBar.print(text)
 
@@ -165,7 +165,7 @@ def summary_text(summary: dict[str, Any], workdir: epath.PathLike) -> str:
 
 
 def _compare(mse: float | None, reference: float, sequences: int) -> str:
-  """Compare a run's mse with the post's; None is inf or nan.
+  """Compares a run's mse with the post's; None is inf or nan.
 
   A run that was trained on fewer sequences is not called worse.
   """

@@ -23,7 +23,7 @@ _is_finite = jax.jit(is_finite)
 
 
 def start_check(session: Session, state: TrainState) -> jax.Array | bool:
-  """Start to compute whether the numbers that `config.on_nonfinite` names are
+  """Starts to compute whether the numbers that `config.on_nonfinite` names are
   finite, before the next training step reuses the state's buffers.
   """
   return session.config.on_nonfinite != "stop" or _is_finite(state)
@@ -37,7 +37,7 @@ def check_finite(
   totals: Totals,
   seconds: float,
 ) -> None:
-  """End a run that has diverged; write diverged.json.
+  """Ends a run that has diverged; writes diverged.json.
 
   Args:
     session: The run.

@@ -58,7 +58,7 @@ def versions() -> dict[str, str]:
 
 
 def make_folder(workdir: epath.PathLike) -> epath.Path:
-  """Make the folder if it does not exist, and check that it can be written.
+  """Makes the folder if it does not exist, and checks that it can be written.
 
   Raises:
     InputError: It cannot be written, or it has links in place of the files of
@@ -124,7 +124,7 @@ def read_config(folder: epath.PathLike) -> dict[str, Any]:
 def write_or_check_config(
   folder: epath.Path, config: dict[str, Any], facts: dict[str, Any]
 ) -> None:
-  """Write config.json, or check that an existing one is of the same run.
+  """Writes config.json, or checks that an existing one is of the same run.
 
   Args:
     folder: The run's folder.
@@ -141,7 +141,7 @@ def write_or_check_config(
 
 
 def check_config(folder: epath.Path, ours: dict[str, Any]) -> bool:
-  """Check config.json, if it exists, against the current run.
+  """Checks config.json, if it exists, against the current run.
 
   Args:
     folder: The run's folder.
@@ -165,7 +165,7 @@ def check_config(folder: epath.Path, ours: dict[str, Any]) -> bool:
   ]
   if differences:
     raise InputError(
-      f"--workdir={folder} belongs to another run; take another folder, or "
+      f"--workdir={folder} belongs to another run; use another folder, or "
       "undo what differs: " + ", ".join(differences)
     )
   return True
@@ -204,7 +204,7 @@ def _identity(parts: dict[str, Any]) -> dict[str, Any]:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-  """Describe what changed in devices and versions since a run began.
+  """Describes what changed in devices and versions since a run began.
 
   Args:
     before: "devices" and "versions" of a config.json; names that it lacks are

@@ -98,7 +98,7 @@ def missing_steps(
 def warn_of_missing(
   path: epath.Path, history: History, schedule: Schedule, step: int
 ) -> None:
-  """Warn of the lines that metrics.jsonl lacks; see `missing_steps`."""
+  """Warns of the lines that metrics.jsonl lacks; see `missing_steps`."""
   missing = missing_steps(history, schedule, step)
   words = [
     f"{split} at step {_enumerate(steps)}"

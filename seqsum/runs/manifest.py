@@ -58,7 +58,7 @@ def describe(tree: Any) -> dict[str, dict[str, Any]]:
 
 
 def check(folder: epath.Path, step: int, run: str) -> dict[str, Any]:
-  """Read the manifest of a checkpoint and check its step and run.
+  """Reads the manifest of a checkpoint and checks its step and run.
 
   Args:
     folder: The folder of one step.
@@ -92,7 +92,7 @@ def check(folder: epath.Path, step: int, run: str) -> dict[str, Any]:
 
 
 def _check_file_types(folder: epath.Path) -> None:
-  """Raise `InputError` for a link, or a FIFO, which would block Orbax."""
+  """Raises `InputError` for a link, or a FIFO, which would block Orbax."""
   if is_remote(folder):
     return
   if os.path.islink(folder) or not os.path.isdir(folder):
@@ -108,7 +108,7 @@ def _check_file_types(folder: epath.Path) -> None:
 
 
 def compare(saved: dict[str, dict[str, Any]], abstract_state: Any) -> None:
-  """Check that saved arrays have the names, shapes and dtypes of a state.
+  """Checks that saved arrays have the names, shapes and dtypes of a state.
 
   Args:
     saved: "arrays" of a manifest.
@@ -134,7 +134,7 @@ def compare(saved: dict[str, dict[str, Any]], abstract_state: Any) -> None:
 
 
 def read(folder: epath.Path, abstract_state: Any, step: int, run: str) -> Any:
-  """Restore a checkpoint and check it against its manifest.
+  """Restores a checkpoint and checks it against its manifest.
 
   Each process reads on its own and waits for no other, so that it may fail
   alone.

@@ -18,7 +18,7 @@ from seqsum.runtime.files import sync_folder, sync_tree
 
 
 class DurableRename(ocp.path.atomicity.AtomicRenameTemporaryPath):
-  """Sync a checkpoint to the disk before it is renamed to its step.
+  """Syncs a checkpoint to the disk before it is renamed to its step.
 
   TensorStore syncs the arrays, but Orbax renames a checkpoint whose other files
   may not be on the disk yet, so a power cut could leave a part of it. The sync
@@ -34,7 +34,7 @@ class DurableRename(ocp.path.atomicity.AtomicRenameTemporaryPath):
 
 
 def limit_retries() -> None:
-  """Make TensorStore retry `object_storage.RETRIES` in Orbax's contexts.
+  """Makes TensorStore retry `object_storage.RETRIES` in Orbax's contexts.
 
   TensorStore's default is to retry for a quarter of an hour, and Orbax has no
   option to change it.
@@ -50,7 +50,7 @@ def limit_retries() -> None:
 
 
 def clean_up_failed_save() -> None:
-  """End the threads of a failed save, and silence its unawaited coroutines.
+  """Ends the threads of a failed save, and silences its unawaited coroutines.
 
   The threads wait, for minutes, for folders that will not be created, and
   Python does not exit before they end. Orbax has no public way to cancel them.
@@ -68,7 +68,7 @@ def clean_up_failed_save() -> None:
 
 @contextlib.contextmanager
 def without_event_loop_errors() -> Iterator[None]:
-  """Suppress "Event loop is closed" tracebacks of abandoned reads.
+  """Suppresses "Event loop is closed" tracebacks of abandoned reads.
 
   If one array cannot be read, Orbax closes the event loop in which the others
   are still being read. They may end after the context, so an exception leaves

@@ -19,7 +19,7 @@ from seqsum.training.state import TrainState
 def restore_first(
   checkpoints: Checkpoints, steps: Iterable[int], abstract_state: Any
 ) -> tuple[int, Any] | None:
-  """Restore the first of some steps that can be used; warn of the others.
+  """Restores the first of some steps that can be used; warns of the others.
 
   Returns:
     The step and the tree; None if `steps` is empty.
@@ -47,7 +47,7 @@ def restore_first(
 def restore_newest(
   checkpoints: Checkpoints, abstract_state: Any
 ) -> tuple[int, Any] | None:
-  """Restore the newest checkpoint that can be used, to resume from it.
+  """Restores the newest checkpoint that can be used, to resume from it.
 
   Newer ones, and older ones of another run or step, are renamed to
   `<step>.unusable`: training reaches their step again, and Orbax would in time
@@ -76,7 +76,7 @@ def restore_newest(
 def restore_best(
   session: Run, checkpoints: Checkpoints, history: History | None = None
 ) -> tuple[int, TrainState]:
-  """Restore the step with the best validation, else the newest checkpoint.
+  """Restores the step with the best validation, else the newest checkpoint.
 
   Args:
     session: The run.

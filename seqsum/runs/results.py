@@ -99,7 +99,7 @@ def write_report(
   predictions: Predictions,
   summary: dict[str, Any],
 ) -> dict[str, bytes]:
-  """Write the folder `report/` of a run, finished or interrupted.
+  """Writes the folder `report/` of a run, finished or interrupted.
 
   An error is logged, since a run without a report still needs summary.json.
   All processes must call it; the lead writes.

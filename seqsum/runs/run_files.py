@@ -18,7 +18,7 @@ from seqsum.runtime.object_storage import is_remote, translate_outage
 
 MAX_DEPTH = 32  # levels of nesting; the files of a run have six
 REMEDIES = {
-  "config.json": "restore it from a copy, or take another --workdir",
+  "config.json": "restore it from a copy, or use another --workdir",
   "metrics.jsonl": "repair the file, or move it away: the run then continues "
   "without its lines",
   "summary.json": "restore it from a copy, or move it away: the same command "
@@ -167,7 +167,7 @@ def read_bytes(path: epath.Path) -> bytes | None:
 def parse(
   path: epath.Path, text: str, shape: Shape, where: str = ""
 ) -> dict[str, Any]:
-  """Parse a JSON object and check its shape.
+  """Parses a JSON object and checks its shape.
 
   Args:
     path: The file that it is from.
@@ -197,7 +197,7 @@ def parse(
 
 
 def find_problem(value: Any, shape: Shape, name: str = "") -> str | None:
-  """Describe how a JSON value differs from a shape; None if it fits.
+  """Describes how a JSON value differs from a shape; None if it fits.
 
   Args:
     value: The value.

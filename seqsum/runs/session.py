@@ -61,7 +61,7 @@ class Run:
   digest: str
 
   def put(self, tree: Any) -> Any:
-    """Copy a tree of arrays to every device."""
+    """Copies a tree of arrays to every device."""
     return jax.device_put(tree, meshes.replicated(self.mesh))
 
   @functools.cached_property
@@ -80,7 +80,7 @@ class Run:
     )
 
   def checkpoints(self) -> Checkpoints:
-    """Open the folder `checkpoints/`; a context that closes it."""
+    """Opens the folder `checkpoints/`; a context that closes it."""
     keep = self.config.checkpoint.keep
     return Checkpoints(self.workdir / "checkpoints", keep, self.digest)
 
@@ -104,7 +104,7 @@ class Session(Run):
     self.lock.close()
 
   def check_memory(self) -> None:
-    """Check that parameters, gradients and optimizer state fit into a device.
+    """Checks that parameters, gradients and optimizer state fit into a device.
 
     Activations are not counted.
 
@@ -120,7 +120,7 @@ class Session(Run):
       raise InputError(
         f"config.model has {parameters:,} parameters: with gradients and the "
         f"optimizer's state they take {needed / 1e9:,.0f} GB of memory, a "
-        f"device has {available / 1e9:,.0f} GB; take fewer or smaller layers"
+        f"device has {available / 1e9:,.0f} GB; use fewer or smaller layers"
       )
 
   def feed(self, stream: int) -> Feed:
@@ -184,7 +184,7 @@ class Session(Run):
     }
 
   def warn_of_changes(self) -> None:
-    """Warn if devices, cores or package versions changed since the start."""
+    """Warns if devices, cores or package versions changed since the start."""
     before = folder.read_config(self.workdir)
     changes = folder.differences(before, self.facts())
     if changes and processes.is_lead():
@@ -197,7 +197,7 @@ class Session(Run):
 
 
 def check(config: ConfigDict) -> tuple[Experiment, Schedule, Mesh]:
-  """Build the experiment, schedule and mesh of a config; load no images.
+  """Builds the experiment, schedule and mesh of a config; loads no images.
 
   Raises:
     InputError: A value in the config cannot be used.
@@ -224,7 +224,7 @@ def check(config: ConfigDict) -> tuple[Experiment, Schedule, Mesh]:
 def open_session(
   config: ConfigDict, workdir: epath.PathLike, *, is_new: bool = True
 ) -> Session:
-  """Check a config, load its data, and lock the folder.
+  """Checks a config, loads its data, and locks the folder.
 
   The folder is made, and config.json written, only after the config, the data
   and an existing config.json have been checked, so that a refused run leaves
@@ -243,7 +243,7 @@ def open_session(
     os.fspath(workdir).encode()
   except UnicodeEncodeError as error:  # TensorStore's paths are UTF-8
     raise InputError(
-      f"--workdir={workdir}: the name is not UTF-8; take another folder"
+      f"--workdir={workdir}: the name is not UTF-8; use another folder"
     ) from error
   if not is_new:
     folder.read_config(workdir)
@@ -277,7 +277,7 @@ def open_session(
 
 
 def open_trained(workdir: epath.PathLike) -> Run:
-  """Open a run to use its model: on one device, without data or lock.
+  """Opens a run to use its model: on one device, without data or lock.
 
   Raises:
     InputError: The folder has no run, or config.json is damaged.

@@ -79,11 +79,11 @@ class TensorBoardWriter:
     self._has_logged = False
 
   def scalars(self, values: Mapping[str, float], step: int) -> None:
-    """Add a point to each curve: name -> value."""
+    """Adds a point to each curve: name -> value."""
     self._write([scalar(name, value) for name, value in values.items()], step)
 
   def images(self, pngs: Mapping[str, bytes], step: int) -> None:
-    """Add images: name -> content of a PNG file."""
+    """Adds images: name -> content of a PNG file."""
     summaries = []
     for name, png in pngs.items():
       pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))

@@ -168,7 +168,7 @@ def build_tracker(name: str | None, session: Session) -> Tracker | None:
 
 
 def check_installed(name: str | None) -> None:
-  """Raise `InputError` if a tracker's package is not installed."""
+  """Raises `InputError` if a tracker's package is not installed."""
   if name and not importlib.util.find_spec(name):
     raise InputError(
       f"--tracker={name} is not installed: pip install -e '.[{name}]'"

@@ -59,7 +59,7 @@ class MetricsWriter:
     self._tensorboard = TensorBoardWriter(folder / "tensorboard", step)
 
   def write(self, metrics: dict[str, Any]) -> None:
-    """Write a line; it must have `step` and `split`."""
+    """Writes a line; it must have `step` and `split`."""
     metrics = to_json(metrics)
     self.history.append(metrics)
     if not self._writes:
@@ -77,7 +77,7 @@ class MetricsWriter:
       self._tracker.scalars(scalars, metrics["step"])
 
   def flush(self) -> bool:
-    """Write what is unwritten; return whether all lines are on the disk.
+    """Writes what is unwritten; returns whether all lines are on the disk.
 
     All processes must call it.
     """
@@ -86,7 +86,7 @@ class MetricsWriter:
     )
 
   def _sync(self) -> bool:
-    """Sync the file to the disk; return whether that succeeded."""
+    """Syncs the file to the disk; returns whether that succeeded."""
     if self._is_synced or is_remote(self._path):
       return True
     try:
@@ -99,7 +99,7 @@ class MetricsWriter:
     return True
 
   def _open(self) -> int:
-    """Open the file for writing; raise `OSError` if it is now a link."""
+    """Opens the file for writing; raises `OSError` if it is now a link."""
     path, follow = os.fspath(self._path), getattr(os, "O_NOFOLLOW", 0)
     return os.open(path, os.O_RDWR | follow | getattr(os, "O_BINARY", 0))
 
@@ -141,7 +141,7 @@ class MetricsWriter:
     self._size += len(data)
 
   def finish(self) -> None:
-    """Write what is unwritten.
+    """Writes what is unwritten.
 
     Raises:
       NotSaved: It cannot be written.
@@ -152,14 +152,14 @@ class MetricsWriter:
       )
 
   def images(self, pngs: Mapping[str, bytes], step: int) -> None:
-    """Write images, PNG files by name, to TensorBoard and the tracker."""
+    """Writes images, PNG files by name, to TensorBoard and the tracker."""
     if self._writes:
       self._tensorboard.images(pngs, step)
     if self._tracker:
       self._tracker.images(pngs, step)
 
   def model(self, checkpoint: epath.Path, summary: Mapping[str, Any]) -> None:
-    """Upload the final checkpoint and summary.json to the tracker."""
+    """Uploads the final checkpoint and summary.json to the tracker."""
     if self._tracker:
       self._tracker.model(checkpoint, summary)
 
@@ -198,11 +198,11 @@ class Lines:
     return time.perf_counter() - max(start, self._last)
 
   def start_clock(self, step: int) -> None:
-    """Measure the rate of the next training line from this step on."""
+    """Measures the rate of the next training line from this step on."""
     self._clock = time.perf_counter(), step
 
   def train(self, step: int, means: dict[str, Any]) -> dict[str, Any]:
-    """Write and return a training line, with the rate since `start_clock`."""
+    """Writes and returns a training line, with the rate since `start_clock`."""
     start, before = self._clock
     sequences = (step - before) * self._schedule.batch_size
     rate = sequences / (time.perf_counter() - start)
@@ -211,7 +211,7 @@ class Lines:
   def write(
     self, step: int, split: str, metrics: dict[str, Any], rate: float
   ) -> dict[str, Any]:
-    """Write and return a line of `metrics`, with `rate` sequences a second."""
+    """Writes and returns a line of `metrics`, with `rate` sequences a second."""
     line = {"step": step, "epoch": self._schedule.epoch(step), "split": split}
     rates = {"sequences_per_second": rate, "seconds": self.seconds()}
     self._writer.write(line | metrics | rates)

@@ -26,7 +26,7 @@ class Deferred:
       call()
 
   def run(self) -> None:
-    """Make the queued calls."""
+    """Makes the queued calls."""
     calls, self._calls = self._calls, []
     for call in calls:
       call()

@@ -81,7 +81,7 @@ def shard_rows(mesh: Mesh, batch_size: int, field: str) -> int:
     fits = max(1, round(batch_size / mesh.size)) * mesh.size
     raise InputError(
       f"{field}={batch_size}: cannot be divided evenly over {mesh.size} "
-      f"device(s); take a positive multiple, such as {fits}"
+      f"device(s); use a positive multiple, such as {fits}"
     )
   return rows
 

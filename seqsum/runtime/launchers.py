@@ -61,7 +61,7 @@ def is_distributed() -> bool:
 
 
 def join_processes() -> None:
-  """Join the other processes of the run; only the lead keeps its stdout."""
+  """Joins the other processes of the run; only the lead keeps its stdout."""
   if not is_distributed():
     return
   from seqsum.runtime import processes  # imports JAX

@@ -31,7 +31,7 @@ CONTENT = r"process \d+ on .*\n"
 
 
 def take(folder: epath.Path) -> contextlib.ExitStack:
-  """Lock a folder until the returned context is closed or the process ends.
+  """Locks a folder until the returned context is closed or the process ends.
 
   Only the lead process of a run locks; the others wait for it.
 
@@ -54,13 +54,13 @@ def take(folder: epath.Path) -> contextlib.ExitStack:
       raise problem
     raise InputError(
       f"--workdir={folder} is in use by {holder or 'another program'}: wait "
-      "until it has ended, or take another folder"
+      "until it has ended, or use another folder"
     )
   return held
 
 
 def _lock(path: str, held: contextlib.ExitStack) -> str:
-  """Lock a file until `held` is closed; return its holder if it is taken."""
+  """Locks a file until `held` is closed; returns its holder if it is taken."""
   file = held.enter_context(_open(path))
   content = file.read(200)
   try:
@@ -72,7 +72,7 @@ def _lock(path: str, held: contextlib.ExitStack) -> str:
     return ""
   if content and not re.fullmatch(CONTENT, content):
     raise InputError(
-      f"{path} is a file that seqsum did not write: move it away, or take "
+      f"{path} is a file that seqsum did not write: move it away, or use "
       "another --workdir"
     )
   holder = f"process {os.getpid()} on {socket.gethostname()}\n"
@@ -84,7 +84,7 @@ def _lock(path: str, held: contextlib.ExitStack) -> str:
 
 
 def _open(path: str) -> TextIO:
-  """Open the lock file, created if it does not exist.
+  """Opens the lock file, created if it does not exist.
 
   Links are refused, hard ones too, since writing would change another file. A
   FIFO is refused since reading it would block.
@@ -107,5 +107,5 @@ def _open(path: str) -> TextIO:
 def _not_a_lock(path: str) -> InputError:
   return InputError(
     f"{path} is a link, or not a file that can be written: seqsum locks a "
-    "folder by a file of that name; move it away, or take another --workdir"
+    "folder by a file of that name; move it away, or use another --workdir"
   )

@@ -26,7 +26,7 @@ class ProgressBar:
 
   @staticmethod
   def print(text: str) -> None:
-    """Print a line, above the bar if there is one."""
+    """Prints a line, above the bar if there is one."""
     with tqdm.external_write_mode(file=sys.stdout):
       print(text, flush=True)
 
@@ -34,12 +34,12 @@ class ProgressBar:
     self._bar.update(units)
 
   def skip(self, units: int) -> None:
-    """Remove units from the total: they need no time."""
+    """Removes units from the total: they need no time."""
     self._bar.total -= units
     self._bar.refresh()
 
   def describe(self, left: str | None = None, right: str | None = None) -> None:
-    """Set the text on the left or the right of the bar."""
+    """Sets the text on the left or the right of the bar."""
     if left is not None:
       self._bar.set_description(left, refresh=False)
     if right is not None:

@@ -117,7 +117,7 @@ class SequenceSpec:
       "config.loss",
       "cross_entropy",
       "needs targets that are plain numbers with at most "
-      f"{MAX_CLASSES:,} different values; take 'mse'",
+      f"{MAX_CLASSES:,} different values; use 'mse'",
     )
     return np.array(self.values)
 

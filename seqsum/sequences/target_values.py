@@ -41,14 +41,14 @@ def distributions(
       "config.sequence.max_len",
       max_len,
       f"counting the values of a {task.name} takes minutes from {length:,} "
-      "digits on; take another config.loss and config.task.target",
+      "digits on; use another config.loss and config.task.target",
     )
     require(
       len(values) <= MAX_VALUES,
       "config.sequence.max_len",
       max_len,
       f"the {task.name} of {length} digits has {len(values):,} values, too "
-      "many to count; take another config.loss and config.task.target",
+      "many to count; use another config.loss and config.task.target",
     )
     yield values, probabilities
 

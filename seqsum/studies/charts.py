@@ -4,21 +4,13 @@ Runs that diverged are counted in a note and never drawn as numbers.
 """
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from seqsum.plots import scales
-from seqsum.plots.figures import (
-  BLUE,
-  INK,
-  PALE,
-  VERMILION,
-  WIDTH,
-  draw_placeholder,
-  picture,
-)
+from seqsum.plots.figures import BLUE, INK, PALE, VERMILION, WIDTH, Chart
 
 Line = dict[str, Any]  # of results.jsonl
 Lines = Sequence[Line]
@@ -30,7 +22,7 @@ SMALL = 9  # points
 
 
 def by_variant(lines: Lines) -> dict[str, list[Line]]:
-  """Group lines by variant, in order of first appearance."""
+  """Groups lines by variant, in order of first appearance."""
   groups: dict[str, list[Line]] = {}
   for line in lines:
     groups.setdefault(line["variant"], []).append(line)
@@ -42,16 +34,11 @@ def finished(lines: Lines) -> list[Line]:
 
 
 def tested(lines: Lines, metric: str) -> np.ndarray:
-  """[N] float64, a test metric of all runs that finished."""
+  """[N] float64, a test metric of all runs that finished; nan for a null."""
   return np.array([x["test"][metric] for x in finished(lines)], np.float64)
 
 
-def nan_if_none(value: float | None) -> float:
-  """A metric of results.jsonl, which has null for inf and nan."""
-  return np.nan if value is None else float(value)
-
-
-@picture
+@Chart
 def learning(figure: Any, lines: Lines) -> None:
   """Validation error against sequences seen: thin for a run, thick for means.
 
@@ -60,7 +47,6 @@ def learning(figure: Any, lines: Lines) -> None:
   """
   groups = by_variant(lines)
   if not groups:
-    draw_placeholder(figure)
     return
   longest = max(line["sequences"] for line in lines)
   unit = 1000 if longest >= 10_000 else 1
@@ -111,41 +97,21 @@ def _curve(line: Line, unit: int) -> np.ndarray:
   return curve
 
 
-@picture
+@Chart
 def final(figure: Any, lines: Lines) -> None:
   """Test error and exact accuracy: a dot for each run, a bar at the mean."""
-  dots(
-    figure,
-    lines,
-    {
-      "test mse": lambda group: tested(group, "mse"),
-      "exactly right (%)": lambda group: 100 * tested(group, "exact_accuracy"),
-    },
-  )
-
-
-def dots(
-  figure: Any,
-  lines: Lines,
-  panels: Mapping[str, Callable[[Lines], np.ndarray]],
-) -> None:
-  """Draw a row of dots for each variant, in a panel for each quantity.
-
-  Args:
-    figure: Matplotlib's.
-    lines: Lines of results.jsonl.
-    panels: Title -> function from the lines of a variant to [N] values.
-  """
   groups = by_variant(lines)
   if not groups:
-    draw_placeholder(figure)
     return
   figure.set_size_inches(WIDTH, 0.9 + 1.6 * ROW * len(groups))
-  columns = figure.subplots(1, len(panels), sharey=True)
-  for axes, (title, quantity) in zip(columns, panels.items(), strict=True):
+  columns = figure.subplots(1, 2, sharey=True)
+  for axes, title, metric, unit in (
+    (columns[0], "test mse", "mse", 1),
+    (columns[1], "exactly right (%)", "exact_accuracy", 100),
+  ):
     drawn = []
     for y, group in enumerate(groups.values()):
-      values = quantity(group)
+      values = unit * tested(group, metric)
       values = values[np.isfinite(values)]
       drawn.append(values)
       axes.axhline(y, color=PALE, lw=0.8, zorder=0)

@@ -24,7 +24,7 @@ RATES = "rates.json"  # of `throughput.measure`
 
 
 def collect(run: Run) -> dict[str, Any] | None:
-  """Read a run's folder; return its line of results.jsonl.
+  """Reads a run's folder; returns its line of results.jsonl.
 
   Some of its keys:
     curve: [[sequences seen, validation mse], ...].
@@ -37,69 +37,56 @@ def collect(run: Run) -> dict[str, Any] | None:
   Returns:
     None if the run neither finished nor diverged.
   """
-  path = run.folder / "summary.json"
-  summary = run_files.read_json(path, run_files.SUMMARY)
-  path = run.folder / "diverged.json"
-  end = run_files.read_json(path, run_files.DIVERGED)
+  read = lambda name, shape: run_files.read_json(run.folder / name, shape)
+  summary = read("summary.json", run_files.SUMMARY)
+  end = read("diverged.json", run_files.DIVERGED)
   last = end if summary is None else summary
   if last is None:
     return None
   batch_size = run.config.batch_size
   history = read_lines(run.folder / "metrics.jsonl")
   validations = [line for line in history if line["split"] == "validation"]
-  curve = [[line["step"] * batch_size, line["mse"]] for line in validations]
-  clock = [[line["seconds"], line["exact_accuracy"]] for line in validations]
-  course = [
-    [line["step"], *(line[name] for name in COURSE)]
-    for line in history
-    if COURSE[-1] in line
-  ]
-  parts = summary["test"] if summary else {}
-  line = {
+  done = summary or {}  # a run that diverged has no results
+  # Finite parameters may still predict inf or nan.
+  is_finished = summary is not None and summary["test"]["mse"] is not None
+  more = read("measured.json", run_files.MEASURED)
+  return {
     "variant": run.variant,
     "seed": run.seed,
     "overrides": run.overrides,
-    "status": "diverged",
-    "diverged_step": None,
-    "test": None,
-    "validation": None,
-    "best_step": None,
-    "sequences": run.sequences,
-    "sequences_per_second": None,
-    "guess_the_mean_mse": None,
-  }
-  if summary is None:
-    line |= {
-      "diverged_step": last["step"],
-      "sequences": last["step"] * batch_size,
-    }
-  else:
-    # Finite parameters may still predict inf or nan.
-    if summary["test"]["mse"] is not None:
-      line["status"] = "finished"
-    for split in ("test", "validation"):
-      measured = summary[split] or {}
-      optional = [name for name in OPTIONAL_METRICS if name in measured]
-      names = (*METRICS, *optional)
-      line[split] = {name: measured.get(name) for name in names}
-    line["best_step"] = summary["best_step"]
-    for name in ("sequences_per_second", "guess_the_mean_mse"):
-      line[name] = summary[name]
-  more = run_files.read_json(run.folder / "measured.json", run_files.MEASURED)
-  return line | {
+    "status": "finished" if is_finished else "diverged",
+    "diverged_step": None if summary else last["step"],
+    "test": summary and _metrics(summary["test"]),
+    "validation": summary and _metrics(summary["validation"] or {}),
+    "best_step": done.get("best_step"),
+    "sequences": run.sequences if summary else last["step"] * batch_size,
+    "sequences_per_second": done.get("sequences_per_second"),
+    "guess_the_mean_mse": done.get("guess_the_mean_mse"),
     "parameters": last["parameters"],
     "seconds": last["wall_seconds"],
     "dataset": last["dataset"],
-    "curve": curve,
-    "clock": clock,
-    "course": course,
-    **{name: parts.get(name) for name in PARTS},
+    "curve": [[line["step"] * batch_size, line["mse"]] for line in validations],
+    "clock": [
+      [line["seconds"], line["exact_accuracy"]] for line in validations
+    ],
+    "course": [
+      [line["step"], *(line[name] for name in COURSE)]
+      for line in history
+      if COURSE[-1] in line
+    ],
+    **{name: done.get("test", {}).get(name) for name in PARTS},
     "measured": more and more["measured"],
   }
 
 
+def _metrics(line: Mapping[str, Any]) -> dict[str, Any]:
+  """The metrics of a line of metrics.jsonl, without those by length or step."""
+  optional = [name for name in OPTIONAL_METRICS if name in line]
+  return {name: line.get(name) for name in (*METRICS, *optional)}
+
+
 def describe(line: Mapping[str, Any]) -> str:
-  """Return a run's result in one line."""
+  """Returns a run's result in one line."""
   if line["status"] == "diverged":
     return f"diverged at step {line['diverged_step']:,}"
   test = line["test"]
@@ -110,10 +97,9 @@ def describe(line: Mapping[str, Any]) -> str:
 
 
 def write(study: Study, lines: Lines, runs: int, workdir: epath.Path) -> str:
-  """Write results.jsonl, table.md and figures, each atomically.
+  """Writes results.jsonl, table.md and figures, each atomically.
 
   Args:
-    study: The study.
     lines: Lines of the runs that finished or diverged.
     runs: Number of all runs.
     workdir: The study's folder. If it has a rates.json, that replaces the
@@ -123,12 +109,8 @@ def write(study: Study, lines: Lines, runs: int, workdir: epath.Path) -> str:
     The table.
   """
   rates = run_files.read_json(workdir / RATES) or {}
-  lines = [
-    line | {"sequences_per_second": rates[line["variant"]]}
-    if line["variant"] in rates
-    else line
-    for line in lines
-  ]
+  rate = lambda x: rates.get(x["variant"], x["sequences_per_second"])
+  lines = [line | {"sequences_per_second": rate(line)} for line in lines]
   text = "".join(json.dumps(files.to_json(line)) + "\n" for line in lines)
   files.write_atomically(workdir / "results.jsonl", text)
   table = write_table(study.question, lines, runs)
@@ -146,13 +128,7 @@ def write(study: Study, lines: Lines, runs: int, workdir: epath.Path) -> str:
 
 
 def write_table(question: str, lines: Lines, runs: int) -> str:
-  """Return the table of a study, as Markdown.
-
-  Args:
-    question: The study's question.
-    lines: Lines of the runs that finished or diverged.
-    runs: Number of all runs.
-  """
+  """Returns the table of a study, as Markdown; see `write`."""
   optional = [
     name
     for name in OPTIONAL_METRICS
@@ -164,15 +140,11 @@ def write_table(question: str, lines: Lines, runs: int) -> str:
   )
   rows = []
   for name, group in by_variant(lines).items():
-    exact = 100 * tested(group, "exact_accuracy")
     diverged = len(group) - len(finished(group))
     rows.append(
       [
         name,
-        _cell(tested(group, "mse"), max),
-        _cell(tested(group, "mae"), max),
-        _cell(exact, min, "%"),
-        *(_optional_cell(group, name) for name in optional),
+        *(_cell(group, x) for x in ("mse", "mae", "exact_accuracy", *optional)),
         f"{diverged} of {len(group)}",
         " or ".join(f"{n:,}" for n in _unique(group, "parameters")),
         f"{np.mean([line['seconds'] for line in group]):,.0f}",
@@ -198,13 +170,6 @@ def _title(name: str) -> str:
   return name.replace("_accuracy", "s right").replace("_", " ")
 
 
-def _optional_cell(group: Lines, name: str) -> str:
-  runs = [line for line in group if name in (line["test"] or {})]
-  if "accuracy" in name:
-    return _cell(100 * tested(runs, name), min, "%")
-  return _cell(tested(runs, name), max)
-
-
 def _unique(lines: Iterable[Mapping[str, Any]], key: str) -> list[Any]:
   return list(dict.fromkeys(line[key] for line in lines))
 
@@ -214,8 +179,12 @@ def _rate(group: Lines) -> str:
   return f"{np.mean(found):,.0f}" if found else "none"
 
 
-def _cell(values: np.ndarray, worst: Any, unit: str = "") -> str:
-  """Mean, sample standard deviation and worst value."""
+def _cell(group: Lines, name: str) -> str:
+  """Mean, sample standard deviation and worst value of a test metric."""
+  values = tested([x for x in group if name in (x["test"] or {})], name)
+  unit, worst = "", np.max
+  if "accuracy" in name:
+    values, unit, worst = 100 * values, "%", np.min
   if not values.size:
     return "none"
   text = f"{number(values.mean())}{unit}"

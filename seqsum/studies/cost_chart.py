@@ -8,21 +8,8 @@ from typing import Any
 import numpy as np
 
 from seqsum.plots import scales
-from seqsum.plots.figures import (
-  BLUE,
-  GREY,
-  PALE,
-  WIDTH,
-  draw_placeholder,
-  picture,
-)
-from seqsum.studies.charts import (
-  SMALL,
-  Lines,
-  by_variant,
-  finished,
-  nan_if_none,
-)
+from seqsum.plots.figures import BLUE, GREY, PALE, WIDTH, Chart
+from seqsum.studies.charts import SMALL, Lines, by_variant, finished
 
 # Offsets of a label from its point: distance in points, and angle.
 ANGLES = (0, 180, 90, 270, 45, 225, 135, 315)
@@ -40,7 +27,7 @@ def pareto(costs: np.ndarray, errors: np.ndarray) -> np.ndarray:
   return ~np.any(no_worse & better, axis=0)
 
 
-@picture
+@Chart
 def cost(figure: Any, lines: Lines) -> None:
   """Mean test error of each variant against its size and training time.
 
@@ -48,17 +35,16 @@ def cost(figure: Any, lines: Lines) -> None:
   """
   groups = by_variant(finished(lines))
   if not groups:
-    draw_placeholder(figure)
     return
   figure.set_size_inches(WIDTH, 7)
-  mean = lambda value: np.array(
+  mean = lambda value: np.array(  # nan where a value is null
     [
-      np.mean([value(x) for x in group], dtype=float)
+      np.array([value(x) for x in group], float).mean()
       for group in groups.values()
     ]
   )
-  errors = mean(lambda line: nan_if_none(line["test"]["mse"]))
-  rates = mean(lambda line: nan_if_none(line["sequences_per_second"]))
+  errors = mean(lambda line: line["test"]["mse"])
+  rates = mean(lambda line: line["sequences_per_second"])
   for axes, label, costs in zip(
     figure.subplots(2, 1),
     ("parameters", "seconds to train on 1,000 sequences"),
@@ -90,7 +76,7 @@ def _label_points(
   front: np.ndarray,
   order: np.ndarray,
 ) -> None:
-  """Write names beside points, on no other name, point or part of the front.
+  """Writes names beside points, on no other name, point or part of the front.
 
   A name that is not next to its point has a thin line to it. A name that fits
   nowhere is left out.

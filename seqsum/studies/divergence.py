@@ -9,14 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from seqsum.plots.figures import (
-  BLUE,
-  GREY,
-  VERMILION,
-  WIDTH,
-  draw_placeholder,
-  picture,
-)
+from seqsum.plots.figures import BLUE, GREY, VERMILION, WIDTH, Chart
 from seqsum.studies.charts import SMALL, Line, Lines, finished
 from seqsum.studies.question_tables import markdown
 from seqsum.training.scores import number
@@ -46,14 +39,13 @@ def _group(lines: Lines, *by: Any) -> dict[tuple[str, ...], list[Line]]:
   return groups
 
 
-@picture
+@Chart
 def courses(figure: Any, lines: Lines) -> None:
   """The training error of every run; a cross where it becomes inf or nan.
 
   Values are means over `log_every` steps.
   """
   if not lines:
-    draw_placeholder(figure)
     return
   activations = list(dict.fromkeys(map(_activation, lines)))
   pixels = list(dict.fromkeys(map(_pixels, lines)))

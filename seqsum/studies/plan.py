@@ -67,23 +67,14 @@ class Study:
 
 
 class Run(NamedTuple):
-  """One variant trained with one seed.
-
-  Attributes:
-    variant: The variant's name.
-    seed: The seed of the config.
-    overrides: Changes of the study's base config, without the seed.
-    config: The complete config.
-    sequences: Number of training sequences.
-    folder: The run's folder inside the study's.
-  """
+  """One variant trained with one seed."""
 
   variant: str
   seed: int
-  overrides: Mapping[str, Any]
-  config: ConfigDict
-  sequences: int
-  folder: epath.Path
+  overrides: Mapping[str, Any]  # of the study's base config, without the seed
+  config: ConfigDict  # the complete one
+  sequences: int  # in training
+  folder: epath.Path  # inside the study's
 
   @property
   def name(self) -> str:
@@ -91,7 +82,7 @@ class Run(NamedTuple):
 
 
 def load(path: str | os.PathLike) -> Study:
-  """Read a study's file.
+  """Reads a study's file.
 
   Raises:
     InputError: The file cannot be read, or defines no study.
@@ -116,7 +107,7 @@ def load(path: str | os.PathLike) -> Study:
 
 
 def fields(config: ConfigDict, *sections: str) -> dict[str, Any]:
-  """Return sections or fields of a config as overrides for another config."""
+  """Returns sections or fields of a config as overrides for another config."""
   return {
     field: tuple(value) if isinstance(value, list | tuple) else value
     for field, value in files.flatten(config.to_dict())
@@ -125,7 +116,7 @@ def fields(config: ConfigDict, *sections: str) -> dict[str, Any]:
 
 
 def override(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
-  """Return a copy of a config with some dotted fields changed.
+  """Returns a copy of a config with some dotted fields changed.
 
   Raises:
     InputError: A field does not exist or has another type.
@@ -137,14 +128,10 @@ def override(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
       near = difflib.get_close_matches(field, known, n=1)
       hint = f": did you mean {near[0]!r}?" if near else ""
       raise InputError(f"unknown config field {field!r}{hint}")
-    *path, leaf = field.split(".")
-    section = config
-    for name in path:
-      section = section[name]
     try:
       if isinstance(value, bool) and not isinstance(known[field], bool):
         raise TypeError("a bool is not a number")
-      section[leaf] = value
+      config.update_from_flattened_dict({field: value})
     except TypeError as error:
       kind = type(known[field]).__name__
       raise InputError(
@@ -161,13 +148,12 @@ def lay_out(
   sequences: int | None = None,
   manual_dir: str = "",
 ) -> list[Run]:
-  """Return all runs of a study, after checking their configs.
+  """Returns all runs of a study, after checking their configs.
 
   All variants of one seed come before the next seed, so that an interrupted
   study has results of every variant.
 
   Args:
-    study: The study.
     workdir: The study's folder.
     seeds: Seeds of each variant; None for those of the study.
     sequences: Training sequences of each run; None for those of its config.
@@ -196,22 +182,22 @@ def lay_out(
   return runs
 
 
-def _run(config, variant, changes, seed, sequences, workdir) -> Run:
-  require(
-    re.fullmatch(VARIANT, variant) is not None,
-    "its name",
-    variant,
-    "must be letters, digits and . , = + - _",
-  )
+def _run(
+  config: ConfigDict,
+  variant: str,
+  changes: Mapping[str, Any],
+  seed: int,
+  sequences: int | None,
+  workdir: epath.PathLike,
+) -> Run:
+  is_name = re.fullmatch(VARIANT, variant) is not None
+  remedy = "must be letters, digits and . , = + - _"
+  require(is_name, "its name", variant, remedy)
   require("seed" not in changes, "seed", changes.get("seed"), "use --seeds")
   config.seed = seed
   if sequences is not None:
-    require(
-      sequences >= config.epochs,
-      "--sequences",
-      sequences,
-      f"must be at least {config.epochs}, one for each epoch",
-    )
+    remedy = f"must be at least {config.epochs}, one for each epoch"
+    require(sequences >= config.epochs, "--sequences", sequences, remedy)
     config.sequences_per_epoch = sequences // config.epochs
   require(
     config.on_nonfinite == "stop",
@@ -233,7 +219,7 @@ def _run(config, variant, changes, seed, sequences, workdir) -> Run:
 
 
 def commands(runs: Sequence[Run], study_file: str) -> list[str]:
-  """Return a shell-quoted command for each run, which makes its folder."""
+  """Returns a shell-quoted command for each run, which makes its folder."""
   base = dict(files.flatten(load(study_file).base.to_dict()))
   lines = []
   for run in runs:

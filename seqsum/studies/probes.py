@@ -29,8 +29,6 @@ def by_length(
   """Test metrics of sequences of one length, for each of several lengths.
 
   Args:
-    session: The run's session.
-    params: The model's parameters.
     lengths: Lengths in frames; may exceed those in training.
     sequences: Number of sequences of each length.
     frames: Limit on their frames, sequences x length.
@@ -58,14 +56,7 @@ def by_target(
   session: Session, params: optax.Params, sequences: int = 100_000
 ) -> dict[str, dict[str, Any]]:
   """Test metrics and `count` for every target, over many sequences."""
-  read = make_evaluator(
-    session.experiment,
-    session.mesh,
-    TEST,
-    session.feed(TEST),
-    sequences=sequences,
-    batch_size=session.config.eval_batch_size,
-  )
+  read = dataclasses.replace(session.evaluator(TEST), sequences=sequences)
   return scores.break_down(read(params))["by_target"]
 
 

@@ -2,13 +2,13 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from seqsum.plots import scales
-from seqsum.plots.figures import GREY, WIDTH, draw_placeholder, picture
+from seqsum.plots.figures import GREY, WIDTH, Chart
 from seqsum.plots.filters import draw_filters
 from seqsum.studies.charts import (
   COLORS,
@@ -18,7 +18,6 @@ from seqsum.studies.charts import (
   final,
   finished,
   learning,
-  nan_if_none,
 )
 from seqsum.studies.cost_chart import cost
 from seqsum.studies.divergence import courses
@@ -27,14 +26,14 @@ FEW = 10  # sequences; a mean over fewer has a hollow marker
 MARKERS = "osD^vPX"  # keep equal curves apart
 
 
-@picture
+@Chart
 def steps(figure: Any, lines: Lines) -> None:
   """Error of the prediction at each step."""
   ylabel = "test mse of the sum so far"
   _draw_curves(figure, lines, "by_step", "mse", "frames read", ylabel)
 
 
-@picture
+@Chart
 def targets(figure: Any, lines: Lines) -> None:
   """Error against the true value."""
   _draw_curves(figure, lines, "by_target", "mae", "true value", "test mae")
@@ -48,24 +47,20 @@ def _draw_curves(
   xlabel: str,
   ylabel: str,
 ) -> None:
-  """Draw a curve for each variant: a test metric by step or target.
+  """Draws a curve for each variant: a test metric by step or target.
 
   Curves are means over runs; markers of means over fewer than `FEW` sequences
   are hollow. The mean absolute error has a band of one standard error.
   """
   groups = by_variant(finished(lines))
   if not groups:
-    draw_placeholder(figure)
     return
   figure.set_size_inches(WIDTH, 3.6)
   axes = figure.subplots()
   axes.set(xlabel=xlabel, ylabel=ylabel)
   values, hollow = [], False
-  for (name, group), color, marker in zip(
-    groups.items(),
-    itertools.cycle(COLORS),
-    itertools.cycle(MARKERS),
-    strict=False,
+  for (name, group), (color, marker) in zip(
+    groups.items(), _colors_and_markers(), strict=False
   ):
     parts = [line[group_by] for line in group]
     x = np.array(sorted({float(key) for part in parts for key in part}))
@@ -89,6 +84,10 @@ def _draw_curves(
   legend.get_title().set_color(GREY)
 
 
+def _colors_and_markers() -> Iterator[tuple[str, str]]:
+  return zip(itertools.cycle(COLORS), itertools.cycle(MARKERS), strict=False)
+
+
 def _pooled(
   parts: Sequence[dict[str, Any] | None], metric: str
 ) -> tuple[float, float, float]:
@@ -98,30 +97,26 @@ def _pooled(
   mae^2.
   """
   found = [part for part in parts if part]
-  mean = float(np.mean([nan_if_none(part[metric]) for part in found]))
+  mean, squared = (  # a null becomes nan
+    float(np.array([part[name] for part in found], float).mean())
+    for name in (metric, "mse")
+  )
   count = sum(part.get("count", np.inf) for part in found)
-  squared = np.mean([nan_if_none(part["mse"]) for part in found])
   variance = max(0.0, squared - mean**2)
   return mean, math.sqrt(variance / count), count / len(found)
 
 
-@picture
+@Chart
 def lengths(figure: Any, lines: Lines) -> None:
   """Exact accuracy and mean error by length; see `probes.by_length`."""
   groups = by_variant(finished(lines))
   if not groups:
-    draw_placeholder(figure)
     return
   figure.set_size_inches(WIDTH, 5.6)
   above, below = figure.subplots(2, 1, sharex=True)
   wrong, longest = [], 1
-  for n, ((name, group), color, marker) in enumerate(
-    zip(
-      groups.items(),
-      itertools.cycle(COLORS),
-      itertools.cycle(MARKERS),
-      strict=False,
-    )
+  for n, (name, group), (color, marker) in zip(
+    itertools.count(), groups.items(), _colors_and_markers(), strict=False
   ):
     x = np.array([line["length"] for line in group[0]["measured"]])
     longest = max(longest, *x)
@@ -131,9 +126,8 @@ def lengths(figure: Any, lines: Lines) -> None:
       (above, "exact_accuracy", 100),
       (below, "mae", 1),
     ):
-      runs = unit * np.array(
-        [[nan_if_none(m[metric]) for m in run["measured"]] for run in group]
-      )
+      measured = [[m[metric] for m in run["measured"]] for run in group]
+      runs = unit * np.array(measured, float)
       look = {"color": color, "marker": marker, "mec": "white", "mew": 0.5}
       axes.plot(x, runs.T, color=color, lw=0.8, alpha=0.5)
       axes.plot(x, runs.mean(axis=0), lw=wide, ms=wide + 3, label=name, **look)
@@ -149,12 +143,11 @@ def lengths(figure: Any, lines: Lines) -> None:
   below.minorticks_off()
 
 
-@picture
+@Chart
 def pairs(figure: Any, lines: Lines) -> None:
   """Exact accuracy for each pair of digits; see `probes.by_pair`."""
   groups = by_variant(finished(lines))
   if not groups:
-    draw_placeholder(figure)
     return
   across = 3
   down = math.ceil(len(groups) / across)
@@ -179,7 +172,7 @@ def pairs(figure: Any, lines: Lines) -> None:
   bar.set_label("exactly right (%), by first digit (down) and second (across)")
 
 
-@picture
+@Chart
 def filters(figure: Any, lines: Lines) -> None:
   """First layers of the first run of the first two variants."""
   kernels = {

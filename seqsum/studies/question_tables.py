@@ -17,13 +17,13 @@ SHOWN = (1, 4, 5, 8, 10, 12, 20, 50, 100, 300, 1000)
 
 
 def markdown(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-  """Return a Markdown table; all columns but the first are right-aligned."""
+  """Returns a Markdown table; all columns but the first are right-aligned."""
   rules = ["---"] + ["--:"] * (len(titles) - 1)
   return "\n".join(f"| {' | '.join(row)} |" for row in (titles, rules, *rows))
 
 
 def together(*tables: Callable[[Lines], str]) -> Callable[[Lines], str]:
-  """Join several tables, one below the other."""
+  """Joins several tables, one below the other."""
   return lambda lines: "\n".join(table(lines) for table in tables)
 
 
@@ -60,9 +60,7 @@ def _worst(accuracy: np.ndarray) -> str:
 def lengths(lines: Lines, digits: int = 0) -> str:
   """Exact accuracy and mean absolute error by length, means over runs.
 
-  Args:
-    lines: Runs measured by `probes.by_length`.
-    digits: Decimals of the percentages.
+  Lines are measured by `probes.by_length`; percentages have `digits` decimals.
   """
   groups = by_variant(finished(lines))
   measured = {m["length"] for x in finished(lines) for m in x["measured"]}
@@ -106,11 +104,7 @@ def soonest(lines: Lines, accuracy: float) -> str:
   """Seconds until a fraction of the validation predictions was exact.
 
   Seconds are wall-clock time since the run began, with compilation and earlier
-  validations.
-
-  Args:
-    lines: Lines of any study.
-    accuracy: Fraction in 0..1.
+  validations. `accuracy` is in 0..1.
   """
   rows = []
   for name, group in by_variant(finished(lines)).items():
@@ -124,12 +118,9 @@ def soonest(lines: Lines, accuracy: float) -> str:
 
 
 def solved(lines: Lines, length: int, accuracy: float) -> str:
-  """Number of runs that reach an exact accuracy at a length.
+  """Number of runs that reach an exact accuracy, in 0..1, at a length.
 
-  Args:
-    lines: Runs measured by `probes.by_length`.
-    length: Length in frames.
-    accuracy: Fraction in 0..1.
+  Lines are measured by `probes.by_length`.
   """
   rows = []
   for name, group in by_variant(lines).items():

@@ -22,10 +22,9 @@ from seqsum.studies.plan import Run, Study
 def run_study(
   study: Study, runs: Sequence[Run], workdir: epath.Path, stop: StopRequest
 ) -> str | None:
-  """Train and measure the runs that are not finished, and compare all.
+  """Trains and measures the runs that are not finished, and compares all.
 
   Args:
-    study: The study.
     runs: All of its runs, from `plan.lay_out`.
     workdir: The study's folder.
     stop: Asks the study to end early.
@@ -78,7 +77,7 @@ def run_study(
 
 
 def _measure(study: Study, run: Run) -> None:
-  """Write measured.json into the folder of a finished run."""
+  """Writes measured.json into the folder of a finished run."""
   path = run.folder / "measured.json"
   is_finished = (run.folder / "summary.json").exists()
   if study.measure is None or path.exists() or not is_finished:

@@ -41,7 +41,7 @@ def measure(runs: Sequence[Run]) -> dict[str, float]:
 
 
 class _Turn:
-  """Take some training steps of a run; returns sequences per second."""
+  """Takes some training steps of a run; returns sequences per second."""
 
   def __init__(self, run: Run):
     with open_session(run.config, run.folder) as session:

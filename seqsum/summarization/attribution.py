@@ -24,7 +24,6 @@ def integrated_gradients(
   sum of `steps` terms (Sundararajan et al. 2017, equation 3).
 
   Args:
-    predict: The model.
     frames: [T, H, W, C] float32.
     steps: Number of gradients.
 
@@ -51,7 +50,6 @@ def shapley(
   unbiased (Castro et al. 2009; reversed orders: Mitchell et al. 2022).
 
   Args:
-    predict: The model.
     frames: [T, H, W, C] float32.
     key: PRNG key of the orders.
     orders: Their number, even. Each needs T + 1 predictions.

@@ -26,7 +26,6 @@ def score(video: Video, scores: np.ndarray) -> dict[str, float]:
   """Compares predicted scores with the annotations of a video.
 
   Args:
-    video: The video.
     scores: [n_steps] float, finite, of the frames in `picks`.
 
   Returns:

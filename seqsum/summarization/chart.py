@@ -11,10 +11,9 @@ from seqsum.plots.figures import (
   INK,
   PALE,
   WIDTH,
-  draw_placeholder,
+  Chart,
   frame_gid,
   ink_on_paper,
-  picture,
 )
 
 ACROSS = 10  # frames side by side
@@ -28,7 +27,7 @@ LEFT, RIGHT = 0.55, 0.2  # margins of the score plot
 CURVE = 1.0  # height of the score plot
 
 
-@picture
+@Chart
 def draw(
   figure: Any,
   frames: np.ndarray,
@@ -51,7 +50,6 @@ def draw(
     truth: [T] float, the true scores, or None.
   """
   if not len(frames):
-    draw_placeholder(figure)
     return
   shown = np.append(scores, [] if truth is None else truth)
   shown = shown[np.isfinite(shown)]

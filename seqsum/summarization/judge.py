@@ -32,17 +32,11 @@ Results = dict[str, dict[str, float]]  # ranking -> metric -> value
 
 
 class Example(NamedTuple):
-  """A video and the true importance of its frames.
+  """A video and the true importance of its frames."""
 
-  Attributes:
-    frames: [T, H, W, C].
-    truth: [T] float, the importance of each frame.
-    video: SumMe's or TVSum's annotations, or None.
-  """
-
-  frames: np.ndarray
-  truth: np.ndarray
-  video: tvsum.Video | None = None
+  frames: np.ndarray  # [T, H, W, C]
+  truth: np.ndarray  # [T] float, the importance of each frame
+  video: tvsum.Video | None = None  # annotations of SumMe or TVSum
 
 
 Score = Callable[[np.ndarray, int], np.ndarray]  # frames, number -> [T]
@@ -144,14 +138,13 @@ def judge(examples: list[Example], scores: dict[str, Score]) -> Results:
     for name, score in scores.items():
       predicted = score(example.frames, n)
       if example.video is not None:
-        metrics[name].append(benchmark.score(example.video, predicted))
+        found = benchmark.score(example.video, predicted)
       else:
-        metrics[name].append(
-          {
-            "kendall": rank.kendall(predicted, example.truth),
-            "spearman": rank.spearman(predicted, example.truth),
-          }
-        )
+        found = {
+          "kendall": rank.kendall(predicted, example.truth),
+          "spearman": rank.spearman(predicted, example.truth),
+        }
+      metrics[name].append(found)
   results = {}
   for name, videos in metrics.items():
     means: dict[str, float] = {}
@@ -159,10 +152,8 @@ def judge(examples: list[Example], scores: dict[str, Score]) -> Results:
       values = np.array([video[key] for video in videos])
       values = values[np.isfinite(values)]
       if values.size:
-        means |= {
-          key: float(values.mean()),
-          f"{key}_deviation": float(values.std()),
-        }
+        means[key] = float(values.mean())
+        means[f"{key}_deviation"] = float(values.std())
     results[name] = means
   return results
 

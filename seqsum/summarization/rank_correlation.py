@@ -6,6 +6,7 @@ the evaluation of video summaries").
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import scipy  # imports scipy.stats at its first use
@@ -26,9 +27,7 @@ def kendall(scores: np.ndarray, truth: np.ndarray) -> float:
     equal. nan if none is left, if all `scores` are equal, or if a number is
     nan.
   """
-  return _mean(
-    scores, truth, lambda a, b: scipy.stats.kendalltau(a, b).statistic
-  )
+  return _mean(scores, truth, scipy.stats.kendalltau)
 
 
 def spearman(scores: np.ndarray, truth: np.ndarray) -> float:
@@ -36,21 +35,17 @@ def spearman(scores: np.ndarray, truth: np.ndarray) -> float:
 
   Equal scores have their mean rank.
   """
-  return _mean(
-    scores, truth, lambda a, b: scipy.stats.spearmanr(a, b).statistic
-  )
+  return _mean(scores, truth, scipy.stats.spearmanr)
 
 
 def _mean(
-  scores: np.ndarray,
-  truth: np.ndarray,
-  coefficient: Callable[[np.ndarray, np.ndarray], float],
+  scores: np.ndarray, truth: np.ndarray, correlate: Callable[..., Any]
 ) -> float:
   scores, truth = np.asarray(scores), np.atleast_2d(truth)
   ranked = [row for row in truth if _has_order(row)]
   if not ranked or not _has_order(scores):
     return float("nan")
-  return float(np.mean([coefficient(scores, row) for row in ranked]))
+  return float(np.mean([correlate(scores, row).statistic for row in ranked]))
 
 
 def _has_order(scores: np.ndarray) -> bool:

@@ -17,15 +17,8 @@ def write(
 ) -> list[str]:
   """Writes importance.json and, for visible frames, summary.png and .mp4.
 
-  Args:
-    folder: Where to write.
-    results: See `judge.judge`.
-    example: The video to summarize.
-    scores: [T] of its frames.
-    share: Fraction of its frames to keep.
-
-  Returns:
-    The names of the files.
+  The summary of `example` keeps the `share` of its frames with the highest
+  `scores`, [T]. Returns the names of the files.
   """
   folder.mkdir(parents=True, exist_ok=True)
   files.write_json(folder / "importance.json", results)

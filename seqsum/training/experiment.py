@@ -108,11 +108,11 @@ def build_schedule(config: ConfigDict) -> Schedule:
 def build_experiment(
   config: ConfigDict, spec: SequenceSpec | None = None
 ) -> Experiment:
-  """Builds an `Experiment`.
+  """Builds the model, objective, optimizer and sampler of a config.
 
   Args:
     config: The config, as configs/sum.py has it.
-    spec: The sequences, if `config.data.kind` is 'files'.
+    spec: Facts about the sequences, if `config.data.kind` is 'files'.
 
   Raises:
     InputError: A value cannot be used.

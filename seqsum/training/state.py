@@ -42,7 +42,7 @@ class TrainState(struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-  """Static training configuration: model, objective, optimizer, sampler.
+  """Static training configuration, built by `experiment.build_experiment`.
 
   Attributes:
     model: The network.
