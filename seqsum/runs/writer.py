@@ -211,7 +211,7 @@ class Lines:
   def write(
     self, step: int, split: str, metrics: dict[str, Any], rate: float
   ) -> dict[str, Any]:
-    """Writes and returns a line of `metrics`, with `rate` sequences a second."""
+    """Writes and returns a line of `metrics`; `rate` is sequences a second."""
     line = {"step": step, "epoch": self._schedule.epoch(step), "split": split}
     rates = {"sequences_per_second": rate, "seconds": self.seconds()}
     self._writer.write(line | metrics | rates)
