@@ -22,11 +22,18 @@ from seqsum.training.updates import is_finite
 _is_finite = jax.jit(is_finite)
 
 
+def start_check(session: Session, state: TrainState) -> jax.Array | bool:
+  """Starts to compute whether the numbers that `config.on_nonfinite` names are
+  finite, before the next training step reuses the state's buffers.
+  """
+  return session.config.on_nonfinite != "stop" or _is_finite(state)
+
+
 def check_finite(
   session: Session,
   checkpoints: Checkpoints,
   step: int,
-  state: TrainState,
+  finite: jax.Array | bool,
   totals: Totals,
   seconds: float,
 ) -> None:
@@ -36,7 +43,7 @@ def check_finite(
     session: The run.
     checkpoints: Its checkpoints.
     step: Number of steps taken.
-    state: State after them.
+    finite: Of `start_check`, for the state after them.
     totals: Totals since the last training line.
     seconds: How long the run has taken.
 
@@ -45,7 +52,7 @@ def check_finite(
   """
   mode, first = session.config.on_nonfinite, int(totals.nonfinite)
   end: dict[str, Any] = {}
-  if mode == "stop" and (first != NEVER or not _is_finite(state)):
+  if mode == "stop" and (first != NEVER or not finite):
     end = {"step": min(first, step + 1)}
   if mode == "skip" and totals.in_a_row >= MOST_SKIPPED:
     skipped = int(totals.in_a_row)
@@ -55,7 +62,7 @@ def check_finite(
   checkpoints.wait()
   end |= {
     "checkpoint": checkpoints.latest_step or 0,
-    "parameters": count_parameters(state.params),
+    "parameters": count_parameters(session.abstract_state()[0].params),
     "dataset": session.data.name,
     "wall_seconds": seconds,
   }

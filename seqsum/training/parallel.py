@@ -1,9 +1,12 @@
 """Compile steps for the devices of a mesh, and sum over these devices."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from seqsum.runtime import devices as meshes
@@ -80,6 +83,71 @@ def compile_step(function, mesh: Mesh, *, experiment: Experiment, donate: bool):
     donate_argnums=(0,) if donate else (),
     compiler_options=compiler_options(),
   )
+
+
+@jax.jit
+def copy_arrays(tree: Any) -> Any:
+  """Copies arrays on their devices, so that a step may reuse the buffers."""
+  return jax.tree.map(jnp.copy, tree)
+
+
+def compile_batches(
+  eval_step: Callable[..., Any],
+  mesh: Mesh,
+  experiment: Experiment,
+  in_one_call: bool,
+) -> Callable[..., Callable[[], list[Any]] | None]:
+  """Compiles `eval_step` to be started on many batches.
+
+  Args:
+    eval_step: `evaluate.eval_step`.
+    mesh: A mesh of one axis.
+    experiment: The step's static argument.
+    in_one_call: Whether a loop in one compiled function computes all batches,
+      which must then have the same data. An accelerator does not wait for the
+      host between batches; on a CPU, XLA's convolutions are slow in loops.
+
+  Returns:
+    `(params, keys, feed, should_stop) -> wait`, where `keys` are the data of
+    the batches' keys, and `feed` maps the number of a batch to its data.
+    `wait()` returns the batches' results on the host. None in place of `wait`
+    as soon as `should_stop()`.
+  """
+
+  def all_batches(params, keys, *data, **static):
+    return jax.lax.map(lambda k: eval_step(params, k, *data, **static), keys)
+
+  step = compile_step(
+    all_batches if in_one_call else eval_step,
+    mesh,
+    experiment=experiment,
+    donate=False,
+  )
+
+  def start_all(params, keys, feed, should_stop):
+    if should_stop():
+      return None
+    results = step(params, np.stack(keys), *feed(0))
+
+    def wait():
+      fetched = jax.device_get(results)
+      return [
+        jax.tree.map(lambda x, n=n: x[n], fetched) for n in range(len(keys))
+      ]
+
+    return wait
+
+  def start_each(params, keys, feed, should_stop):
+    results = []
+    for n, key in enumerate(keys):
+      if should_stop():
+        return None
+      results.append(step(params, key, *feed(n)))
+      if n:  # Fetch one batch while the next is computed.
+        results[n - 1] = jax.device_get(results[n - 1])
+    return lambda: jax.device_get(results)
+
+  return start_all if in_one_call else start_each
 
 
 def shard_of_device(axis_name: str | None) -> tuple[jax.Array | int, int]:

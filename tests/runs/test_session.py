@@ -36,7 +36,9 @@ def refused(config, workdir, call=open_session):
       "/nowhere.npz",
     ),
     ({"data.name": "npz:/nowhere.npz"}, "set config.data.kind='files'"),
-    ({"batch_size": 7}, "batch_size=7"),
+    pytest.param(
+      {"batch_size": 7}, "batch_size=7", marks=pytest.mark.devices(8)
+    ),
     ({"model.conv.kernels": (30, 3)}, "too large for frames"),
   ],
 )
