@@ -57,6 +57,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
   add("--rounds", type=int, default=4)
   add("--deterministic", action="store_true", help="seqsum and Flax")
   add("--mnist_dir", default="", help="'': the bundled digits")
+  add("--profile", type=int, default=0, help="batch size to profile; 0: none")
   add("--out", default=str(ROOT / "benchmarks/results/gpu"))
   add("--check", action="store_true", help="two steps, a tiny network")
   flags = parser.parse_args(argv)
@@ -145,6 +146,53 @@ def rate(measured: dict[str, Any], key: str) -> float:
   return statistics.median(measured[key]["rates"]) / 1e3
 
 
+def kernels(batch: int, images, labels, steps: int = 20) -> dict[str, Any]:
+  """Time of the step's kernels, by JAX's profiler.
+
+  Returns:
+    "batch"; "kernels": [name, microseconds a step, launches a step], longest
+    first. Kernels that run at once count in full, and tracing slows them.
+  """
+  block = ours("seqsum", "tf32", batch, images, labels, tiny=False)
+  block(steps)
+  with tempfile.TemporaryDirectory() as folder:
+    with jax.profiler.trace(folder):
+      block(steps)
+    (path,) = pathlib.Path(folder).rglob("*.xplane.pb")
+    trace = jax.profiler.ProfileData.from_file(str(path))
+  found: dict[str, list[float]] = {}
+  for plane in trace.planes:
+    if not plane.name.startswith("/device:GPU"):
+      continue
+    for line in plane.lines:
+      if "Stream" in line.name:
+        for event in line.events:
+          entry = found.setdefault(event.name, [0.0, 0.0])
+          entry[0] += event.duration_ns / 1e3 / steps
+          entry[1] += 1 / steps
+  rows = sorted(([k, *v] for k, v in found.items()), key=lambda row: -row[1])
+  return {"batch": batch, "kernels": rows}
+
+
+def kernel_table(profile: dict[str, Any], most: int = 15) -> str:
+  """The longest kernels, and the rest in one row."""
+  rows = profile["kernels"]
+  short = [(f"`{name[:60]}`", time, count) for name, time, count in rows[:most]]
+  for name, part in (("the rest", rows[most:]), ("all", rows)):
+    short.append((name, sum(x[1] for x in part), sum(x[2] for x in part)))
+  return "\n".join(
+    [
+      f"The kernels of seqsum's step at batch {profile['batch']}, tf32:",
+      "",
+      "| kernel | us a step | launches a step |",
+      "|---|--:|--:|",
+      *(
+        f"| {name} | {time:.1f} | {count:.3g} |" for name, time, count in short
+      ),
+    ]
+  )
+
+
 def table(results: dict[str, Any]) -> str:
   settings = results["settings"]
   batches = list(settings)
@@ -170,6 +218,8 @@ def table(results: dict[str, Any]) -> str:
         text += f" ({rate(settings[batch], best) / mine:.2f})"
       cells.append(text)
     lines.append(f"| {LABELS[name]}, {precision} | {' | '.join(cells)} |")
+  if profile := results.get("profile"):
+    lines += ["", kernel_table(profile)]
   return "\n".join(lines) + "\n"
 
 
@@ -230,6 +280,8 @@ def main() -> None:
       str(batch): measure(flags, batch, data.train) for batch in flags.batches
     },
   }
+  if flags.profile:
+    results["profile"] = kernels(flags.profile, *data.train)
   out = pathlib.Path(flags.out)
   out.parent.mkdir(parents=True, exist_ok=True)
   out.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")

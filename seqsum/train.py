@@ -10,20 +10,18 @@ import jax
 from etils import epath
 from ml_collections import ConfigDict
 
-from seqsum.runs import results, run_files, trackers
+from seqsum.runs import results, trackers
 from seqsum.runs.console import Progress, overview
-from seqsum.runs.divergence import check_finite, divergence_message, start_check
+from seqsum.runs.divergence import check_finite, find_end, start_check
 from seqsum.runs.history import best_step, is_validated, warn_of_missing
 from seqsum.runs.restore import restore_best, restore_newest
-from seqsum.runs.run_files import read_json
 from seqsum.runs.session import open_session
 from seqsum.runs.writer import Lines, MetricsWriter
 from seqsum.runtime import files, malloc, processes
 from seqsum.runtime.deferred import Deferred
-from seqsum.runtime.errors import Diverged
 from seqsum.runtime.progress import ProgressBar
 from seqsum.runtime.signals import StopRequest
-from seqsum.training import scores
+from seqsum.training import parallel, scores
 from seqsum.training.metrics import Totals
 from seqsum.training.parallel import compile_step, copy_arrays
 from seqsum.training.state import TEST, TRAIN, VALIDATION, TrainState
@@ -67,17 +65,15 @@ def train_and_evaluate(
     session = stack.enter_context(open_session(config, workdir))
     folder, experiment = session.workdir, session.experiment
     schedule = session.schedule
-    if summary := read_json(folder / "summary.json", run_files.SUMMARY):
+    if summary := find_end(folder):
       print(f"{folder} is finished; test its best checkpoint with --eval_only")
       return summary
-    if end := read_json(folder / "diverged.json", run_files.DIVERGED):
-      raise Diverged(divergence_message(end))
 
     # Restore the newest checkpoint, or initialize.
     run_steps = compile_step(
       train_steps, session.mesh, experiment=experiment, donate=True
     )
-    validate = session.evaluator(VALIDATION)
+    validate, test = session.evaluator(VALIDATION), session.evaluator(TEST)
     batch_source = session.feed(TRAIN)  # step -> (images, labels)
     checkpoints = stack.enter_context(session.checkpoints())
     progress = stack.enter_context(Progress(schedule, bar))
@@ -88,11 +84,24 @@ def train_and_evaluate(
         f"resuming from step {restored[0]:,} of {schedule.total:,}"
       )
       session.warn_of_changes()
+
+    # Compile before the first step, so that the compiler's memory is free again
+    # when the step allocates its own.
     progress.print("compiling ...")
-    compile_start = time.perf_counter()
+    in_loop = schedule.steps_per_call > 1  # on an accelerator
+    count, data = 1 if in_loop else None, batch_source(0)
+    state, totals = session.abstract_state()
+    programs = [run_steps.lower(state, totals, count, config.seed, *data)]
+    if restored is None:
+      programs.append(session.init.lower(config.seed))
+    if in_loop:
+      programs += [x.lower(state.evaluated) for x in (validate, test)]
+    seconds = parallel.compile_all(programs)
+    malloc.trim()
     if restored is None:
       restored = 0, (session.init(config.seed), session.put(Totals.zero()))
     step, (state, totals) = restored
+    progress.print(f"compiled in {seconds:.1f} s; training ...")
     writer = stack.enter_context(
       MetricsWriter(folder, step, trackers.build_tracker(tracker, session))
     )
@@ -107,9 +116,8 @@ def train_and_evaluate(
       lines.start_clock(step)
 
     def validated(step: int, wait: Any, start: float) -> None:
-      predictions = wait()
+      metrics = scores.measure(predictions := wait(), experiment.per_step)
       rate = len(predictions.lengths) / lines.since(start)
-      metrics = scores.measure(predictions, experiment.per_step)
       progress.validation(lines.write(step, "validation", metrics, rate))
       malloc.trim()
       lines.start_clock(step)
@@ -121,18 +129,8 @@ def train_and_evaluate(
         best = best_step(writer.history, config.checkpoint.best)
         checkpoints.save(step, (state, totals), best)
 
-    # Compile before the first step, so that the compiler's memory is free again
-    # when the step allocates its own.
-    progress.start(step)
-    in_loop = schedule.steps_per_call > 1
-    run_steps.lower(
-      state, totals, 1 if in_loop else None, config.seed, *batch_source(step)
-    ).compile()
-    malloc.trim()
-    compile_seconds = time.perf_counter() - compile_start
-    progress.print(f"compiled in {compile_seconds:.1f} s; training ...")
-
     # Train. What waits for the device comes after the next call (`later`).
+    progress.start(step)
     later = Deferred(in_loop)
     lines.start_clock(step)
     while True:
@@ -175,7 +173,6 @@ def train_and_evaluate(
 
     # Test the best checkpoint.
     best, state = restore_best(session, checkpoints, writer.history)
-    test = session.evaluator(TEST)
     test_start = time.perf_counter()
     predictions = test(state.evaluated)
     rate = len(predictions.lengths) / lines.since(test_start)

@@ -9,9 +9,12 @@ such an update inside the step, and ends the run after `MOST_SKIPPED` in a row;
 from typing import Any
 
 import jax
+from etils import epath
 
+from seqsum.runs import run_files
 from seqsum.runs.checkpoints import Checkpoints
 from seqsum.runs.results import count_parameters
+from seqsum.runs.run_files import read_json
 from seqsum.runs.session import Session
 from seqsum.runtime import files, processes
 from seqsum.runtime.errors import Diverged
@@ -68,10 +71,23 @@ def check_finite(
   }
   if processes.is_lead():
     files.write_json(session.workdir / "diverged.json", end)
-  raise Diverged(divergence_message(end))
+  raise Diverged(_message(end))
 
 
-def divergence_message(end: dict[str, Any]) -> str:
+def find_end(folder: epath.Path) -> dict[str, Any] | None:
+  """The content of summary.json; None if the run has not ended.
+
+  Raises:
+    Diverged: The run has diverged before.
+  """
+  if summary := read_json(folder / "summary.json", run_files.SUMMARY):
+    return summary
+  if end := read_json(folder / "diverged.json", run_files.DIVERGED):
+    raise Diverged(_message(end))
+  return None
+
+
+def _message(end: dict[str, Any]) -> str:
   """The error message for the content of diverged.json."""
   problem = f"the loss is inf or nan at step {end['step']:,}"
   if skipped := end.get("skipped_in_a_row"):

@@ -99,7 +99,7 @@ class Evaluator:
   """Predicts a fixed number of sequences of one split.
 
   Attributes:
-    start_batches: `eval_step`, see `parallel.compile_batches`.
+    batches: Computes `eval_step` on all batches.
     draw: Compiled `(key data, *data) -> SequenceBatch`, the same batches.
     stream: The split's stream of random numbers, `state.VALIDATION` or `TEST`.
     batch_size: Sequences in a batch.
@@ -108,7 +108,7 @@ class Evaluator:
     is_sorted: Whether a batch is sorted by length.
   """
 
-  start_batches: Callable[..., Any]
+  batches: parallel.Batches
   draw: Callable[..., Any]
   stream: int
   batch_size: int
@@ -119,17 +119,18 @@ class Evaluator:
   def start(
     self, params: optax.Params, should_stop: Callable[[], bool]
   ) -> Callable[[], Predictions] | None:
-    """Starts to predict; returns a function that waits for the predictions.
+    """Starts to predict; returns what waits for it, None if told to stop."""
+    wait = self.batches.start(params, self._keys, self.feed, should_stop)
+    return None if wait is None else lambda: self._join(wait())
 
-    Returns None as soon as `should_stop()`.
-    """
-    wait = self.start_batches(params, self._keys, self.feed, should_stop)
-    return wait and (lambda: self._join(wait()))
+  def lower(self, params: optax.Params) -> jax.stages.Lowered:
+    """Lowers its program, for `parallel.compile_all`."""
+    return self.batches.lower(params, self._keys, self.feed)
 
   def __call__(self, params: optax.Params) -> Predictions:
     """Predicts all sequences."""
-    wait = self.start_batches(params, self._keys, self.feed, lambda: False)
-    return self._join(wait())
+    wait: Any = self.start(params, lambda: False)
+    return wait()
 
   def _join(self, batches: Iterable[Predictions]) -> Predictions:
     parts = []
@@ -184,7 +185,7 @@ def make_evaluator(
   experiment = dataclasses.replace(experiment, sampler=sampler)
   draw = lambda key, *data: sampler(jax.random.wrap_key_data(key), *data)
   return Evaluator(
-    parallel.compile_batches(eval_step, mesh, experiment, in_one_call),
+    parallel.Batches(eval_step, mesh, experiment, in_one_call),
     draw=jax.jit(draw),
     stream=stream,
     batch_size=batch_size,
