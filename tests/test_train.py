@@ -4,7 +4,10 @@ There a line of metrics, a checkpoint and a validation must not stop the device:
 the next call is dispatched before the host waits for their numbers.
 """
 
+import collections
 import json
+import logging
+import re
 import threading
 
 import jax
@@ -72,6 +75,19 @@ def test_lines_are_those_of_one_step_a_call(whole, tmp_path):
     *((step, split) for step in (10, 20) for split in ("train", "validation")),
     (20, "test"),
   ]
+
+
+def test_every_program_is_compiled_once(tmp_path, caplog):
+  """In a thread of `compile_all`, of which nothing is logged here."""
+  with jax.log_compiles(), caplog.at_level(logging.WARNING):
+    train_in(tmp_path / "run", epochs=1)
+  lowered, compiled = (
+    collections.Counter(re.findall(rf"{words} jit\((\w+)\)", caplog.text))
+    for words in ("Compiling", "Finished XLA compilation of")
+  )
+  programs = {"train_steps": 1, "init_state": 1, "all_batches": 2}
+  assert {name: lowered[name] for name in programs} == programs
+  assert not compiled.keys() & programs
 
 
 class Events(list):
