@@ -71,9 +71,19 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def ours(
-  recurrence: str, precision: str, batch: int, images, labels, *, tiny: bool
+  recurrence: str,
+  precision: str,
+  batch: int,
+  images,
+  labels,
+  *,
+  tiny: bool,
+  options: dict[str, str] | None = None,
 ) -> Block:
-  """The step of configs/sum.py, several in one call, as `train.py` runs it."""
+  """The step of configs/sum.py, several in one call, as `train.py` runs it.
+
+  `options` replace XLA's options for it.
+  """
   config = post.get_config()
   config.batch_size = batch
   config.model.recurrence = "fused" if recurrence == "seqsum" else "flax"
@@ -89,7 +99,8 @@ def ours(
   step = compile_step(train_steps, mesh, experiment=experiment, donate=True)
   data = jax.device_put((images, labels), jax.devices()[0])
   with jax.default_matmul_precision(PRECISIONS[precision]):
-    compiled = step.lower(state, Totals.zero(), 1, 0, *data).compile()
+    lowered = step.lower(state, Totals.zero(), 1, 0, *data)
+    compiled = lowered.compile(options)
   carry = [state]
 
   def block(steps: int) -> float:
@@ -149,11 +160,16 @@ def rate(measured: dict[str, Any], key: str) -> float:
 def kernels(batch: int, images, labels, steps: int = 20) -> dict[str, Any]:
   """Time of the step's kernels, by JAX's profiler.
 
+  They are launched one by one here, since the profiler does not see into the
+  loop of a CUDA graph. In the graph some run at once.
+
   Returns:
     "batch"; "kernels": [name, microseconds a step, launches a step], longest
-    first. Kernels that run at once count in full, and tracing slows them.
+    first.
   """
-  block = ours("seqsum", "tf32", batch, images, labels, tiny=False)
+  options = {"xla_gpu_enable_command_buffer": ""}
+  data = images, labels
+  block = ours("seqsum", "tf32", batch, *data, tiny=False, options=options)
   block(steps)
   with tempfile.TemporaryDirectory() as folder:
     with jax.profiler.trace(folder):
@@ -250,6 +266,11 @@ def draw(results: dict[str, Any], path: pathlib.Path) -> None:
         ax.plot(batches, rates, "o-", lw=width, ms=4, label=LABELS[name])
     ax.set(xscale="log", yscale="log", title=precision, xlabel="batch size")
     ax.set_xticks(batches, [f"{batch:,}" for batch in batches])
+    low, high = ax.get_ylim()
+    ticks = [n * 10**k for k in range(-3, 5) for n in (1, 2, 5)]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.grid(axis="y", alpha=0.3)
     ax.minorticks_off()
     ax.spines[["top", "right"]].set_visible(False)
   axes[0][0].set_ylabel("thousands of sequences a second")

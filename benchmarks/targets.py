@@ -121,7 +121,7 @@ def line(name: str, found: dict[str, Any]) -> str:
   )
 
 
-def main() -> None:
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   names = lambda text: text.split(",")
   parser.add_argument("--goals", type=names, default=list(GOALS))
@@ -131,9 +131,14 @@ def main() -> None:
   parser.add_argument("--mnist_dir", default="", help="'': the bundled digits")
   parser.add_argument("--out", default=str(ROOT / "benchmarks/results/targets"))
   parser.add_argument("--check", action="store_true", help="a few steps")
-  flags = parser.parse_args()
+  flags = parser.parse_args(argv)
   if unknown := set(flags.goals) - set(GOALS):
     parser.error(f"unknown goals: {', '.join(sorted(unknown))}")
+  return flags
+
+
+def main() -> None:
+  flags = parse()
   goals = {}
   for name in flags.goals:
     config, every = build(name, flags.epochs), flags.every

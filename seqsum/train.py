@@ -18,7 +18,7 @@ from seqsum.runs.restore import restore_best, restore_newest
 from seqsum.runs.session import open_session
 from seqsum.runs.writer import Lines, MetricsWriter
 from seqsum.runtime import files, malloc, processes
-from seqsum.runtime.deferred import Deferred
+from seqsum.runtime.deferred import AHEAD, Deferred
 from seqsum.runtime.progress import ProgressBar
 from seqsum.runtime.signals import StopRequest
 from seqsum.training import parallel, scores
@@ -89,7 +89,8 @@ def train_and_evaluate(
     # when the step allocates its own.
     progress.print("compiling ...")
     in_loop = schedule.steps_per_call > 1  # on an accelerator
-    count, data = 1 if in_loop else None, batch_source(0)
+    count = 1 if in_loop else None
+    data = batch_source(restored[0] if restored else 0)
     state, totals = session.abstract_state()
     programs = [run_steps.lower(state, totals, count, config.seed, *data)]
     if restored is None:
@@ -129,9 +130,9 @@ def train_and_evaluate(
         best = best_step(writer.history, config.checkpoint.best)
         checkpoints.save(step, (state, totals), best)
 
-    # Train. What waits for the device comes after the next call (`later`).
+    # Train. `later` is what waits for the device.
     progress.start(step)
-    later = Deferred(in_loop)
+    later = stack.enter_context(Deferred(in_loop, jax.process_count() == 1))
     lines.start_clock(step)
     while True:
       if schedule.is_epoch_end(step) and not is_validated(writer.history, step):
@@ -146,7 +147,7 @@ def train_and_evaluate(
       data = batch_source(step)
       state, totals = run_steps(state, totals, count, config.seed, *data)
       jax.block_until_ready(previous_totals)  # the device is one call ahead
-      later.run()
+      later.wait(AHEAD)
       step += num_steps
       progress.advance(num_steps)
       finite = start_check(session, state) if schedule.is_event(step) else True
@@ -157,7 +158,7 @@ def train_and_evaluate(
         kept = copy_arrays(state) if in_loop else state  # donated by a step
         later.add(partial(save, step, finite, kept, totals))
 
-    later.run()
+    later.wait()
     checkpoints.wait()  # as in `save`
     writer.finish()  # raises where `save` would skip the last checkpoint
     save(step, start_check(session, state), state, totals)

@@ -169,6 +169,19 @@ def test_gpu_comparison_runs_on_a_cpu(run, tmp_path):
   assert out.with_suffix(".png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
+def test_seconds_until_targets(run, tmp_path):
+  out = tmp_path / "targets"
+  page = run("targets", "--check", f"--out={out}")
+  goals = json.loads(out.with_suffix(".json").read_text())["goals"]
+  assert set(goals) == {"post", "sum2"}
+  for found in goals.values():
+    assert found["seconds"] == [None]  # two steps do not reach it
+    assert found["compile"] > 0
+  assert "| post: mse 0.61 | - | - | 0 of 1 |" in page
+  assert out.with_suffix(".md").read_text() in page
+
+
 def test_gpu_comparison_without_a_gpu_is_refused(start):
   done = start("gpu", "--precisions=tf32")
   assert done.returncode == 1

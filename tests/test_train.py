@@ -5,6 +5,7 @@ the next call is dispatched before the host waits for their numbers.
 """
 
 import json
+import threading
 
 import jax
 import numpy as np
@@ -15,6 +16,7 @@ from configs import sum_tiny
 from seqsum import train
 from seqsum.runs.checkpoints import Checkpoints
 from seqsum.runs.writer import MetricsWriter
+from seqsum.runtime.deferred import Deferred
 from seqsum.runtime.errors import Diverged
 from seqsum.runtime.signals import StopRequest
 
@@ -72,46 +74,85 @@ def test_lines_are_those_of_one_step_a_call(whole, tmp_path):
   ]
 
 
-def test_the_next_call_is_dispatched_before_a_line_is_read(
+class Events(list):
+  """Calls of the compiled step, lines and saves of a run, in order."""
+
+  def __init__(self, monkeypatch):
+    events, write, save = self, MetricsWriter.write, Checkpoints.save
+    compile_step = train.compile_step
+    self.called = threading.Condition()
+
+    class Recorded:
+      def __init__(self, *args, **options):
+        self.step = compile_step(*args, **options)
+        self.lower = self.step.lower
+
+      def __call__(self, state, totals, count, *rest):
+        with events.called:
+          events.append(("call", count))
+          events.called.notify_all()
+        return self.step(state, totals, count, *rest)
+
+    def record_write(self, line):
+      events.append((line["split"], line["step"]))
+      write(self, line)
+
+    def record_save(self, step, tree, best=None):
+      if self.latest_step != step:
+        events.append(("save", step, int(tree[0].step)))
+      save(self, step, tree, best)
+
+    monkeypatch.setattr(train, "compile_step", Recorded)
+    monkeypatch.setattr(MetricsWriter, "write", record_write)
+    monkeypatch.setattr(Checkpoints, "save", record_save)
+
+
+LINES = [
+  ("train", 4),
+  ("save", 6, 6),
+  ("train", 8),
+  ("train", 10),
+  ("save", 10, 10),
+  ("validation", 10),
+  ("test", 10),
+]
+
+
+def test_calls_do_not_wait_for_lines(tmp_path, monkeypatch):
+  """The first line is not written before the last call."""
+  events = Events(monkeypatch)
+  check = train.check_finite
+
+  def wait_for_calls(*args):
+    with events.called:
+      assert events.called.wait_for(
+        lambda: len([x for x in events if x[0] == "call"]) == 4, timeout=60
+      )
+    check(*args)
+
+  monkeypatch.setattr(train, "check_finite", wait_for_calls)
+  train_in(tmp_path / "run", epochs=1)
+  calls = [("call", 4), ("call", 2), ("call", 2), ("call", 2)]
+  assert events == calls + LINES
+
+
+def test_with_processes_the_next_call_is_dispatched_before_a_line_is_read(
   tmp_path, monkeypatch
 ):
-  events, write, save = [], MetricsWriter.write, Checkpoints.save
-  compile_step = train.compile_step
-
-  class Recorded:
-    def __init__(self, *args, **options):
-      self.step = compile_step(*args, **options)
-      self.lower = self.step.lower
-
-    def __call__(self, state, totals, count, *rest):
-      events.append(("call", count))
-      return self.step(state, totals, count, *rest)
-
-  def record_write(self, line):
-    events.append((line["split"], line["step"]))
-    write(self, line)
-
-  def record_save(self, step, tree, best=None):
-    if self.latest_step != step:
-      events.append(("save", step, int(tree[0].step)))
-    save(self, step, tree, best)
-
-  monkeypatch.setattr(train, "compile_step", Recorded)
-  monkeypatch.setattr(MetricsWriter, "write", record_write)
-  monkeypatch.setattr(Checkpoints, "save", record_save)
+  """Several processes must save in the same order: in the main thread."""
+  events = Events(monkeypatch)
+  monkeypatch.setattr(
+    train, "Deferred", lambda is_on, _: Deferred(is_on, in_thread=False)
+  )
   train_in(tmp_path / "run", epochs=1)
-  assert events == [
+  assert [x for x in events if x[0] != "call"] == LINES
+  assert events[:6] == [
     ("call", 4),
     ("call", 2),
     ("train", 4),
     ("call", 2),
     ("save", 6, 6),
     ("call", 2),
-    ("train", 8),
-    ("train", 10),
-    ("save", 10, 10),
-    ("validation", 10),
-    ("test", 10),
   ]
 
 
