@@ -100,8 +100,8 @@ def test_the_first_start_prints_where_data_is_cached(
   data = digits.load("mnist", data_dir=tmp_path, manual_dir=mnist_dir)
   out, err = capfd.readouterr()
   assert out == (
-    f"seqsum_mnist: reading its files in {mnist_dir}, once; keeping it in "
-    f"{tmp_path / mnist.NAME}\n"
+    f"seqsum_mnist: reading MNIST's files in {mnist_dir}, once; keeping the "
+    f"data in {tmp_path / mnist.NAME}\n"
   )
   assert "MiB" not in err
   assert "Unknown" not in err
