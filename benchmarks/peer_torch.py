@@ -48,7 +48,7 @@ class Network(nn.Module):
   def read(self, x, last):
     """[B, T, F] and [B], the index of the last real frame -> [B]."""
     x = self.gru_1(self.gru_0(x)[0])[0]
-    return self.head(x[torch.arange(len(x)), last])[:, 0]
+    return self.head(x[torch.arange(len(x), device=x.device), last])[:, 0]
 
 
 class Padded(Network):

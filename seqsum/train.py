@@ -3,27 +3,27 @@
 import contextlib
 import signal
 import time
+from functools import partial
 from typing import Any
 
 import jax
 from etils import epath
 from ml_collections import ConfigDict
 
-from seqsum.runs import results, run_files, trackers
+from seqsum.runs import results, trackers
 from seqsum.runs.console import Progress, overview
-from seqsum.runs.divergence import check_finite, divergence_message
+from seqsum.runs.divergence import check_finite, find_end, start_check
 from seqsum.runs.history import best_step, is_validated, warn_of_missing
 from seqsum.runs.restore import restore_best, restore_newest
-from seqsum.runs.run_files import read_json
 from seqsum.runs.session import open_session
-from seqsum.runs.writer import MetricsWriter
+from seqsum.runs.writer import Lines, MetricsWriter
 from seqsum.runtime import files, malloc, processes
-from seqsum.runtime.errors import Diverged
+from seqsum.runtime.deferred import AHEAD, Deferred
 from seqsum.runtime.progress import ProgressBar
 from seqsum.runtime.signals import StopRequest
-from seqsum.training import scores
+from seqsum.training import parallel, scores
 from seqsum.training.metrics import Totals
-from seqsum.training.parallel import compile_step
+from seqsum.training.parallel import compile_step, copy_arrays
 from seqsum.training.state import TEST, TRAIN, VALIDATION, TrainState
 from seqsum.training.step import train_steps
 
@@ -65,17 +65,15 @@ def train_and_evaluate(
     session = stack.enter_context(open_session(config, workdir))
     folder, experiment = session.workdir, session.experiment
     schedule = session.schedule
-    if summary := read_json(folder / "summary.json", run_files.SUMMARY):
+    if summary := find_end(folder):
       print(f"{folder} is finished; test its best checkpoint with --eval_only")
       return summary
-    if end := read_json(folder / "diverged.json", run_files.DIVERGED):
-      raise Diverged(divergence_message(end))
 
     # Restore the newest checkpoint, or initialize.
     run_steps = compile_step(
       train_steps, session.mesh, experiment=experiment, donate=True
     )
-    validate = session.evaluator(VALIDATION)
+    validate, test = session.evaluator(VALIDATION), session.evaluator(TEST)
     batch_source = session.feed(TRAIN)  # step -> (images, labels)
     checkpoints = stack.enter_context(session.checkpoints())
     progress = stack.enter_context(Progress(schedule, bar))
@@ -86,85 +84,84 @@ def train_and_evaluate(
         f"resuming from step {restored[0]:,} of {schedule.total:,}"
       )
       session.warn_of_changes()
+
+    # Compile before the first step, so that the compiler's memory is free again
+    # when the step allocates its own.
     progress.print("compiling ...")
-    compile_start = time.perf_counter()
+    in_loop = schedule.steps_per_call > 1  # on an accelerator
+    count = 1 if in_loop else None
+    data = batch_source(restored[0] if restored else 0)
+    state, totals = session.abstract_state()
+    programs = [run_steps.lower(state, totals, count, config.seed, *data)]
+    if restored is None:
+      programs.append(session.init.lower(config.seed))
+    if in_loop:
+      programs += [x.lower(state.evaluated) for x in (validate, test)]
+    seconds = parallel.compile_all(programs)
+    malloc.trim()
     if restored is None:
       restored = 0, (session.init(config.seed), session.put(Totals.zero()))
     step, (state, totals) = restored
+    progress.print(f"compiled in {seconds:.1f} s; training ...")
     writer = stack.enter_context(
       MetricsWriter(folder, step, trackers.build_tracker(tracker, session))
     )
     warn_of_missing(folder / "metrics.jsonl", writer.history, schedule, step)
-    previous_seconds = writer.history[-1]["seconds"] if writer.history else 0.0
+    lines = Lines(writer, schedule, start)
 
-    def seconds() -> float:
-      return previous_seconds + time.perf_counter() - start
+    def log(step: int, finite: Any, totals: Totals) -> None:
+      check_finite(session, checkpoints, step, finite, totals, lines.seconds())
+      checkpoints.poll()
+      progress.training(lines.train(step, jax.device_get(totals).means()))
+      malloc.trim()
+      lines.start_clock(step)
 
-    def write(
-      step: int, split: str, metrics: dict[str, Any], rate: float
-    ) -> None:
-      line = {"step": step, "epoch": schedule.epoch(step), "split": split}
-      rates = {"sequences_per_second": rate, "seconds": seconds()}
-      writer.write(line | metrics | rates)
+    def validated(step: int, wait: Any, start: float) -> None:
+      metrics = scores.measure(predictions := wait(), experiment.per_step)
+      rate = len(predictions.lengths) / lines.since(start)
+      progress.validation(lines.write(step, "validation", metrics, rate))
+      malloc.trim()
+      lines.start_clock(step)
 
-    def save(step: int, state: TrainState, totals: Totals) -> None:
-      check_finite(session, checkpoints, step, state, totals, seconds())
+    def save(step: int, finite: Any, state: TrainState, totals: Totals) -> None:
+      check_finite(session, checkpoints, step, finite, totals, lines.seconds())
       checkpoints.wait()  # until a failed save has released its disk space
       if writer.flush():  # never save a checkpoint newer than metrics.jsonl
         best = best_step(writer.history, config.checkpoint.best)
         checkpoints.save(step, (state, totals), best)
 
-    # Compile before the first step, so that the compiler's memory is free again
-    # when the step allocates its own.
+    # Train. `later` is what waits for the device.
     progress.start(step)
-    in_loop = schedule.steps_per_call > 1
-    run_steps.lower(
-      state, totals, 1 if in_loop else None, config.seed, *batch_source(step)
-    ).compile()
-    malloc.trim()
-    compile_seconds = time.perf_counter() - compile_start
-    progress.print(f"compiled in {compile_seconds:.1f} s; training ...")
-
-    # Train.
-    rate_start = time.perf_counter(), step
+    later = stack.enter_context(Deferred(in_loop, jax.process_count() == 1))
+    lines.start_clock(step)
     while True:
       if schedule.is_epoch_end(step) and not is_validated(writer.history, step):
         validation_start = time.perf_counter()
-        predictions = validate(state.evaluated, stop.agreed)
-        if predictions is not None:  # None if the run must stop
-          rate = _rate(len(predictions.lengths), validation_start)
-          metrics = scores.measure(predictions, experiment.per_step)
-          write(step, "validation", metrics, rate)
-          progress.validation(writer.history[-1])
-          malloc.trim()
-        rate_start = time.perf_counter(), step
+        if wait := validate.start(state.evaluated, stop.agreed):
+          later.add(partial(validated, step, wait, validation_start))
       if stop.agreed() or step == schedule.total:
         break
       num_steps = min(schedule.next_event(step) - step, schedule.steps_per_call)
       previous_totals = totals
       count = num_steps if in_loop else None
-      state, totals = run_steps(
-        state, totals, count, config.seed, *batch_source(step)
-      )
+      data = batch_source(step)
+      state, totals = run_steps(state, totals, count, config.seed, *data)
       jax.block_until_ready(previous_totals)  # the device is one call ahead
+      later.wait(AHEAD)
       step += num_steps
       progress.advance(num_steps)
+      finite = start_check(session, state) if schedule.is_event(step) else True
       if schedule.is_log(step):
-        check_finite(session, checkpoints, step, state, totals, seconds())
-        checkpoints.poll()
-        sequences = (step - rate_start[1]) * config.batch_size
-        rate = sequences / (time.perf_counter() - rate_start[0])
-        write(step, "train", jax.device_get(totals).means(), rate)
-        progress.training(writer.history[-1])
+        later.add(partial(log, step, finite, totals))
         totals = session.put(totals.reset())
-        malloc.trim()
-        rate_start = time.perf_counter(), step
       if schedule.is_checkpoint(step):
-        save(step, state, totals)
+        kept = copy_arrays(state) if in_loop else state  # donated by a step
+        later.add(partial(save, step, finite, kept, totals))
 
+    later.wait()
     checkpoints.wait()  # as in `save`
     writer.finish()  # raises where `save` would skip the last checkpoint
-    save(step, state, totals)
+    save(step, start_check(session, state), state, totals)
     checkpoints.finish()
     if stop.agreed():
       if report and stop.signal == signal.SIGINT:  # a scheduler allows no time
@@ -177,12 +174,11 @@ def train_and_evaluate(
 
     # Test the best checkpoint.
     best, state = restore_best(session, checkpoints, writer.history)
-    test = session.evaluator(TEST)
     test_start = time.perf_counter()
     predictions = test(state.evaluated)
-    rate = _rate(len(predictions.lengths), test_start)
+    rate = len(predictions.lengths) / lines.since(test_start)
     metrics = scores.measure(predictions, experiment.per_step)
-    write(step, "test", metrics | scores.break_down(predictions), rate)
+    lines.write(step, "test", metrics | scores.break_down(predictions), rate)
     writer.finish()  # summary.json promises a complete metrics.jsonl
     summary = results.summarize(
       session, best, state.evaluated, predictions, writer.history
@@ -196,8 +192,3 @@ def train_and_evaluate(
       files.write_json(folder / "summary.json", summary)
     writer.model(folder / "checkpoints" / str(best), summary)
     return summary
-
-
-def _rate(sequences: int, start: float) -> float:
-  """Sequences a second since `start`."""
-  return sequences / (time.perf_counter() - start)

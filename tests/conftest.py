@@ -1,4 +1,4 @@
-"""Fixtures and settings of the tests: eight CPU devices, strict promotion.
+"""Fixtures and settings of the tests: the backend, strict promotion.
 
 With `pytest -m "not slow"` XLA compiles without optimizations, since compiling
 takes most of the time of these tests. Their results do not depend on it: they
@@ -15,12 +15,7 @@ import shutil
 import subprocess
 import sys
 
-# Set before JAX starts: eight devices, of which most tests use one.
-os.environ["XLA_FLAGS"] = (
-  os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
-)
-os.environ["JAX_PLATFORMS"] = "cpu"
-
+import backend  # first: it selects JAX's backend
 import jax
 import numpy as np
 import passed
@@ -31,6 +26,11 @@ from warm import Warm
 import seqsum
 from seqsum.data import digits
 
+if not backend.IS_CPU:
+  np.testing.assert_allclose = backend.loosened(
+    np.testing.assert_allclose, rtol=1e-7, atol=0
+  )
+  pytest.approx = backend.loosened(pytest.approx, rel=1e-6, abs=1e-12)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 CACHE = os.path.join(os.path.dirname(__file__), ".jax_cache")
 jax.config.update("jax_compilation_cache_dir", CACHE)
@@ -53,7 +53,7 @@ def pytest_configure(config):
   passed.pytest_configure(config)
   is_worker = "PYTEST_XDIST_WORKER" in os.environ  # inherits the flags
   is_fast = "not slow" in config.option.markexpr
-  if not is_fast or config.option.optimized or is_worker:
+  if not is_fast or config.option.optimized or is_worker or not backend.IS_CPU:
     return
   more = {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {QUICKLY_COMPILED}"}
   # XLA ends the process at a flag that it does not know.
@@ -64,6 +64,16 @@ def pytest_configure(config):
   )
   if known.returncode == 0:
     os.environ.update(more)
+
+
+def pytest_runtest_setup(item):
+  """Skip tests that need more devices than there are."""
+  parameters = getattr(item, "callspec", None)
+  needed = parameters.params.get("devices", 1) if parameters else 1
+  marks = [mark.args[0] for mark in item.iter_markers("devices")]
+  needed = max([needed, *marks])
+  if type(needed) is int and needed > jax.device_count():
+    pytest.skip(f"needs {needed} devices")
 
 
 @pytest.fixture(scope="session")
@@ -110,9 +120,10 @@ def shared(tmp_path_factory):
 def environment(shared):
   """Variables for runs: one device, and a shared compilation cache."""
   is_quick = QUICKLY_COMPILED in os.environ["XLA_FLAGS"]
+  flags = "" if backend.IS_CPU else os.environ["XLA_FLAGS"]
   return os.environ | {
     "XDG_CACHE_HOME": str(shared / "cache"),
-    "XLA_FLAGS": QUICKLY_COMPILED if is_quick else "",
+    "XLA_FLAGS": QUICKLY_COMPILED if is_quick else flags,
   }
 
 
@@ -131,6 +142,8 @@ def run(warm, environment):
   """
 
   def run(*flags, cwd=ROOT, program="seqsum.main", **env):
+    if backend.is_for_cpu(env.get("XLA_FLAGS", "")) and not backend.IS_CPU:
+      env["JAX_PLATFORMS"] = "cpu"
     if set(env) <= {"XLA_FLAGS"}:
       return warm.run(program, *flags, cwd=cwd, **env)
     return subprocess.run(

@@ -41,6 +41,7 @@ LABELS = {  # label after the language: why the block is not run, or ""
   "install": "installs packages; .ci/run does",
   "network": "downloads",
   "cloud": "needs a cluster, a cloud or Docker",
+  "gpu": "needs a GPU",
 }
 COMMAND = re.compile(
   r"\s*(\$ |([A-Z_]+=\S+ )*(\S*/)?(python3?|pip|bash|sbatch|kubectl|docker|sky|"

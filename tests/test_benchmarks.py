@@ -150,6 +150,44 @@ def test_peers_are_timed(run, tmp_path, capsys):
   assert out.with_suffix(".png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
+def test_gpu_comparison_runs_on_a_cpu(run, tmp_path):
+  out = tmp_path / "gpu"
+  page = run("gpu", "--check", f"--out={out}", "--precisions=fp32")
+  (measured,) = json.loads(out.with_suffix(".json").read_text())[
+    "settings"
+  ].values()
+  peers = {key.split()[0] for key in measured}
+  torch = {"torch-eager", "torch-graph", "torch-packed-graph"}
+  has_torch = importlib.util.find_spec("torch") is not None
+  assert peers == {"seqsum", "flax"} | (torch if has_torch else set())
+  for key, found in measured.items():
+    assert found["rates"][0] > 0, key
+    assert 0 < found["loss"] < 1e3, key
+  assert "| seqsum, fp32 |" in page
+  assert "| Flax, plain, fp32 |" in page
+  assert out.with_suffix(".png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_seconds_until_targets(run, tmp_path):
+  out = tmp_path / "targets"
+  page = run("targets", "--check", f"--out={out}")
+  goals = json.loads(out.with_suffix(".json").read_text())["goals"]
+  assert set(goals) == {"post", "sum2"}
+  for found in goals.values():
+    assert found["seconds"] == [None]  # two steps do not reach it
+    assert found["compile"] > 0
+  assert "| post: mse 0.61 | - | - | 0 of 1 |" in page
+  assert out.with_suffix(".md").read_text() in page
+
+
+def test_gpu_comparison_without_a_gpu_is_refused(start):
+  done = start("gpu", "--precisions=tf32")
+  assert done.returncode == 1
+  assert done.stderr.endswith("benchmarks.peers, or use --check\n")
+
+
 def test_missing_peers_are_reported(start):
   absent = [
     name

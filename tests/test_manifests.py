@@ -136,7 +136,7 @@ def test_skypilot_parses_its_file(tmp_path):
   )
   assert done.returncode == 0, done.stderr
   nodes, spot, accelerators, recovery, mounts = json.loads(done.stdout)
-  assert (nodes, spot, accelerators) == (1, True, {"A100": 8})
+  assert (nodes, spot, accelerators) == (1, True, {"H100": 1})
   assert recovery["recover_on_exit_codes"] == [143]
   assert mounts == {"/runs": "MOUNT_CACHED"}
 
@@ -176,3 +176,14 @@ def test_skypilot_runs_main(tmp_path):
     "--num_processes=2",
     "--process_id=1",
   ]
+
+
+def test_gpu_files_ask_for_one_card():
+  """As measured: the post's network does not fill it."""
+  jobset = load("jobset.yaml")["spec"]["replicatedJobs"][0]["template"]["spec"]
+  (container,) = jobset["template"]["spec"]["containers"]
+  assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
+  assert jobset["parallelism"] == jobset["completions"] == 1
+  script = (LAUNCH / "slurm.sbatch").read_text()
+  for option in ("nodes", "ntasks-per-node", "gpus-per-node"):
+    assert f"\n#SBATCH --{option}=1\n" in script

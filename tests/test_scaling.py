@@ -16,6 +16,8 @@ from benchmarks.scaling import (
 )
 from seqsum.runtime.devices import make_mesh
 
+pytestmark = pytest.mark.devices(4)
+
 
 @functools.cache
 def reducer():

@@ -15,7 +15,6 @@ from short_runs import ROOT, first
 
 from configs import sum as post
 from configs import sum_small
-from seqsum.runs import session
 from seqsum.runtime import devices
 from seqsum.runtime.errors import InputError
 from seqsum.studies import plan
@@ -191,7 +190,7 @@ FILES = sorted(
 def test_every_study_of_the_configs_is_valid(path, tmp_path, monkeypatch):
   # On one device: sums of 1,024 digits have a batch size of two.
   one = functools.partial(devices.make_mesh, jax.devices()[:1])
-  monkeypatch.setattr(session, "make_mesh", one)
+  monkeypatch.setattr(devices, "make_mesh", one)
   study = plan.load(path)
   runs = plan.lay_out(study, tmp_path)
   assert len(runs) == len(study.variants) * study.seeds

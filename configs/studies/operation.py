@@ -50,8 +50,8 @@ def get_study() -> Study:
       "classes-every": {"loss": "cross_entropy", "task.per_step": True},
     },
     display_names={
-      "post-sum": "the post's, sum",
-      "post-product": "the post's, product",
+      "post-sum": "the post's,\nsum",
+      "post-product": "the post's,\nproduct",
       "standard": "standardized",
       "log": "logarithms",
       "huber": "Huber loss",

@@ -4,6 +4,7 @@ The file contains a digest of its arrays. A cache that cannot be read or written
 is a warning and never an error: the caller prepares the arrays again.
 """
 
+import contextlib
 import hashlib
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -53,20 +54,29 @@ def load(
     return None
 
 
-def save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def save(path: Path, arrays: Mapping[str, np.ndarray]) -> bool:
   """Writes the arrays to a cache; logs a warning if that is impossible.
 
   The file is written under another name and renamed, so that readers never see
-  a part of it.
+  a part of it. A missing folder is created.
+
+  Returns:
+    Whether the cache was written.
   """
   partial = path.with_name(f".{uuid.uuid4().hex}.npz")
   try:
     members: dict[str, Any] = {"sha256": digest(arrays.values()), **arrays}
+    path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(partial, **members)
     partial.replace(path)
+    return True
   except OSError as error:
     logging.warning(
-      "cannot write %s (%s); every start will be slow", path, error
+      "cannot write %s (%s); every start will prepare the data again",
+      path,
+      error,
     )
+    return False
   finally:
-    partial.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # renamed, or in a read-only folder
+      partial.unlink()

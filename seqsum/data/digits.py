@@ -1,14 +1,15 @@
 """Data sets of digit images: arrays in memory, in three splits.
 
 Reading TFDS records takes seconds, so the arrays are cached in a file beside
-them; the next start reads only that file and does not import TFDS.
+them; the next start reads only that file and does not import TFDS. The arrays
+of MNIST's own files are cached in the same place.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -56,7 +57,7 @@ class Digits:
   Attributes:
     name: The data set in use, which may be the fallback.
     train, validation, test: Disjoint for MNIST and digits.
-    origin: A package, or the path of the data.
+    origin: A package, or the path of the data: of the cache, once written.
     sha256: The `array_cache.digest` of the images and labels of each split.
   """
 
@@ -147,34 +148,45 @@ def load(
   if name == "mnist":
     return _mnist(root, manual_dir, fallback)
   tfds.check_name(name)
-  prepare = lambda: _carve(name, *tfds.load(name, root))
-  return _cached(name, root / name, prepare)
+  folder = root / name
+  prepare = lambda: _carve(name, tfds.load(name, root), folder)
+  return _cached(name, folder, prepare)
 
 
 def _mnist(root, manual_dir, fallback) -> Digits:
+  folder = root / mnist.NAME
   files = None
   if manual_dir:  # must be right, even if a cache makes it unnecessary
     manual_dir = Path(manual_dir).expanduser()
     files = mnist.read_folder(manual_dir)
 
   def prepare():
-    builder = mnist.prepare(root, manual_dir if files else None)
-    digits = _carve("mnist", *tfds.read(builder))
+    # Records that TFDS prepared in `folder` are used, even beside files.
+    if files and not os.path.exists(folder / mnist.VERSION):
+      reading = f"reading MNIST's files in {manual_dir}"
+      mnist.announce(mnist.NAME, reading, folder)
+      arrays = [
+        mnist.decode(files[images], files[labels])
+        for images, labels in mnist.SPLITS.values()
+      ]
+      digits = _carve("mnist", arrays, manual_dir)
+      if digits.sha256 != mnist.SHA256:
+        raise InputError(
+          f"config.data.manual_dir={str(manual_dir)!r}: its four files are "
+          f"intact, but their arrays have the digest {digits.sha256}, expected "
+          f"{mnist.SHA256}: run again; if it persists, test the memory"
+        )
+      return digits
+    builder = mnist.prepare(root)
+    digits = _carve("mnist", tfds.read(builder), folder)
     if digits.sha256 != mnist.SHA256:
       raise tfds.damaged(builder, f"digest {digits.sha256}")
     return digits
 
   try:
-    return _cached("mnist", root / mnist.NAME, prepare, mnist.SHA256)
+    return _cached("mnist", folder, prepare, mnist.SHA256)
   except mnist.Unavailable as error:
     reason = error
-  if files:
-    logging.warning("%s; using the files of %s directly", reason, manual_dir)
-    arrays = [
-      mnist.decode(files[images], files[labels])
-      for images, labels in mnist.SPLITS.values()
-    ]
-    return _carve("mnist", *arrays, origin=str(manual_dir))
   if not fallback or fallback == "mnist":
     raise InputError(
       f"config.data.name='mnist' is unavailable: {reason}; set "
@@ -191,7 +203,7 @@ def _mnist(root, manual_dir, fallback) -> Digits:
   return load(fallback, data_dir=root)
 
 
-def _carve(name, *splits: Arrays, origin: str = "") -> Digits:
+def _carve(name, splits: Iterable[Arrays], origin: Path) -> Digits:
   """Splits the validation images off the end of the training images."""
   train, test = (Split(*arrays) for arrays in splits)
   for images, labels in (train, test):
@@ -206,7 +218,7 @@ def _carve(name, *splits: Arrays, origin: str = "") -> Digits:
     Split(train.images[:-held_out], train.labels[:-held_out]),
     Split(train.images[-held_out:], train.labels[-held_out:]),
     test,
-    origin=origin,
+    origin=str(origin),
   )
 
 
@@ -234,7 +246,8 @@ def _cached(name, folder: Path, prepare, sha256=None) -> Digits:
   if cached is not None:
     train, validation, test = map(Split, cached[::2], cached[1::2])
     return Digits(name, train, validation, test, origin=origin)
-  digits = dataclasses.replace(prepare(), origin=origin)
+  digits = prepare()
   arrays = (*digits.train, *digits.validation, *digits.test)
-  array_cache.save(path, dict(zip(KEYS, arrays, strict=True)))
+  if array_cache.save(path, dict(zip(KEYS, arrays, strict=True))):
+    digits = dataclasses.replace(digits, origin=origin)
   return digits

@@ -1,8 +1,9 @@
-"""MNIST: four gzipped IDX files, and the TFDS data set made from them.
+"""MNIST: four gzipped IDX files, and the TFDS data set made from a download.
 
-TFDS's own `mnist` needs TensorFlow to unpack files and to encode PNGs. The
-builder here needs neither: it downloads through TFDS, reads the files with gzip
-and NumPy, and writes array_record, which is read without TensorFlow too.
+Files that the user has are decoded directly, with gzip and NumPy; TFDS is used
+for the download. Its own `mnist` needs TensorFlow to unpack files and to encode
+PNGs. The builder here needs neither: it decodes the files in the same way and
+writes array_record, which is read without TensorFlow too.
 """
 
 import contextlib
@@ -87,16 +88,16 @@ def decode(images: bytes, labels: bytes) -> tuple[np.ndarray, np.ndarray]:
   bytes, the labels one of 8.
 
   Returns:
-    [N, 28, 28, 1] uint8 images and [N] int32 labels.
+    [N, 28, 28, 1] uint8 images and [N] int32 labels, both writable.
   """
   pixels = np.frombuffer(gzip.decompress(images), np.uint8, offset=16)
   digits = np.frombuffer(gzip.decompress(labels), np.uint8, offset=8)
-  return pixels.reshape(-1, *SHAPE), digits.astype(np.int32)
+  return pixels.reshape(-1, *SHAPE).copy(), digits.astype(np.int32)
 
 
 def announce(name: str, origin: str, folder: Path) -> None:
   """Prints where a data set comes from and where it will be stored."""
-  print(f"{name}: {origin}, once; keeping it in {folder}", flush=True)
+  print(f"{name}: {origin}, once; keeping the data in {folder}", flush=True)
 
 
 @contextlib.contextmanager
@@ -182,12 +183,13 @@ def _builder(data_dir: Path):
   return SeqsumMnist(data_dir=str(data_dir), file_format="array_record")
 
 
-def prepare(data_dir: Path, manual_dir: Path | None):
-  """Prepares MNIST the first time, in about 7 seconds; returns its builder.
+def prepare(data_dir: Path):
+  """Downloads and prepares MNIST the first time; returns its builder.
+
+  Preparing takes about 6 seconds after the download.
 
   Args:
     data_dir: TFDS's folder of data sets.
-    manual_dir: A folder with the four files, checked; None downloads them.
 
   Raises:
     Unavailable: No network, or `data_dir` cannot be written.
@@ -195,20 +197,16 @@ def prepare(data_dir: Path, manual_dir: Path | None):
   """
   folder = data_dir / NAME / VERSION
   if not folder.exists():
-    if manual_dir is None and not answers(URL + min(FILES)):
+    if not answers(URL + min(FILES)):
       raise Unavailable(f"{URL} does not answer")
-    import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download import download_manager, util
 
-    config = tfds.download.DownloadConfig(manual_dir=manual_dir)
-    origin = f"reading its files in {manual_dir}"
-    if manual_dir is None:
-      size = sum(size for size, _ in FILES.values())
-      origin = f"downloading {size / 1e6:.0f} MB from {URL}"
+    size = sum(size for size, _ in FILES.values())
+    origin = f"downloading {size / 1e6:.0f} MB from {URL}"
     announce(NAME, origin, data_dir / NAME)
     try:
       with without_noise():
-        _builder(data_dir).download_and_prepare(download_config=config)
+        _builder(data_dir).download_and_prepare()
     except download_manager.NonMatchingChecksumError as error:
       raise InputError(
         f"{URL} served something that is not MNIST: set config.data.manual_dir "

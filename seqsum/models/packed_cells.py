@@ -1,7 +1,7 @@
 """Recurrent layers over packed batches, as fast twins of Flax's cells."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -21,7 +21,6 @@ from seqsum.sequences.shapes import Packed, Rows
 
 Gates = tuple[Packed, ...]  # projections of the inputs, one for each gate
 Biases = Mapping[str, bool]  # name of a product -> whether it has a bias
-Product = Callable[[jax.Array], tuple[jax.Array, ...]]
 
 
 class _Affine(nn.Module):
@@ -73,15 +72,27 @@ class PackedCell(nn.Module):
 
   def project(self, inputs: Packed) -> Gates:
     """[N, F] -> [N, features] for each gate."""
-    return self._product(self.of_inputs, inputs.shape[-1])(
-      inputs.astype(self.dtype)
-    )
+    kernel, biases = self._affine(self.of_inputs, inputs.shape[-1])
+    return _split(inputs.astype(self.dtype) @ kernel, biases)
 
   def __call__(self, gates: Gates, rows: Rows) -> Packed:
     """Projected inputs -> [N, features], the output at each step."""
-    products = [self._product(group, self.features) for group in self.of_carry]
-    step = functools.partial(self.step, *products)
-    return packing.scan(step, self.start(rows[0]), gates, rows)
+    affines = [self._affine(group, self.features) for group in self.of_carry]
+    kernels, biases = [k for k, _ in affines], [b for _, b in affines]
+    carry = self.start(rows[0])
+
+    def step(products, biases, carry, gates):
+      of_gates = (
+        lambda x, product=product, group=group: _split(product(x), group)
+        for product, group in zip(products, biases, strict=True)
+      )
+      return self.step(*of_gates, carry, gates)
+
+    if jax.default_backend() == "cpu":
+      products = [lambda x, k=k: x @ k for k in kernels]
+      step = functools.partial(step, products, biases)
+      return packing.scan(step, carry, gates, rows)
+    return packing.scan_products(step, kernels, biases, carry, gates, rows)
 
   @nn.nowrap
   def start(self, rows: int) -> Any:
@@ -97,22 +108,25 @@ class PackedCell(nn.Module):
     """
     raise NotImplementedError
 
-  def _product(self, group: Biases, width: int) -> Product:
-    """A product of [N, width] with the kernels of all gates of a group."""
+  def _affine(
+    self, group: Biases, width: int
+  ) -> tuple[jax.Array, tuple[jax.Array | None, ...]]:
+    """The kernels of all gates of a group as one [width, F], and the biases."""
     affines = [getattr(self, name)(width) for name in group]
     kernels, biases = jax.tree.map(
       lambda x: x.astype(self.dtype), tuple(zip(*affines, strict=True))
     )
-    kernel = jnp.concatenate(kernels, axis=1)
+    return jnp.concatenate(kernels, axis=1), biases
 
-    def product(x):
-      parts = jnp.split(x @ kernel, len(kernels), axis=-1)
-      return tuple(
-        part if bias is None else part + bias[None, :]
-        for part, bias in zip(parts, biases, strict=True)
-      )
 
-    return product
+def _split(x: jax.Array, biases: Sequence[jax.Array | None]) -> Gates:
+  """[N, F] -> [N, features] for each gate, with its bias added."""
+  return tuple(
+    part if bias is None else part + bias[None, :]
+    for part, bias in zip(
+      jnp.split(x, len(biases), axis=-1), biases, strict=True
+    )
+  )
 
 
 class PackedGRU(PackedCell):

@@ -6,7 +6,8 @@ sum(rows) rows: the `rows[0]` frames of step 0, then the `rows[1]` frames of
 step 1, and so on.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -73,3 +74,65 @@ def scan(
     )
     outputs.append(out)
   return jax.tree.map(lambda *ys: jnp.concatenate(ys), *outputs)
+
+
+def scan_products(
+  step: Callable[..., tuple[Any, Any]],
+  kernels: Sequence[jax.Array],
+  parameters: Any,
+  carry: Any,
+  inputs: Any,
+  rows: Rows,
+) -> Any:
+  """`scan` with matrix products; the gradient of a kernel is one product.
+
+  The gradient of `scan` adds a product to a kernel's gradient at every step.
+  Here the factors of all steps are kept and multiplied once: of the same
+  operations, a GPU does fewer small ones.
+
+  Args:
+    step: `(products, parameters, carry, inputs of one step) -> (carry, outputs
+      of one step)`, where `products[i](x)` is `x @ kernels[i]` and each is
+      called once.
+    kernels: Matrices.
+    parameters: A tree of arrays that `step` may be differentiated by.
+    carry, inputs, rows: As for `scan`; the carry has no gradient.
+
+  Returns:
+    The outputs of all steps, a tree of packed arrays [N, ...].
+  """
+  zeros = [jnp.zeros((sum(rows), k.shape[1]), k.dtype) for k in kernels]
+
+  def run(kernels, parameters, inputs, zeros):
+    def step_with_factors(carry, now):
+      inputs, zeros = now
+      factors: list[Any] = [None] * len(kernels)
+
+      def multiply(i, x):
+        factors[i] = x
+        return x @ kernels[i] + zeros[i]  # whose gradient is the product's
+
+      products = [functools.partial(multiply, i) for i in range(len(kernels))]
+      carry, outputs = step(products, parameters, carry, inputs)
+      return carry, (outputs, factors)
+
+    return scan(step_with_factors, carry, (inputs, zeros), rows)
+
+  @jax.custom_vjp
+  def call(kernels, parameters, inputs):
+    return run(kernels, parameters, inputs, zeros)[0]
+
+  def forward(kernels, parameters, inputs):
+    outputs, back, factors = jax.vjp(
+      functools.partial(run, kernels), parameters, inputs, zeros, has_aux=True
+    )
+    return outputs, (back, factors)
+
+  def backward(saved, gradient):
+    back, factors = saved
+    of_parameters, of_inputs, of_products = back(gradient)
+    of_kernels = [x.T @ g for x, g in zip(factors, of_products, strict=True)]
+    return of_kernels, of_parameters, of_inputs
+
+  call.defvjp(forward, backward)
+  return call(list(kernels), parameters, inputs)

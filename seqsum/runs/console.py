@@ -133,7 +133,11 @@ def _devices(session: Session) -> str:
     text += f", {facts['affinity']} of {facts['cores']} cores"
   if facts["processes"] > 1:
     text += f", {facts['processes']} processes"
-  return f"{text}; {session.config.model.dtype}"
+  text += f"; {session.config.model.dtype}"
+  if facts["platform"] == "cpu":  # which the rest does not affect
+    return text
+  text += f", matmul precision {facts['matmul_precision']}"
+  return text if facts["deterministic"] else f"{text}, not deterministic"
 
 
 def summary_text(summary: dict[str, Any], workdir: epath.PathLike) -> str:

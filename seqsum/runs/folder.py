@@ -37,6 +37,8 @@ PACKAGES = (
 )
 # Config fields that may change in a resumed run: where a machine has its files.
 MACHINE_FIELDS = ("data.data_dir", "data.manual_dir")
+# Config fields that older folders of this format lack: their runs had these.
+ADDED = {"deterministic": True, "matmul_precision": "default"}
 NAMES = (  # of files and folders in a run's folder or a study's
   *("config.json", "metrics.jsonl", "summary.json", "diverged.json"),
   *("measured.json", "tracker.json", "rates.json", "results.jsonl"),
@@ -90,8 +92,10 @@ def find_config(folder: epath.Path) -> dict[str, Any] | None:
       folders this one cannot read.
   """
   written = run_files.read_json(folder / "config.json", run_files.CONFIG)
-  if written is None or written.get("format") == FORMAT:
-    return written
+  if written is None:
+    return None
+  if written.get("format") == FORMAT:
+    return written | {"config": ADDED | written["config"]}
   by = written.get("versions")
   by = by.get("seqsum", "") if isinstance(by, Mapping) else ""
   raise InputError(
@@ -189,11 +193,13 @@ def digest(parts: dict[str, Any]) -> str:
 
 
 def _identity(parts: dict[str, Any]) -> dict[str, Any]:
-  """Dotted name -> value, without `MACHINE_FIELDS`."""
+  """Dotted name -> value, without `MACHINE_FIELDS` and values of `ADDED`."""
+  added = {f"config.{name}": value for name, value in ADDED.items()}
   return {
     key: value
     for key, value in files.flatten(files.to_json(parts))
     if key.removeprefix("config.") not in MACHINE_FIELDS
+    and (key not in added or added[key] != value)
   }
 
 

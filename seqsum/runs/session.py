@@ -16,14 +16,8 @@ from ml_collections import ConfigDict
 from seqsum.runs import folder, run_files
 from seqsum.runs.checkpoints import Checkpoints
 from seqsum.runs.dataset import Dataset, load_data
+from seqsum.runtime import devices as meshes
 from seqsum.runtime import files, lock, processes
-from seqsum.runtime.devices import (
-  make_mesh,
-  memory,
-  processors,
-  replicated,
-  shard_rows,
-)
 from seqsum.runtime.errors import InputError, require
 from seqsum.sequences.recorded import SequenceSpec
 from seqsum.sequences.shapes import Feed
@@ -68,7 +62,7 @@ class Run:
 
   def put(self, tree: Any) -> Any:
     """Copies a tree of arrays to every device."""
-    return jax.device_put(tree, replicated(self.mesh))
+    return jax.device_put(tree, meshes.replicated(self.mesh))
 
   @functools.cached_property
   def init(self):
@@ -79,7 +73,7 @@ class Run:
   def abstract_state(self) -> tuple[TrainState, Totals]:
     """Abstract (state, totals) with shardings, to restore a checkpoint."""
     state = jax.eval_shape(self.init, self.config.seed)
-    sharding = replicated(self.mesh)
+    sharding = meshes.replicated(self.mesh)
     return jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
       (state, Totals.zero()),
@@ -121,7 +115,7 @@ class Session(Run):
     size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
     parameters = sum(x.size for x in jax.tree.leaves(state.params))
     needed = size + 4 * parameters
-    available = memory(jax.local_devices()[0])
+    available = meshes.memory(jax.local_devices()[0])
     if available is not None and needed > available:
       raise InputError(
         f"config.model has {parameters:,} parameters: with gradients and the "
@@ -135,7 +129,7 @@ class Session(Run):
     Args:
       stream: `state.TRAIN`, `VALIDATION` or `TEST`.
     """
-    config, sharding = self.config, replicated(self.mesh)
+    config, sharding = self.config, meshes.replicated(self.mesh)
     if stream == TRAIN:
       return self.data.feed(
         "train", sharding, config.batch_size, seed=config.seed
@@ -154,6 +148,7 @@ class Session(Run):
       self.feed(stream),
       sequences=sequences,
       batch_size=batch_size,
+      in_one_call=self.schedule.steps_per_call > 1,
     )
 
   def _held_out(self, stream: int) -> tuple[int, int]:
@@ -182,7 +177,8 @@ class Session(Run):
         "platform": devices[0].platform,
         "count": self.mesh.size,
         "processes": jax.process_count(),
-        **processors(),
+        **meshes.processors(),
+        **meshes.numerics(devices[0]),
       },
       "versions": folder.versions(),
     }
@@ -207,20 +203,21 @@ def check(config: ConfigDict) -> tuple[Experiment, Schedule, Mesh]:
     InputError: A value in the config cannot be used.
   """
   facts = None
+  check_config(config)
+  meshes.set_numerics(config.deterministic, config.matmul_precision)
   if config.data.kind == "files":
-    check_config(config)
     facts = load_data(config).facts
   experiment = build_experiment(config, facts)
   schedule = build_schedule(config)
-  mesh = make_mesh()
-  rows = shard_rows(mesh, config.batch_size, "config.batch_size")
+  mesh = meshes.make_mesh()
+  rows = meshes.shard_rows(mesh, config.batch_size, "config.batch_size")
   require(
     rows % config.accumulate == 0,
     "config.accumulate",
     config.accumulate,
     f"must divide the per-device batch size ({rows})",
   )
-  shard_rows(mesh, config.eval_batch_size, "config.eval_batch_size")
+  meshes.shard_rows(mesh, config.eval_batch_size, "config.eval_batch_size")
   return experiment, schedule, mesh
 
 
@@ -296,6 +293,7 @@ def open_trained(workdir: epath.PathLike) -> Run:
     config = ConfigDict(written["config"])
     recorded = written["dataset"].get("recorded")
     recorded = recorded and SequenceSpec.of_json(recorded)
+    meshes.set_numerics(config.deterministic, config.matmul_precision)
     experiment = build_experiment(config, recorded)
     schedule = build_schedule(config)
   except Exception as error:  # a damaged config may raise any exception
@@ -311,6 +309,6 @@ def open_trained(workdir: epath.PathLike) -> Run:
     workdir=workdir,
     experiment=experiment,
     schedule=schedule,
-    mesh=make_mesh(jax.devices()[:1]),
+    mesh=meshes.make_mesh(jax.devices()[:1]),
     digest=folder.digest({key: written[key] for key in run_files.CONFIG}),
   )

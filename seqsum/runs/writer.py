@@ -14,6 +14,7 @@ from seqsum.runtime import object_storage, processes
 from seqsum.runtime.errors import RETRY_HINT, NotSaved
 from seqsum.runtime.files import to_json, write_atomically
 from seqsum.runtime.object_storage import is_remote
+from seqsum.training.experiment import Schedule
 
 
 class MetricsWriter:
@@ -170,6 +171,52 @@ class MetricsWriter:
       self._tensorboard.close()
     if self._tracker:
       self._tracker.close()
+
+
+class Lines:
+  """Lines of metrics.jsonl: metrics with their step, epoch, rate and seconds.
+
+  Args:
+    writer: Writes them.
+    schedule: The run's schedule.
+    start: When this process began to work on the run, by `time.perf_counter`.
+  """
+
+  def __init__(self, writer: MetricsWriter, schedule: Schedule, start: float):
+    self._writer, self._schedule = writer, schedule
+    before = writer.history[-1]["seconds"] if writer.history else 0.0
+    self._zero = start - before
+    self._last = start  # when the last line was written
+    self.start_clock(0)
+
+  def seconds(self) -> float:
+    """Seconds that the run has taken, in all its processes."""
+    return time.perf_counter() - self._zero
+
+  def since(self, start: float) -> float:
+    """Seconds since `start`, or since the last line if that was later."""
+    return time.perf_counter() - max(start, self._last)
+
+  def start_clock(self, step: int) -> None:
+    """Measures the rate of the next training line from this step on."""
+    self._clock = time.perf_counter(), step
+
+  def train(self, step: int, means: dict[str, Any]) -> dict[str, Any]:
+    """Writes and returns a training line, with the rate since `start_clock`."""
+    start, before = self._clock
+    sequences = (step - before) * self._schedule.batch_size
+    rate = sequences / (time.perf_counter() - start)
+    return self.write(step, "train", means, rate)
+
+  def write(
+    self, step: int, split: str, metrics: dict[str, Any], rate: float
+  ) -> dict[str, Any]:
+    """Writes and returns a line of `metrics`; `rate` is sequences a second."""
+    line = {"step": step, "epoch": self._schedule.epoch(step), "split": split}
+    rates = {"sequences_per_second": rate, "seconds": self.seconds()}
+    self._writer.write(line | metrics | rates)
+    self._last = time.perf_counter()
+    return self._writer.history[-1]
 
 
 def _encode(metrics: dict[str, Any]) -> str:

@@ -7,16 +7,58 @@ A batch from files is replicated too, and each device takes its rows of it.
 
 import os
 import platform
+import re
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from seqsum.runtime import malloc
 from seqsum.runtime.errors import InputError
 
 DATA = "data"
 REPLICATED = PartitionSpec()  # the same array on every device
+DETERMINISTIC = "--xla_gpu_deterministic_ops"
+PRECISION = "jax_default_matmul_precision"
+# None, or of the variable JAX_DEFAULT_MATMUL_PRECISION.
+DEFAULT_PRECISION = getattr(jax.config, PRECISION)
+
+
+def set_numerics(deterministic: bool, matmul_precision: str) -> None:
+  """Sets how devices compute.
+
+  Args:
+    deterministic: Whether a GPU must give the same bits in every process. XLA
+      reads the flag when JAX first uses a device, so a later call has no effect
+      on it. A flag that is already in XLA_FLAGS is kept.
+    matmul_precision: 'default', 'high' or 'highest', see
+      `jax_default_matmul_precision`.
+  """
+  jax.config.update(
+    PRECISION,
+    DEFAULT_PRECISION if matmul_precision == "default" else matmul_precision,
+  )
+  flags = os.environ.get("XLA_FLAGS", "")
+  if deterministic and DETERMINISTIC not in flags and not malloc.uses_cpu():
+    os.environ["XLA_FLAGS"] = f"{flags} {DETERMINISTIC}=true".lstrip()
+
+
+def numerics(device: jax.Device) -> dict[str, Any]:
+  """How a device computes, for config.json.
+
+  Returns:
+    "deterministic": whether the same program gives the same bits in every
+    process, always true of a CPU and a TPU; "matmul_precision".
+  """
+  values = re.findall(
+    rf"{DETERMINISTIC}(?:=(\w+))?(?:\s|$)", os.environ.get("XLA_FLAGS", "")
+  )
+  is_set = bool(values) and values[-1].lower() not in ("false", "0")
+  return {
+    "deterministic": device.platform != "gpu" or is_set,
+    "matmul_precision": getattr(jax.config, PRECISION) or "default",
+  }
 
 
 def make_mesh(devices=None) -> Mesh:

@@ -47,7 +47,11 @@ def connect(
       "--coordinator_address, --num_processes and --process_id: give all "
       "three, or none with a launcher"
     )
-  if not 0 <= (process_id or 0) < (num_processes or 1):
+  if (
+    num_processes is not None
+    and process_id is not None
+    and not 0 <= process_id < num_processes
+  ):
     raise InputError(
       f"--process_id={process_id}: must be at least 0 and below "
       f"--num_processes={num_processes}"

@@ -63,7 +63,8 @@ class Task:
     is_real = jnp.arange(time)[:, None] < lengths[None, :]  # [T, B]
     start = jnp.full((batch,), self.initial, jnp.float32)
     inputs = digits.T.astype(jnp.float32), is_real
-    _, values = jax.lax.scan(step, start, inputs)
+    # An accelerator waits for the host in every iteration of a loop.
+    _, values = jax.lax.scan(step, start, inputs, unroll=min(time, 16))
     return values.T
 
   def reachable(self, max_len: int, min_len: int = 1) -> np.ndarray:

@@ -108,39 +108,65 @@ def _pooled(
 
 @Chart
 def lengths(figure: Any, lines: Lines) -> None:
-  """Exact accuracy and mean error by length; see `probes.by_length`."""
+  """Exact accuracy and mean error by length: thin for a run, thick for means.
+
+  Lines are measured by `probes.by_length`.
+  """
   groups = by_variant(finished(lines))
   if not groups:
     return
-  figure.set_size_inches(WIDTH, 5.6)
+  figure.set_size_inches(WIDTH, 6)
   above, below = figure.subplots(2, 1, sharex=True)
-  wrong, longest = [], 1
+  values = [  # [runs, lengths, 2] of each variant
+    np.array(
+      [
+        [(m["exact_accuracy"], m["mae"]) for m in run["measured"]]
+        for run in group
+      ],
+      float,
+    )
+    for group in groups.values()
+  ]
+  means = [x.mean(axis=0) for x in values]
+  longest = 1
   for n, (name, group), (color, marker) in zip(
     itertools.count(), groups.items(), _colors_and_markers(), strict=False
   ):
     x = np.array([line["length"] for line in group[0]["measured"]])
     longest = max(longest, *x)
-    # Earlier curves are wider, so that later ones do not hide them.
-    wide = 1.4 + 1.1 * (len(groups) - 1 - n)
-    for axes, metric, unit in (
-      (above, "exact_accuracy", 100),
-      (below, "mae", 1),
-    ):
-      measured = [[m[metric] for m in run["measured"]] for run in group]
-      runs = unit * np.array(measured, float)
+    # Wide enough to be visible under the later curves that it meets.
+    wide = 1.4 + sum(_meet(means[n], x) for x in means[n + 1 :])
+    for axes, metric, unit in ((above, 0, 100), (below, 1, 1)):
+      runs, mean = unit * values[n][..., metric], unit * means[n][:, metric]
       look = {"color": color, "marker": marker, "mec": "white", "mew": 0.5}
       axes.plot(x, runs.T, color=color, lw=0.8, alpha=0.5)
-      axes.plot(x, runs.mean(axis=0), lw=wide, ms=wide + 3, label=name, **look)
-      if metric == "mae":
-        wrong += runs.ravel().tolist()
+      axes.plot(x, mean, lw=wide, ms=wide + 3, label=name, **look)
   above.set_ylabel("exactly right (%)")
-  above.legend(fontsize=SMALL)
+  _legend_above(figure, *above.get_legend_handles_labels())
   below.set(xlabel="frames in the sequence", ylabel="mean absolute error")
-  scales.logarithmic(below.yaxis, wrong)
+  wrong = [x[..., 1].ravel() for x in values]
+  scales.logarithmic(below.yaxis, np.concatenate(wrong))
   below.set_xscale("log")
   ticks = [t for t in (1, 2, 4, 10, 20, 50, 100, 300, 1000) if t <= longest]
   below.set_xticks(ticks, [f"{t:,}" for t in ticks])
   below.minorticks_off()
+
+
+def _meet(one: np.ndarray, other: np.ndarray) -> bool:
+  """Whether two curves have a point in common, as far as one can see."""
+  same = one.shape == other.shape
+  return same and bool(np.isclose(one, other, rtol=0.01, atol=1e-3).any())
+
+
+def _legend_above(figure: Any, curves: Sequence[Any], names: list[str]) -> None:
+  """Adds a legend above all axes, in as many columns as fit."""
+  for columns in range(len(names), 0, -1):
+    legend = figure.legend(
+      curves, names, loc="outside upper left", ncols=columns, fontsize=SMALL
+    )
+    if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+      break
+    legend.remove()
 
 
 @Chart

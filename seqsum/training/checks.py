@@ -35,6 +35,7 @@ RECURRENCES = {"flax": SequenceModel, "fused": PackedModel}
 # Field -> the names that it can have.
 CHOICES: dict[str, Collection[str]] = {
   "loss": LOSSES,
+  "matmul_precision": ("default", "high", "highest"),
   "on_nonfinite": ("stop", "skip", "continue"),
   "data.kind": ("digits", "videos", "files"),
   "task.name": (*TASKS, "addition"),

@@ -5,9 +5,10 @@ it is the same for every seed and number of devices.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, overload
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,7 +18,7 @@ from jax.sharding import Mesh
 
 from seqsum.sequences.shapes import Feed, Lengths, Values
 from seqsum.sequences.tasks import ROUNDING
-from seqsum.training.parallel import compile_step, gather_rows, shard_of_device
+from seqsum.training import parallel
 from seqsum.training.state import Experiment, batch_key
 
 SEED = 0  # of the held-out sequences of all runs, whatever `config.seed`
@@ -69,7 +70,7 @@ def eval_step(
   Returns:
     Predictions of the whole batch, in the same order on any number of devices.
   """
-  shard, shards = shard_of_device(axis_name)
+  shard, shards = parallel.shard_of_device(axis_name)
   key = jax.random.wrap_key_data(key_data)
   batch = experiment.sampler(key, *data, shard=shard, shards=shards)
   rows = experiment.sampler.rows(shards)
@@ -90,7 +91,7 @@ def eval_step(
     digits=digits,
     tolerance=experiment.sampler.task.tolerance,
   )
-  return gather_rows(axis_name, predictions)
+  return parallel.gather_rows(axis_name, predictions)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,8 +99,8 @@ class Evaluator:
   """Predicts a fixed number of sequences of one split.
 
   Attributes:
-    step: The compiled `eval_step`.
-    draw: Compiled `(key data, *data) -> SequenceBatch`, the batches of `step`.
+    batches: Computes `eval_step` on all batches.
+    draw: Compiled `(key data, *data) -> SequenceBatch`, the same batches.
     stream: The split's stream of random numbers, `state.VALIDATION` or `TEST`.
     batch_size: Sequences in a batch.
     sequences: N.
@@ -107,7 +108,7 @@ class Evaluator:
     is_sorted: Whether a batch is sorted by length.
   """
 
-  step: Callable[..., Predictions]
+  batches: parallel.Batches
   draw: Callable[..., Any]
   stream: int
   batch_size: int
@@ -115,27 +116,27 @@ class Evaluator:
   feed: Feed
   is_sorted: bool
 
-  @overload
-  def __call__(self, params: optax.Params) -> Predictions: ...
-
-  @overload
-  def __call__(
+  def start(
     self, params: optax.Params, should_stop: Callable[[], bool]
-  ) -> Predictions | None: ...
+  ) -> Callable[[], Predictions] | None:
+    """Starts to predict; returns what waits for it, None if told to stop."""
+    wait = self.batches.start(params, self._keys, self.feed, should_stop)
+    return None if wait is None else lambda: self._join(wait())
 
-  def __call__(self, params, should_stop=lambda: False):
-    """Predicts all sequences; returns None as soon as `should_stop()`."""
-    pending = []
-    for n in range(math.ceil(self.sequences / self.batch_size)):
-      if should_stop():
-        return None
-      pending.append(self.step(params, self._key_data(n), *self.feed(n)))
-      if n:  # Fetch one batch while the next is computed.
-        pending[n - 1] = jax.device_get(pending[n - 1])
+  def lower(self, params: optax.Params) -> jax.stages.Lowered:
+    """Lowers its program, for `parallel.compile_all`."""
+    return self.batches.lower(params, self._keys, self.feed)
+
+  def __call__(self, params: optax.Params) -> Predictions:
+    """Predicts all sequences."""
+    wait: Any = self.start(params, lambda: False)
+    return wait()
+
+  def _join(self, batches: Iterable[Predictions]) -> Predictions:
     parts = []
-    for n, batch in enumerate(pending):
+    for n, batch in enumerate(batches):
       rows = self._rows(n)
-      part = jax.tree.map(lambda x, rows=rows: x[rows], jax.device_get(batch))
+      part = jax.tree.map(lambda x, rows=rows: x[rows], batch)
       places = np.stack([np.full_like(rows, n), rows], axis=1)
       parts.append(part.replace(places=places))
     return jax.tree.map(lambda *x: np.concatenate(x), *parts)
@@ -149,11 +150,15 @@ class Evaluator:
     for n in sorted(set(places[:, 0].tolist())):
       # On one device of this process, so that other processes need not join.
       data = [x.addressable_data(0) for x in self.feed(n)]
-      drawn[n] = np.asarray(self.draw(self._key_data(n), *data).frames)
+      drawn[n] = np.asarray(self.draw(self._keys[n], *data).frames)
     return np.stack([drawn[n][row] for n, row in places.tolist()])
 
-  def _key_data(self, n: int) -> np.ndarray:
-    return np.asarray(jax.random.key_data(batch_key(SEED, self.stream, n)))
+  @functools.cached_property
+  def _keys(self) -> list[np.ndarray]:
+    """The data of every batch's key."""
+    batches = range(math.ceil(self.sequences / self.batch_size))
+    keys = [batch_key(SEED, self.stream, n) for n in batches]
+    return [np.asarray(jax.random.key_data(key)) for key in keys]
 
   def _rows(self, n: int) -> np.ndarray:
     """The rows of batch n that are used: all but those beyond `sequences`.
@@ -173,13 +178,14 @@ def make_evaluator(
   *,
   sequences: int,
   batch_size: int,
+  in_one_call: bool = False,
 ) -> Evaluator:
   """Makes an evaluator; nothing is compiled before its first call."""
   sampler = experiment.sampler.held_out(batch_size)
   experiment = dataclasses.replace(experiment, sampler=sampler)
   draw = lambda key, *data: sampler(jax.random.wrap_key_data(key), *data)
   return Evaluator(
-    step=compile_step(eval_step, mesh, experiment=experiment, donate=False),
+    parallel.Batches(eval_step, mesh, experiment, in_one_call),
     draw=jax.jit(draw),
     stream=stream,
     batch_size=batch_size,

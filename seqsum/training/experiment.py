@@ -77,6 +77,9 @@ class Schedule:
   def is_checkpoint(self, step: int) -> bool:
     return step % self.checkpoint_every == 0 or self.is_epoch_end(step)
 
+  def is_event(self, step: int) -> bool:
+    return self.is_log(step) or self.is_checkpoint(step)
+
   def next_event(self, step: int) -> int:
     """The first step after `step` that ends an epoch, logs or saves."""
     return min(

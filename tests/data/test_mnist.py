@@ -39,6 +39,8 @@ def test_decode_returns_images_and_labels():
   assert images.shape == (3, 28, 28, 1)
   assert images.dtype == np.uint8
   assert labels.dtype == np.int32
+  assert images.flags.writeable
+  assert labels.flags.writeable
   np.testing.assert_array_equal(images[..., 0], pixels)
   np.testing.assert_array_equal(labels, [0, 1, 2])
 
@@ -130,12 +132,27 @@ def check_small(data):
 def test_a_second_start_needs_neither_files_nor_network(
   folder, tmp_path, monkeypatch, no_network, warned
 ):
+  monkeypatch.setattr(mnist, "prepare", None)  # TFDS is not used
   check_small(digits.load("mnist", data_dir=tmp_path, manual_dir=folder))
+  kept = tmp_path / mnist.NAME / "seqsum.data.npz"
+  assert list(kept.parent.iterdir()) == [kept]
+
+  # Neither the four files nor a network are needed again.
+  monkeypatch.setattr(mnist, "decode", None)
+  check_small(digits.load("mnist", data_dir=tmp_path))
+  check_small(digits.load("mnist", data_dir=tmp_path, manual_dir=folder))
+  assert warned() == []
+
+
+def test_a_second_start_after_a_download_needs_no_network(
+  served, tmp_path, monkeypatch, warned
+):
+  check_small(digits.load("mnist", data_dir=tmp_path))
   records = tmp_path / mnist.NAME / mnist.VERSION
   assert list(records.glob("*.array_record*"))
   kept = tmp_path / mnist.NAME / "seqsum.data.npz"
 
-  # Neither the four files nor a network are needed again.
+  monkeypatch.setattr(mnist, "answers", lambda url: False)
   kept.unlink()
   check_small(digits.load("mnist", data_dir=tmp_path))
   monkeypatch.setattr(mnist, "prepare", None)
@@ -143,6 +160,34 @@ def test_a_second_start_needs_neither_files_nor_network(
   assert kept.exists()
   assert warned() == []
   assert "tensorflow" not in sys.modules
+
+
+def test_prepared_records_are_used_beside_files(
+  served, tmp_path, monkeypatch, capfd
+):
+  digits.load("mnist", data_dir=tmp_path)
+  (tmp_path / mnist.NAME / "seqsum.data.npz").unlink()
+  capfd.readouterr()
+  monkeypatch.setattr(mnist, "decode", None)
+  check_small(digits.load("mnist", data_dir=tmp_path, manual_dir=served))
+  assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("manual", [True, False])
+def test_a_damaged_cache_of_files_is_made_again(
+  manual, served, tmp_path, warned
+):
+  """From the files, or by a download into the same folder."""
+  digits.load("mnist", data_dir=tmp_path, manual_dir=served)
+  kept = tmp_path / mnist.NAME / "seqsum.data.npz"
+  kept.write_bytes(kept.read_bytes()[:-100])
+  manual_dir = served if manual else None
+  check_small(digits.load("mnist", data_dir=tmp_path, manual_dir=manual_dir))
+  assert (kept.parent / mnist.VERSION).exists() is not manual
+  assert len(warned()) == 1
+  assert "seqsum.data.npz is damaged" in warned()[0]
+  check_small(digits.load("mnist", data_dir=tmp_path))
+  assert len(warned()) == 1
 
 
 def test_the_default_data_dir_is_that_of_tfds(
@@ -232,9 +277,11 @@ def test_wrong_files_in_manual_dir_are_refused(
 
 def test_a_data_dir_that_cannot_be_written_is_a_warning(folder, warned):
   bad = "/proc/nowhere"  # not even root can write there
-  check_small(digits.load("mnist", data_dir=bad, manual_dir=folder))
+  data = digits.load("mnist", data_dir=bad, manual_dir=folder)
+  check_small(data)
+  assert data.origin == str(folder)
   assert len(warned()) == 1
-  assert "cannot prepare MNIST in /proc/nowhere" in warned()[0]
+  assert "cannot write /proc/nowhere/seqsum_mnist/seqsum." in warned()[0]
 
 
 def test_a_data_dir_below_a_file_is_a_warning(folder, tmp_path, warned):
@@ -244,46 +291,80 @@ def test_a_data_dir_below_a_file_is_a_warning(folder, tmp_path, warned):
   assert len(warned()) == 1
 
 
-def test_another_process_may_prepare_first(
-  folder, tmp_path, monkeypatch, warned
+def test_a_full_disk_is_a_warning(folder, tmp_path, monkeypatch, warned):
+  def full(path, **_):
+    path.write_bytes(b"the first few bytes")
+    raise OSError(28, "No space left on device")
+
+  monkeypatch.setattr(np, "savez", full)
+  check_small(digits.load("mnist", data_dir=tmp_path, manual_dir=folder))
+  assert len(warned()) == 1
+  assert "No space left on device" in warned()[0]
+  assert list((tmp_path / mnist.NAME).iterdir()) == []
+
+
+def test_a_download_into_a_data_dir_that_cannot_be_written_falls_back(
+  served, warned
 ):
-  decode, load = mnist.decode, digits.load
+  assert digits.load("mnist", data_dir="/proc/nowhere").name == "digits"
+  assert "cannot prepare MNIST in /proc/nowhere" in warned()[0]
+
+
+@pytest.mark.parametrize("manual", [True, False])
+def test_another_process_may_prepare_first(
+  manual, served, tmp_path, monkeypatch, warned
+):
+  decode = mnist.decode
+  manual_dir = served if manual else None
+  load = functools.partial(
+    digits.load, "mnist", data_dir=tmp_path, manual_dir=manual_dir
+  )
   others = []
 
   def late(*args):  # another process prepares while this one does
     if not others:
       others.append("started")
-      others.append(load("mnist", data_dir=tmp_path, manual_dir=folder))
+      others.append(load())
     return decode(*args)
 
   monkeypatch.setattr(mnist, "decode", late)
-  check_small(load("mnist", data_dir=tmp_path, manual_dir=folder))
+  check_small(load())
   check_small(others[1])
-  leftovers = [p.name for p in (tmp_path / mnist.NAME).iterdir()]
-  assert sorted(leftovers) == [mnist.VERSION, "seqsum.data.npz"]
+  leftovers = {p.name for p in (tmp_path / mnist.NAME).iterdir()}
+  records = set() if manual else {mnist.VERSION}
+  assert leftovers == {"seqsum.data.npz"} | records
   assert warned() == []
 
 
-def test_damaged_records_are_refused(folder, tmp_path):
-  digits.load("mnist", data_dir=tmp_path, manual_dir=folder)
+def test_damaged_records_are_refused(served, tmp_path):
+  digits.load("mnist", data_dir=tmp_path)
   (tmp_path / mnist.NAME / "seqsum.data.npz").unlink()
   (path,) = (tmp_path / mnist.NAME / mnist.VERSION).glob("*train.array_record*")
   path.write_bytes(path.read_bytes()[:-70_000] + bytes(70_000))
-  with pytest.raises(InputError, match=r"records in .* are damaged"):
-    digits.load("mnist", data_dir=tmp_path, manual_dir=folder)
+  for manual_dir in (None, served):
+    with pytest.raises(InputError, match=r"records in .* are damaged"):
+      digits.load("mnist", data_dir=tmp_path, manual_dir=manual_dir)
 
 
-def test_records_of_other_data_are_refused(folder, tmp_path, monkeypatch):
+def test_records_of_other_data_are_refused(served, tmp_path, monkeypatch):
   monkeypatch.setattr(mnist, "SHA256", "0" * 64)
   with pytest.raises(InputError, match=r"records in .* are damaged .*digest"):
+    digits.load("mnist", data_dir=tmp_path)
+
+
+def test_arrays_of_other_data_are_refused(folder, tmp_path, monkeypatch):
+  monkeypatch.setattr(mnist, "SHA256", "0" * 64)
+  message = r"manual_dir='.*manual': .* arrays have the digest .*expected 0000"
+  with pytest.raises(InputError, match=message):
     digits.load("mnist", data_dir=tmp_path, manual_dir=folder)
+  assert not (tmp_path / mnist.NAME).exists()
 
 
 def test_an_array_file_of_other_data_is_not_used(
-  folder, tmp_path, monkeypatch, warned
+  served, tmp_path, monkeypatch, warned
 ):
   """A valid file of a small MNIST is not taken for the real one."""
-  digits.load("mnist", data_dir=tmp_path, manual_dir=folder)
+  digits.load("mnist", data_dir=tmp_path)
   monkeypatch.setattr(mnist, "SHA256", "0" * 64)
   with pytest.raises(InputError, match=r"records in .* are damaged .*digest"):
     digits.load("mnist", data_dir=tmp_path)

@@ -43,6 +43,8 @@ FIELDS = {
   "eval_sequences": INTEGERS + HUGE,
   "eval_batch_size": INTEGERS + HUGE,
   "log_norms": TRUTHS,
+  "deterministic": TRUTHS,
+  "matmul_precision": ["default", "high", "highest", "float64", "", "3"],
   "loss": ["mse", "mae", "huber", "cross_entropy", "l2", "", "3"],
   "on_nonfinite": ["stop", "skip", "continue", "go", ""],
   "sequence.min_len": INTEGERS + HUGE,

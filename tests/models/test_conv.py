@@ -8,29 +8,31 @@ from seqsum.models.conv import (
   MAX_TAPS,
   Conv,
   add_bias,
+  banded,
+  fastest,
   max_pool,
   plain,
   shifted,
 )
 
 
-def test_shifted_by_hand():
+@pytest.mark.parametrize("conv", [shifted, banded])
+def test_convolution_by_hand(conv):
   x = jnp.arange(9.0).reshape(1, 3, 3, 1)
   kernel = jnp.array([[1.0, 2.0], [0.0, -1.0]]).reshape(2, 2, 1, 1)
   # x[i, j] + 2 x[i, j+1] - x[i+1, j+1]
-  np.testing.assert_array_equal(
-    shifted(x, kernel)[0, :, :, 0], [[-2, 0], [4, 6]]
-  )
+  np.testing.assert_array_equal(conv(x, kernel)[0, :, :, 0], [[-2, 0], [4, 6]])
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_shifted_has_the_values_and_gradients_of_plain(channels):
+@pytest.mark.parametrize("form", [shifted, banded])
+def test_a_form_has_the_values_and_gradients_of_plain(form, channels):
   keys = jax.random.split(jax.random.key(0), 3)
   x = jax.random.normal(keys[0], (2, 9, 7, channels))
   kernel = jax.random.normal(keys[1], (4, 2, channels, 5))
   weight = jax.random.normal(keys[2], (2, 6, 6, 5))
   results = []
-  for conv in (shifted, plain):
+  for conv in (form, plain):
 
     def total(x, kernel, conv=conv):
       out = conv(x, kernel)
@@ -53,10 +55,14 @@ def test_the_gradient_of_a_bias_is_the_sum_over_leading_axes():
   np.testing.assert_allclose(to_bias, g.sum((0, 1, 2)), rtol=1e-5)
 
 
+@pytest.mark.parametrize("backend", ["cpu", "gpu", "tpu"])
 @pytest.mark.parametrize(
   ("side", "stride", "channels"), [(4, 1, 1), (3, 1, 8), (3, 2, 2)]
 )
-def test_conv_has_the_parameters_and_values_of_flax(side, stride, channels):
+def test_conv_has_the_parameters_and_values_of_flax(
+  side, stride, channels, backend, monkeypatch
+):
+  monkeypatch.setattr(jax, "default_backend", lambda: backend)
   init = nn.initializers.glorot_uniform()
   x = jax.random.normal(jax.random.key(0), (2, 11, 10, channels))
   ours = Conv(6, (side, side), stride, init)
@@ -68,7 +74,21 @@ def test_conv_has_the_parameters_and_values_of_flax(side, stride, channels):
   jax.tree.map(np.testing.assert_array_equal, params, mine)
   read, expected = jax.jit(ours.apply), jax.jit(flax.apply)
   np.testing.assert_allclose(read(params, x), expected(params, x), atol=1e-5)
-  assert (side * side * channels <= MAX_TAPS) == (side * channels in (4, 6))
+
+
+def test_forms_of_a_convolution():
+  few = (4, 4, 1, 8)
+  assert 4 * 4 <= MAX_TAPS < 3 * 3 * 8
+  assert fastest(few, 1, "cpu") is shifted
+  assert fastest(few, 1, "gpu") is fastest((3, 3, 8, 16), 1, "gpu") is banded
+  for shape, stride, backend in (
+    (few, 2, "cpu"),
+    (few, 2, "gpu"),
+    (few, 1, "tpu"),
+    ((3, 3, 8, 16), 1, "cpu"),
+    ((3, 3, 16, 32), 1, "gpu"),
+  ):
+    assert fastest(shape, stride, backend).func is plain
 
 
 def test_pooling_by_hand():

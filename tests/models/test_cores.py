@@ -15,18 +15,19 @@ from seqsum.models.cores import CORES, GRUKeras1Cell
 from seqsum.models.packed_cells import PaddedCell, packed_cell
 
 ROWS = (6, 6, 4, 1)
+LONG = (6, 6, 4) + (1,) * packing.MAX_UNROLL  # a loop, not unrolled
 ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu}
 each_core = pytest.mark.parametrize("core", first(CORES.values()), ids=CORES)
 
 
-def packed_layer(core, **kwargs):
+def packed_layer(core, rows=ROWS, **kwargs):
   layer = packed_cell(core)(5, name="layer", **kwargs)
-  return lambda x: layer(layer.project(packing.pack(x, ROWS)), ROWS)
+  return lambda x: layer(layer.project(packing.pack(x, rows)), rows)
 
 
-def plain_layer(core, activation=nn.tanh, **kwargs):
+def plain_layer(core, activation=nn.tanh, rows=ROWS, **kwargs):
   cell = core.cell(5, activation_fn=activation, name="layer", **kwargs)
-  return lambda x: packing.pack(nn.RNN(cell)(x), ROWS)
+  return lambda x: packing.pack(nn.RNN(cell)(x), rows)
 
 
 class Net(nn.Module):
@@ -67,9 +68,28 @@ def noisy(params):
   ids=[f"{core}-{name}" for core in CORES for name in ACTIVATIONS],
 )
 def test_packed_and_plain_cells_are_equal(core, activation, inputs):
-  packed, plain = nets(core, activation=activation)
+  check_equality(core, activation, inputs)
+
+
+@pytest.mark.parametrize("rows", [ROWS, LONG], ids=["unrolled", "loop"])
+@pytest.mark.parametrize("core", CORES.values(), ids=CORES)
+def test_cells_are_equal_on_a_gpu(core, rows, monkeypatch):
+  """There, `scan_products` computes the gradients of kernels."""
+  calls = []
+  scan_products = packing.scan_products
+  monkeypatch.setattr(
+    packing, "scan_products", lambda *x: calls.append(1) or scan_products(*x)
+  )
+  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+  inputs = jax.random.normal(jax.random.key(0), (6, len(rows), 3))
+  check_equality(core, nn.tanh, inputs, rows)
+  assert calls
+
+
+def check_equality(core, activation, inputs, rows=ROWS):
+  packed, plain = nets(core, activation=activation, rows=rows)
   params = jax.jit(lambda: noisy(plain.init(jax.random.key(2), inputs)))()
-  weight = jax.random.normal(jax.random.key(3), (sum(ROWS), 5))
+  weight = jax.random.normal(jax.random.key(3), (sum(rows), 5))
 
   def read(net):
     def total(params, x):

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from seqsum.runs.checkpoints import Checkpoints
 from seqsum.runtime.devices import make_mesh, replicated
@@ -25,6 +26,7 @@ def test_the_newest_few_and_the_best_are_kept(tmp_path):
   assert kept == [2, 5, 6]
 
 
+@pytest.mark.devices(8)
 def test_a_checkpoint_is_restored_on_other_devices(tmp_path):
   one, eight = make_mesh(jax.devices()[:1]), make_mesh()
   with Checkpoints(tmp_path) as checkpoints:

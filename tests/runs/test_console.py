@@ -10,7 +10,7 @@ from PIL import Image
 from configs import fold, own, sum_tiny
 from seqsum.data import digits, mnist
 from seqsum.runs.console import overview
-from seqsum.runs.session import open_session
+from seqsum.runs.session import Session, open_session
 
 
 def rows(config, workdir, has_checkpoint=False):
@@ -25,6 +25,7 @@ def tiny(**fields):
   return config
 
 
+@pytest.mark.devices(8)
 def test_overview_of_bundled_digits(tmp_path):
   cores = os.cpu_count()
   affinity = len(os.sched_getaffinity(0))
@@ -47,7 +48,7 @@ def test_overview_of_a_known_fold(tmp_path):
   config.model.dtype = "bfloat16"
   printed = rows(config, tmp_path / "run", has_checkpoint=True)
   assert printed["model"].startswith("conv 16-32-64, dense 128, core fold; ")
-  assert printed["devices"].endswith("; bfloat16")
+  assert "; bfloat16" in printed["devices"]
   assert printed["folder"].endswith("run (has a checkpoint to resume from)")
 
 
@@ -99,8 +100,8 @@ def test_the_first_start_prints_where_data_is_cached(
   data = digits.load("mnist", data_dir=tmp_path, manual_dir=mnist_dir)
   out, err = capfd.readouterr()
   assert out == (
-    f"seqsum_mnist: reading its files in {mnist_dir}, once; keeping it in "
-    f"{tmp_path / mnist.NAME}\n"
+    f"seqsum_mnist: reading MNIST's files in {mnist_dir}, once; keeping the "
+    f"data in {tmp_path / mnist.NAME}\n"
   )
   assert "MiB" not in err
   assert "Unknown" not in err
@@ -108,3 +109,30 @@ def test_the_first_start_prints_where_data_is_cached(
   again = digits.load("mnist", data_dir=tmp_path)
   assert again.origin == data.origin
   assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+  ("deterministic", "words"),
+  [(True, "highest"), (False, "highest, not deterministic")],
+)
+def test_a_gpus_precision_and_determinism_are_printed(
+  tmp_path, monkeypatch, deterministic, words
+):
+  facts = Session.facts
+
+  def of_a_gpu(session):
+    found = facts(session)
+    found["devices"] |= {
+      "kind": "NVIDIA H200",
+      "platform": "gpu",
+      "count": 1,
+      "deterministic": deterministic,
+      "matmul_precision": "highest",
+    }
+    return found
+
+  monkeypatch.setattr(Session, "facts", of_a_gpu)
+  printed = rows(tiny(), tmp_path / "run")
+  assert printed["devices"] == (
+    f"1 x NVIDIA H200; float32, matmul precision {words}"
+  )

@@ -217,6 +217,10 @@ def test_when_one_process_is_killed_the_other_ends_and_both_resume(
         ["--num_processes=2", "--process_id=2", "--coordinator_address=x:1"],
         "--process_id=2: must be at least 0 and below --num_processes=2",
       ),
+      (
+        ["--num_processes=0", "--process_id=0", "--coordinator_address=x:1"],
+        "--process_id=0: must be at least 0 and below --num_processes=0",
+      ),
       (["--distributed"], "--distributed: "),  # no other process
     ],
   ),

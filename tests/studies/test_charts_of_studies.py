@@ -1,14 +1,12 @@
 """Charts of studies."""
 
 import dataclasses
-import io
 import itertools
 
 import numpy as np
 import pytest
-from drawn import boxes, study_lines
+from drawn import boxes, pixels, study_lines
 from etils import epath
-from PIL import Image
 from short_runs import ROOT
 
 from seqsum.studies import charts as study_charts
@@ -64,20 +62,51 @@ def test_labels_overlap_neither_the_front_nor_each_other():
       assert not any(box.contains(*point) for box in named)
 
 
-def test_equal_curves_are_all_visible():
+def lines_by_length(accuracies):
+  """Lines of a study by length, a run for each (variant, exact accuracy)."""
   lines = []
-  for variant in ("gru", "lstm", "simple"):
+  for variant, exact in accuracies:
     lines += study_lines([1.0])
     lines[-1]["variant"] = variant
     lines[-1]["measured"] = [
-      {"length": n, "exact_accuracy": 0.5, "mae": 1.0 * n} for n in (1, 2, 4)
+      {"length": n, "exact_accuracy": exact, "mae": n * (1.1 - exact)}
+      for n in (1, 2, 4)
     ]
-  png = question_charts.lengths(lines)
-  with Image.open(io.BytesIO(png)) as image:
-    pixels = np.asarray(image.convert("RGB"))[300:]  # without the legend
+  return lines
+
+
+def test_equal_curves_are_all_visible():
+  lines = lines_by_length([("gru", 0.5), ("lstm", 0.5), ("simple", 0.5)])
+  image = pixels(question_charts.lengths(lines))[300:]  # without the legend
   for color in study_charts.COLORS[:3]:
     rgb = tuple(bytes.fromhex(color[1:]))
-    assert (pixels == rgb).all(-1).sum() > 300
+    assert (image == rgb).all(-1).sum() > 300
+
+
+def test_means_by_length_do_not_hide_the_seeds():
+  others = [(f"v{n}", 0.0) for n in range(1, 5)]
+  lines = lines_by_length([("v0", 0.9), ("v0", 0.94), *others])
+  axes = question_charts.lengths.figure(lines).axes[0]
+  middle, _ = axes.transData.transform((2**0.5, 0))  # between two markers
+  image = pixels(question_charts.lengths(lines))
+  scale = image.shape[1] / axes.figure.bbox.width
+  bottom, top = (len(image) - scale * y for y in axes.bbox.intervaly)
+  column = image[round(top) : round(bottom) - 5, round(scale * middle)]
+  drawn = (column < 250).any(-1)
+  # Two seeds and their mean, and the equal curves of the others.
+  assert (drawn[1:] & ~drawn[:-1]).sum() + drawn[0] == 4
+
+
+@pytest.mark.parametrize("name", ["v", "a network with quite a long name"])
+def test_legend_of_lengths_is_above_the_curves(name):
+  lines = lines_by_length([(f"{name} {n}", 1.0) for n in range(7)])
+  figure = question_charts.lengths.figure(lines)
+  (legend,) = figure.legends
+  box = legend.get_window_extent()
+  assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+  assert box.y1 <= figure.bbox.y1
+  assert all(x.bbox.y1 <= box.y0 for x in figure.axes)
+  assert len(boxes(figure, *(f"{name} {n}" for n in range(7)))) == 7
 
 
 def test_figures_of_a_study_have_display_names(monkeypatch, tmp_path):

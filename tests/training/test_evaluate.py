@@ -147,7 +147,8 @@ def test_held_out_sequences_are_fixed_and_can_be_drawn_again(images):
     assert not strip[length:].any()
 
 
-def test_evaluation_stops_when_asked(images):
+@pytest.mark.parametrize("in_one_call", [False, True])
+def test_evaluation_stops_when_asked(images, in_one_call):
   evaluator = make_evaluator(
     make_experiment(),
     make_mesh(jax.devices()[:1]),
@@ -155,5 +156,38 @@ def test_evaluation_stops_when_asked(images):
     lambda n: images,
     sequences=16,
     batch_size=16,
+    in_one_call=in_one_call,
   )
-  assert evaluator(None, lambda: True) is None
+  assert evaluator.start(None, lambda: True) is None
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_one_call_predicts_what_a_call_per_batch_predicts(images, devices):
+  experiment, mesh = make_experiment(), make_mesh(jax.devices()[:devices])
+  params = compile_init(experiment, mesh, (28, 28, 1))(0).params
+  calls = []
+
+  def feed(n):
+    calls.append(n)
+    return tuple(map(jnp.asarray, images))
+
+  one_by_one, at_once = (
+    make_evaluator(
+      experiment,
+      mesh,
+      TEST,
+      feed,
+      sequences=40,  # two batches and a half
+      batch_size=16,
+      in_one_call=in_one_call,
+    )(params)
+    for in_one_call in (False, True)
+  )
+  assert calls == [0, 1, 2, 0]
+  for name in ("lengths", "labels", "targets", "places"):
+    np.testing.assert_array_equal(
+      getattr(one_by_one, name), getattr(at_once, name)
+    )
+  np.testing.assert_allclose(
+    one_by_one.predictions, at_once.predictions, rtol=1e-5, atol=1e-5
+  )

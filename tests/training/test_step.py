@@ -147,6 +147,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(
   )
 
 
+@pytest.mark.devices(8)
 def test_pmap_has_the_losses_of_jit(data):
   experiment = make(32)
   _, one = train(experiment, data, 1, 5)
