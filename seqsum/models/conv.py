@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 MAX_TAPS = 32  # with more, XLA's convolution is faster than multiply-adds
 MAX_CHANNELS = 8  # with more, cuDNN's convolution needs no wide products
+MAX_WIDTH = 32  # pixels; the operations of `banded` grow with its square
 
 
 class Conv(nn.Module):
@@ -38,7 +39,7 @@ class Conv(nn.Module):
     shape = (*self.kernel_size, x.shape[-1], self.features)
     kernel = self.param("kernel", self.kernel_init, shape).astype(self.dtype)
     bias = self.param("bias", nn.initializers.zeros, shape[-1:])
-    convolve = fastest(shape, self.strides, jax.default_backend())
+    convolve = fastest(shape, self.strides, x.shape[2], jax.default_backend())
     x, bias = convolve(x, kernel), bias.astype(self.dtype)
     if jax.default_backend() == "cpu":
       return add_bias(x, bias)
@@ -46,18 +47,20 @@ class Conv(nn.Module):
 
 
 def fastest(
-  shape: tuple[int, int, int, int], stride: int, backend: str
+  shape: tuple[int, int, int, int], stride: int, width: int, backend: str
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
   """The fastest convolution that was measured (docs/performance.md).
 
   Args:
     shape: [kh, kw, C, F] of the filters.
     stride: Stride in pixels.
+    width: Width of the images, in pixels.
     backend: As `jax.default_backend`.
   """
   if stride == 1 and backend == "cpu" and math.prod(shape[:3]) <= MAX_TAPS:
     return shifted
-  if stride == 1 and backend == "gpu" and shape[2] <= MAX_CHANNELS:
+  is_small = shape[2] <= MAX_CHANNELS and width <= MAX_WIDTH
+  if stride == 1 and backend == "gpu" and is_small:
     return banded
   return functools.partial(plain, stride=stride)
 

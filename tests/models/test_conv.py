@@ -79,16 +79,18 @@ def test_conv_has_the_parameters_and_values_of_flax(
 def test_forms_of_a_convolution():
   few = (4, 4, 1, 8)
   assert 4 * 4 <= MAX_TAPS < 3 * 3 * 8
-  assert fastest(few, 1, "cpu") is shifted
-  assert fastest(few, 1, "gpu") is fastest((3, 3, 8, 16), 1, "gpu") is banded
-  for shape, stride, backend in (
-    (few, 2, "cpu"),
-    (few, 2, "gpu"),
-    (few, 1, "tpu"),
-    ((3, 3, 8, 16), 1, "cpu"),
-    ((3, 3, 16, 32), 1, "gpu"),
+  assert fastest(few, 1, 28, "cpu") is fastest(few, 1, 300, "cpu") is shifted
+  assert fastest(few, 1, 28, "gpu") is banded
+  assert fastest((3, 3, 8, 16), 1, 25, "gpu") is banded
+  for shape, stride, width, backend in (
+    (few, 2, 28, "cpu"),
+    (few, 2, 28, "gpu"),
+    (few, 1, 28, "tpu"),
+    (few, 1, 64, "gpu"),
+    ((3, 3, 8, 16), 1, 25, "cpu"),
+    ((3, 3, 16, 32), 1, 25, "gpu"),
   ):
-    assert fastest(shape, stride, backend).func is plain
+    assert fastest(shape, stride, width, backend).func is plain
 
 
 def test_pooling_by_hand():

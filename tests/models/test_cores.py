@@ -72,7 +72,7 @@ def test_packed_and_plain_cells_are_equal(core, activation, inputs):
 
 
 @pytest.mark.parametrize("rows", [ROWS, LONG], ids=["unrolled", "loop"])
-@pytest.mark.parametrize("core", CORES.values(), ids=CORES)
+@each_core
 def test_cells_are_equal_on_a_gpu(core, rows, monkeypatch):
   """There, `scan_products` computes the gradients of kernels."""
   calls = []
