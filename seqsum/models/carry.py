@@ -7,6 +7,13 @@ two digits and a carry c is s + 10 c', with the digit s of the sum, which is
 observed, and the next carry c'. The forward algorithm (Rabiner 1989) gives the
 likelihood of all digits of the sum in O(N). DeepProbLog (Manhaeve et al. 2018)
 and DeepProofLog (arXiv 2511.08581) pose the task.
+
+Such labels have a symmetry. A relabelling tau of the digits keeps the last digit
+of every column's sum if tau(a) + tau(b) = a + b mod 10 for all digits a and b,
+so tau(a) = a + c with 2 c = 0 mod 10: c is 0 or 5. Which of these two *codes* a
+network begins to learn is chance, and with c = 5 it gets the carry of half of
+the columns wrong. So the code is a latent variable of the network, see
+`training/addition_loss.py`.
 """
 
 import dataclasses
@@ -25,7 +32,8 @@ from seqsum.sequences.shapes import Lengths, Values
 class CarryCore:
   """A known fold for `Addition`: the model reads digits, the loss adds them.
 
-  The model's outputs are the log-probabilities of the digit on each frame.
+  The model's outputs are log-probabilities on each frame: 10 of its class, and
+  2 of the code, by which class k is the digit k or k + 5 mod 10.
 
   Attributes:
     task: The addition.
@@ -35,13 +43,15 @@ class CarryCore:
 
   @property
   def outputs(self) -> int:
-    return 10
+    return 12
 
   def inputs(self, outputs: jax.Array) -> jax.Array:
-    return nn.log_softmax(outputs)
+    parts = outputs[..., :10], outputs[..., 10:]
+    return jnp.concatenate([nn.log_softmax(part) for part in parts], axis=-1)
 
   def digits(self, inputs: jax.Array) -> jax.Array:
-    return inputs.argmax(-1).astype(jnp.int32)
+    classes, code = inputs[..., :10].argmax(-1), inputs[..., 10:].argmax(-1)
+    return ((classes + 5 * code) % 10).astype(jnp.int32)
 
   def is_folded_by_loss(self, time: int) -> bool:
     return True

@@ -22,6 +22,11 @@ class CarryObjective:
   The loss, at the last step, is the negative log-likelihood of all digits of
   the sum, in nats. The prediction is the sum of the likeliest digits.
 
+  The code of the classes (`models/carry.py`) is one latent variable of a whole
+  batch. Its posterior weighs the losses under both codes, so the gradient is
+  that of the batch's likelihood with the code summed out. Whichever code the
+  network has begun to learn, the loss says so, and soon its own outputs do.
+
   Attributes:
     fold: The core.
   """
@@ -35,7 +40,19 @@ class CarryObjective:
   def __call__(
     self, outputs: Outputs, targets: Values, lengths: Lengths
   ) -> ObjectiveOutput:
-    loss = -carry.log_likelihood(outputs, final(targets, lengths), lengths)
+    classes, sums = outputs[..., :10], final(targets, lengths)
+    likelihoods = jnp.stack(  # [2, B]
+      [
+        carry.log_likelihood(digits, sums, lengths)
+        for digits in (classes, jnp.roll(classes, 5, axis=-1))
+      ]
+    )
+    is_real = jnp.arange(outputs.shape[1])[None] < lengths[:, None]
+    code = jnp.where(is_real[..., None], outputs[..., 10:], 0).sum((0, 1))
+    prior = jax.nn.log_softmax(code / is_real.sum())  # [2]
+    posterior = jax.nn.softmax(prior + likelihoods.sum(axis=1))
+    shared = prior / len(outputs)
+    loss = -jax.lax.stop_gradient(posterior) @ (likelihoods + shared[:, None])
     return ObjectiveOutput(
       jnp.where(is_last(outputs, lengths), loss[:, None], 0),
       self._predict(outputs, lengths),

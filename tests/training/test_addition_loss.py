@@ -1,7 +1,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from seqsum.models import carry
 from seqsum.models.carry import CarryCore
 from seqsum.sequences.addition import Addition
 from seqsum.training.addition_loss import CarryObjective, ColumnObjective
@@ -50,9 +52,62 @@ def test_columns_have_one_loss_for_every_digit():
   np.testing.assert_allclose(output.losses, [[0, 0, 0, expected]], rtol=1e-6)
 
 
+def sure_of(classes, code):
+  """Outputs [B, T, 12] of a model that is sure of classes and of their code."""
+  parts = jax.nn.one_hot(classes, 10), jax.nn.one_hot(0 * classes + code, 2)
+  return CarryCore(TASK).inputs(50.0 * jnp.concatenate(parts, axis=-1))
+
+
+def test_classes_that_are_digits_shifted_by_five_are_as_good():
+  outputs = sure_of((FRAMES + 5) % 10, code=1)
+  objective = CarryObjective(CarryCore(TASK))
+  output = objective(outputs, TARGETS, LENGTHS)
+  np.testing.assert_allclose(output.losses, 0, atol=1e-5)
+  np.testing.assert_array_equal(output.predictions, TARGETS)
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_gradient_tells_the_code(code):
+  """Of sure classes and an undecided code."""
+  outputs = sure_of((FRAMES + 5 * code) % 10, code=0).at[..., 10:].set(0)
+  objective = CarryObjective(CarryCore(TASK))
+  loss = lambda x: objective(x, TARGETS, LENGTHS).losses.sum()
+  value, gradient = jax.value_and_grad(loss)(outputs)
+  np.testing.assert_allclose(value, np.log(2), rtol=1e-4)
+  down = -gradient[..., 10:].sum((0, 1))
+  assert down[code] > 0 > down[1 - code]
+
+
+def test_the_gradient_is_that_of_the_likelihood_without_the_code():
+  keys = jax.random.split(jax.random.key(0), 2)
+  core = CarryCore(TASK)
+  logits = jax.random.normal(keys[0], (3, 4, 12))
+  frames = jax.random.randint(keys[1], (3, 4), 0, 10)
+  lengths = jnp.full(3, 4)
+  targets = TASK.running(frames, lengths)
+
+  def summed_out(logits):
+    outputs = core.inputs(logits)
+    prior = jax.nn.log_softmax(outputs[..., 10:].mean((0, 1)))
+    likelihoods = [
+      carry.log_likelihood(
+        jnp.roll(outputs[..., :10], 5 * code, axis=-1), targets[:, -1], lengths
+      ).sum()
+      for code in (0, 1)
+    ]
+    return -jax.nn.logsumexp(prior + jnp.stack(likelihoods))
+
+  ours = lambda x: CarryObjective(core)(
+    core.inputs(x), targets, lengths
+  ).losses.sum()
+  np.testing.assert_allclose(
+    jax.grad(ours)(logits), jax.grad(summed_out)(logits), atol=1e-5
+  )
+
+
 def test_the_carry_core_adds_the_likeliest_digits():
   objective = CarryObjective(CarryCore(TASK))
-  outputs = jax.nn.log_softmax(50.0 * jax.nn.one_hot(FRAMES, 10))
+  outputs = sure_of(FRAMES, code=0)
   output = objective(outputs, TARGETS, LENGTHS)
   np.testing.assert_allclose(output.losses, 0, atol=1e-5)
   np.testing.assert_array_equal(output.predictions, TARGETS)
@@ -62,6 +117,6 @@ def test_the_carry_core_adds_the_likeliest_digits():
 
 
 def test_nan_outputs_are_no_predictions():
-  outputs = jnp.full((1, 4, 10), jnp.nan)
+  outputs = jnp.full((1, 4, 12), jnp.nan)
   objective = CarryObjective(CarryCore(TASK))
   assert np.isnan(objective(outputs, TARGETS, LENGTHS).predictions).all()
