@@ -8,11 +8,11 @@ observed, and the next carry c'. The forward algorithm (Rabiner 1989) gives the
 likelihood of all digits of the sum in O(N). DeepProbLog (Manhaeve et al. 2018)
 and DeepProofLog (arXiv 2511.08581) pose the task.
 
-Such labels have a symmetry. A relabelling tau of the digits keeps the last digit
-of every column's sum if tau(a) + tau(b) = a + b mod 10 for all digits a and b,
-so tau(a) = a + c with 2 c = 0 mod 10: c is 0 or 5. Which of these two *codes* a
-network begins to learn is chance, and with c = 5 it gets the carry of half of
-the columns wrong. So the code is a latent variable of the network, see
+Such labels have a symmetry. A relabelling tau of the digits keeps the last
+digit of every column's sum if tau(a) + tau(b) = a + b mod 10 for all digits a
+and b, so tau(a) = a + c with 2 c = 0 mod 10: c is 0 or 5. Which of these two
+*codes* a network begins to learn is chance, and with c = 5 it gets the carry of
+half of the columns wrong. So the code is a latent variable of the network, see
 `training/addition_loss.py`.
 """
 
