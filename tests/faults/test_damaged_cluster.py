@@ -13,6 +13,7 @@ from absl import logging
 from seqsum.runtime import processes
 processes.connect(sys.argv[2], 2, int(sys.argv[3]))
 import jax, jax.numpy as jnp, numpy as np
+import pytest
 from seqsum.runs.checkpoints import Checkpoints
 from seqsum.runs.restore import restore_newest
 from seqsum.runtime.devices import make_mesh, replicated
@@ -67,6 +68,7 @@ print(json.dumps(steps))
 """
 
 
+@pytest.mark.slow
 def test_two_processes_skip_the_same_checkpoints(environment, tmp_path):
   with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
