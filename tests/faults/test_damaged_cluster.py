@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 
+import pytest
 from short_runs import ROOT
 
 PROGRAM = """
@@ -13,7 +14,6 @@ from absl import logging
 from seqsum.runtime import processes
 processes.connect(sys.argv[2], 2, int(sys.argv[3]))
 import jax, jax.numpy as jnp, numpy as np
-import pytest
 from seqsum.runs.checkpoints import Checkpoints
 from seqsum.runs.restore import restore_newest
 from seqsum.runtime.devices import make_mesh, replicated
