@@ -6,6 +6,7 @@ import sys
 
 import backend
 import numpy as np
+import passed
 import pytest
 from short_runs import ROOT
 
@@ -14,7 +15,7 @@ from seqsum.runtime import devices
 
 def start(*command, **variables):
   environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
-  for name in ("XLA_FLAGS", "JAX_PLATFORMS", "PYTEST_ADDOPTS"):
+  for name in ("XLA_FLAGS", "JAX_PLATFORMS", "PYTEST_ADDOPTS", passed.VARIABLE):
     environment.pop(name, None)
   done = subprocess.run(
     [sys.executable, *command],

@@ -44,6 +44,7 @@ def train_with(tmp_path):
   return train_with
 
 
+@pytest.mark.slow
 def test_a_new_task(monkeypatch, train_with):
   task = tasks.Task("odd", 0.0, lambda count, digit: count + digit % 2)
   monkeypatch.setitem(tasks.TASKS, "odd", task)
@@ -78,6 +79,7 @@ class LeakyCell(nn.RNNCellBase):
     return 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "recurrence", ["fused", pytest.param("flax", marks=pytest.mark.slow)]
 )

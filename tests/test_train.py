@@ -152,6 +152,7 @@ def test_calls_do_not_wait_for_lines(tmp_path, monkeypatch):
   assert events == calls + LINES
 
 
+@pytest.mark.slow
 def test_with_processes_the_next_call_is_dispatched_before_a_line_is_read(
   tmp_path, monkeypatch
 ):
@@ -188,6 +189,7 @@ def test_a_stopped_run_continues_bit_for_bit(whole, tmp_path, calls):
   assert_same_summary(tmp_path / "run", whole)
 
 
+@pytest.mark.slow
 def test_divergence_is_that_of_one_step_a_call(tmp_path):
   ends = []
   for steps_per_call in (1, 4):

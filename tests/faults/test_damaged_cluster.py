@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 
+import pytest
 from short_runs import ROOT
 
 PROGRAM = """
@@ -67,6 +68,7 @@ print(json.dumps(steps))
 """
 
 
+@pytest.mark.slow
 def test_two_processes_skip_the_same_checkpoints(environment, tmp_path):
   with socket.socket() as free:
     free.bind(("127.0.0.1", 0))

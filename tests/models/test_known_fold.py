@@ -201,6 +201,7 @@ def test_the_loss_is_the_negative_log_likelihood_of_the_label():
   np.testing.assert_allclose(means, [[3.5 + others] * 2], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_long_sums_have_only_a_final_prediction():
   time = LONG + 1
   core = FoldCore(SUM)

@@ -184,6 +184,7 @@ def test_report_of_an_interrupted_run_names_the_epoch(blank, tmp_path):
   assert "Before any training" in write(tmp_path, history=[])[1].text
 
 
+@pytest.mark.slow
 def test_report_of_a_diverged_run(tmp_path):
   predictions = PREDICTIONS.copy()
   predictions[0], predictions[1], predictions[3] = np.nan, np.inf, -3e38

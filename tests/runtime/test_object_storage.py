@@ -167,6 +167,7 @@ with files.local_copy(there / "10") as copy:
 """
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_in_a_bucket_is_renamed(environment, bucket):
   process = subprocess.Popen(
     [sys.executable, "-c", DAMAGED],

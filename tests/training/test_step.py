@@ -197,6 +197,7 @@ def test_the_seed_determines_parameters_and_sequences(data):
   assert first[0] != other[0]
 
 
+@pytest.mark.slow
 def test_ten_images_can_be_memorized(data):
   """With one image per digit, sums of one and two digits become exact."""
   experiment = make(32, rate=3e-3, max_len=2)
