@@ -108,7 +108,7 @@ class Evaluator:
     is_sorted: Whether a batch is sorted by length.
   """
 
-  batches: parallel.Batches
+  batches: parallel.EvalBatches
   draw: Callable[..., Any]
   stream: int
   batch_size: int
@@ -185,7 +185,7 @@ def make_evaluator(
   experiment = dataclasses.replace(experiment, sampler=sampler)
   draw = lambda key, *data: sampler(jax.random.wrap_key_data(key), *data)
   return Evaluator(
-    parallel.Batches(eval_step, mesh, experiment, in_one_call),
+    parallel.EvalBatches(eval_step, mesh, experiment, in_one_call),
     draw=jax.jit(draw),
     stream=stream,
     batch_size=batch_size,

@@ -123,7 +123,7 @@ def compile_all(programs: Sequence[jax.stages.Lowered]) -> float:
   return time.perf_counter() - start
 
 
-class Batches:
+class EvalBatches:
   """`evaluate.eval_step` on many batches.
 
   Args:
