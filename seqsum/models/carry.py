@@ -14,6 +14,17 @@ and b, so tau(a) = a + c with 2 c = 0 mod 10: c is 0 or 5. Which of these two
 *codes* a network begins to learn is chance, and with c = 5 it gets the carry of
 half of the columns wrong. So the code is a latent variable of the network, see
 `training/addition_loss.py`.
+
+They have local optima, too. A column's sum modulo 10 has the product of its
+digits' Fourier coefficients, p_k(a) p_k(b) = w^(k (a + b)) with w = exp(2 pi i
+/ 10), which p_k(a) = w^(ka) solves and so does p_k(a) = -w^(ka): each frequency
+k is learned by itself, with a sign by chance. Only two choices of signs are the
+coefficients of a digit, those of the codes. Others end in a mixture: a network
+that was sure of "a - 2 or a + 2", half each, had p_5 right and p_2 of the wrong
+sign. So the head predicts the logits of the classes as waves over the digits,
+and the lowest frequency, whose sign is that of the code, is learned first: one
+wave has room for all ten digits, and once it is known the other digit of a
+column is, and with it the sign of every frequency.
 """
 
 import dataclasses
@@ -27,13 +38,17 @@ from seqsum.models.distribution import LOWEST
 from seqsum.sequences.addition import Addition
 from seqsum.sequences.shapes import Lengths, Values
 
+WAVES = 9  # a function of ten classes, but for a constant
+HIGHER = 0.2  # amplitude of all waves but the two of lowest frequency
+
 
 @dataclasses.dataclass(frozen=True)
 class CarryCore:
   """A known fold for `Addition`: the model reads digits, the loss adds them.
 
-  The model's outputs are log-probabilities on each frame: 10 of its class, and
-  2 of the code, by which class k is the digit k or k + 5 mod 10.
+  The head predicts coefficients of 9 waves, whose sum is the logits of the 10
+  classes, and 2 logits of the code, by which class k is the digit k or k + 5
+  mod 10. The model's outputs are the 12 log-probabilities.
 
   Attributes:
     task: The addition.
@@ -43,10 +58,11 @@ class CarryCore:
 
   @property
   def outputs(self) -> int:
-    return 12
+    return WAVES + 2
 
   def inputs(self, outputs: jax.Array) -> jax.Array:
-    parts = outputs[..., :10], outputs[..., 10:]
+    classes = outputs[..., :WAVES] @ jnp.asarray(waves())
+    parts = classes, outputs[..., WAVES:]
     return jnp.concatenate([nn.log_softmax(part) for part in parts], axis=-1)
 
   def digits(self, inputs: jax.Array) -> jax.Array:
@@ -61,6 +77,17 @@ class CarryCore:
 
   def step(self, time, carry, inputs):
     raise NotImplementedError("the loss adds")
+
+
+def waves() -> np.ndarray:
+  """[9, 10] float32: sin and cos of the frequencies 1..4, cos of 5.
+
+  Those of frequency 1 come first and have amplitude 1, the others `HIGHER`.
+  """
+  angles = 2 * np.pi * np.outer(np.arange(1, 6), np.arange(10)) / 10
+  both = np.stack([np.cos(angles), np.sin(angles)], axis=1).reshape(10, 10)
+  both[2:] *= HIGHER
+  return both[:WAVES].astype(np.float32)
 
 
 def log_likelihood(

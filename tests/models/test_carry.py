@@ -79,3 +79,44 @@ def test_shifting_every_digit_by_five_changes_only_carries():
     totals = jnp.append(totals, carry.LOWEST)
     both.append(jax.nn.logsumexp(totals.reshape(2, 10), axis=0))
   np.testing.assert_allclose(*both, atol=1e-5)
+
+
+def test_waves_express_all_logits_and_the_lowest_is_the_largest():
+  waves = carry.waves().astype(np.float64)
+  logits = np.random.default_rng(0).normal(size=10)
+  coefficients, *_ = np.linalg.lstsq(waves.T, logits - logits.mean())
+  np.testing.assert_allclose(
+    coefficients @ waves, logits - logits.mean(), atol=1e-6
+  )
+  digits = np.arange(10)
+  np.testing.assert_allclose(waves[0], np.cos(2 * np.pi * digits / 10))
+  np.testing.assert_allclose(waves[1], np.sin(2 * np.pi * digits / 10))
+  assert np.abs(waves[2:]).max() == pytest.approx(carry.HIGHER)
+
+
+def test_digits_are_read_under_the_likelier_code():
+  core = carry.CarryCore(Addition(1))
+  angle = 2 * np.pi * 3 / 10
+  outputs = np.zeros((2, core.outputs), np.float32)
+  outputs[:, :2] = 20 * np.cos(angle), 20 * np.sin(angle)
+  outputs[1, -1] = 1.0  # class k is the digit k + 5
+  np.testing.assert_array_equal(core.digits(core.inputs(outputs)), [3, 8])
+
+
+def test_a_mixture_of_two_digits_is_a_local_optimum_of_the_last_digit():
+  """The fault that `CarryCore` avoids by learning the lowest wave first."""
+
+  def likelihood(weights):  # of a + b; the digit is a + shift mod 10
+    found = np.zeros(10)
+    np.add.at(
+      found, np.add.outer(range(10), range(10)) % 10, np.outer(*weights)
+    )
+    return found[0]
+
+  mixture = np.eye(10)[[2, 8]].mean(axis=0)
+  best = likelihood([mixture, mixture])
+  assert best == pytest.approx(0.5)
+  for shift in range(10):
+    if shift not in (2, 8):
+      moved = 0.99 * mixture + 0.01 * np.eye(10)[shift]
+      assert likelihood([moved, moved]) < best
