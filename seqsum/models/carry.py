@@ -69,6 +69,32 @@ class CarryCore:
     classes, code = inputs[..., :10].argmax(-1), inputs[..., 10:].argmax(-1)
     return ((classes + 5 * code) % 10).astype(jnp.int32)
 
+  def probabilities(self, inputs: jax.Array) -> jax.Array:
+    """[..., 12] -> [..., 10], of the digits, with the code summed out."""
+    classes, code = jnp.exp(inputs[..., :10]), jnp.exp(inputs[..., 10:])
+    shifted = jnp.roll(classes, 5, axis=-1)
+    return code[..., :1] * classes + code[..., 1:] * shifted
+
+  def log_probability(self, inputs: jax.Array, sums: Values) -> jax.Array:
+    """Log-probability of sums, with one latent code for each sequence.
+
+    Args:
+      inputs: [B, 2N, 12], without padding.
+      sums: [B, N + 1] the digits, least significant first.
+
+    Returns:
+      [B] float32.
+    """
+    batch, time = inputs.shape[:2]
+    lengths = jnp.full(batch, time)
+    classes = inputs[..., :10]
+    prior = nn.log_softmax(inputs[..., 10:].mean(axis=1))  # [B, 2]
+    likelihoods = [
+      log_likelihood(digits, sums, lengths)
+      for digits in (classes, jnp.roll(classes, 5, axis=-1))
+    ]
+    return jax.nn.logsumexp(prior + jnp.stack(likelihoods, axis=1), axis=1)
+
   def is_folded_by_loss(self, time: int) -> bool:
     return True
 

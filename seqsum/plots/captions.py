@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seqsum.plots.addition import MISTAKES, MOST_COLUMNS
 from seqsum.sequences.tasks import ROUNDING
 from seqsum.training.scores import number
 
@@ -171,6 +172,30 @@ class Captions:
       "Rows of frames with a number under each.",
       f"The {shown} largest errors." if shown > 1 else "The largest error.",
       "Look for the frame at which the prediction departs from the true value.",
+    )
+
+  def additions(self, wrong: int, columns: int, has_digits: bool) -> Caption:
+    """Of additions with up to `columns` columns, `wrong` of them wrong.
+
+    `has_digits`: the digits of the frames are predicted, too.
+    """
+    text = "The network reads the frames from right to left, column by column. "
+    if has_digits:
+      text += (
+        "Above each column is its carry, below each frame the predicted digit, "
+        "which had no label in training. "
+      )
+    text += "Below the rule is the predicted sum; 4≠9 is a 4 in place of a 9."
+    if columns > MOST_COLUMNS:
+      text += (
+        f" Of {columns} columns {MOST_COLUMNS} are shown: those around the "
+        f"first {MISTAKES} mistakes from the right, or the last ones."
+      )
+    return Caption(
+      "Additions as on paper: two rows of frames, a rule and the digits of the "
+      "predicted sum.",
+      "Some additions, wrong ones first." if wrong else "Some additions.",
+      text,
     )
 
   def filters(self, before: np.ndarray, after: np.ndarray) -> Caption:

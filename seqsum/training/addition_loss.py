@@ -59,6 +59,7 @@ class CarryObjective:
     )
 
   def decode(self, outputs: Outputs) -> tuple[Values, None]:
+    """Predictions; sequences longer than those of training have longer sums."""
     lengths = jnp.full(len(outputs), outputs.shape[1])
     return self._predict(outputs, lengths), None
 
@@ -67,7 +68,8 @@ class CarryObjective:
 
   def _predict(self, outputs: Outputs, lengths: Lengths) -> Values:
     digits = self.fold.digits(jax.lax.stop_gradient(outputs))
-    sums = self.fold.task.running(digits, lengths)
+    task = self.fold.task.with_room_for(outputs.shape[1])
+    sums = task.running(digits, lengths)
     is_nan = jnp.isnan(outputs).any(axis=(1, 2), keepdims=True)
     return jnp.where(is_nan, jnp.nan, sums)
 
@@ -111,12 +113,16 @@ class ColumnObjective:
     )
 
   def decode(self, outputs: Outputs) -> tuple[Values, None]:
-    """Predictions after whole columns; nan after the first frame of one."""
+    """Predictions after whole columns; nan after the first frame of one.
+
+    Sequences longer than those of training have longer sums.
+    """
     time = outputs.shape[1]
     step = np.arange(time)[:, None]  # [T, 1]
-    part = np.arange(self.columns + 1)[None]  # [1, D]
+    columns = max(self.columns, (time + 1) // 2)
+    part = np.arange(columns + 1)[None]  # [1, D]
     digits = jnp.argmax(outputs[:, 1::2, :10], axis=-1)  # [B, T / 2]
-    missing = self.columns + 1 - digits.shape[1]
+    missing = columns + 1 - digits.shape[1]
     digits = jnp.pad(digits, ((0, 0), (0, missing)))[:, None]  # [B, 1, D]
     leading = jnp.argmax(outputs[..., 10:], axis=-1)[..., None]  # [B, T, 1]
     done = (step + 1) // 2  # whole columns after each step
