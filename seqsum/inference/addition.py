@@ -171,10 +171,11 @@ class AdditionAnswer:
     size = math.ceil(len(total) / blocks)
     lines = []
     for start in range(0, len(total), size):
-      above, one, two, below = (
-        " ".join(row[start : start + size]) for row in rows
-      )
-      block = [above, one, two, "─" * len(two), below]
+      part = slice(start, start + size)
+      block = [" ".join(row[part]) for row in rows]
+      block.insert(3, "─" * len(block[2]))
+      if not carries.strip():
+        del block[0]
       lines += [line.rstrip() for line in block] + [""]
     return lines
 

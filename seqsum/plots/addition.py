@@ -305,8 +305,10 @@ def _mark(digit: int, true: int) -> tuple[str, dict[str, str]]:
 
 
 def _as_digit(value: float) -> str:
-  """A predicted digit as text; of a regression it may be any number."""
-  return f"{np.clip(np.rint(value), -9, 99):.0f}" if np.isfinite(value) else "?"
+  """A digit of a sum as text; a regression may predict any number."""
+  if not np.isfinite(value):
+    return "?"
+  return str(int(np.clip(np.rint(value), -9, 99)))
 
 
 def _is_wrong(sums: np.ndarray, true_sums: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from seqsum.plots import (
   page,
   scales,
 )
-from seqsum.plots.captions import Caption, Captions
+from seqsum.plots.captions import Caption, Captions, value_name
 from seqsum.runtime.files import write_atomically
 from seqsum.sequences.addition import Addition
 from seqsum.sequences.tasks import Task
@@ -108,13 +108,13 @@ def write_report(
   add(
     "agreement",
     errors.agreement,
-    (target, prediction, task, near),
+    (target, prediction, value_name(task), near),
     captions.agreement(is_vector),
   )
   add(
     "errors",
     errors.errors,
-    (lengths, target, prediction, task, near),
+    (lengths, target, prediction, value_name(task), near),
     captions.errors(lengths, exact),
   )
   if (matrix := _digits(evaluation)) is not None:

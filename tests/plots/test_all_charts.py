@@ -13,14 +13,15 @@ from PIL import Image
 from short_runs import first
 
 from seqsum import plots, studies, summarization
-from seqsum.plots import errors as error_charts
 from seqsum.plots import (
+  addition,
   figures,
   filters,
   fold_flow,
   learning,
   prediction,
 )
+from seqsum.plots import errors as error_charts
 from seqsum.plots import (
   frames as frame_charts,
 )
@@ -108,6 +109,13 @@ CASES = {
     lambda v: (
       make_frames(v) * steps(v)[..., None, None, None],  # floats
       *(lengths(v), steps(v), steps(v), 0.0),
+    ),
+  ],
+  addition.additions: [
+    lambda v: (make_frames(v), lengths(v), steps(v), steps(v)[::-1]),
+    lambda v: (
+      *(make_frames(v), lengths(v), steps(v), None),
+      np.arange(2 * len(v)).reshape(-1, 2) % 10,
     ),
   ],
   filters.filters: [lambda v: (kernel(v), kernel(v))],

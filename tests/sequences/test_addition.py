@@ -1,7 +1,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from seqsum.sequences.addition import Addition
+from seqsum.sequences.addition import Addition, column_order, find_carries
 
 
 def test_47_plus_85_by_hand():
@@ -36,3 +36,33 @@ def test_random_numbers_of_thirty_digits():
     )
     total = int("".join(str(int(x)) for x in digits[::-1]))
     assert total == first + second
+
+
+def test_two_written_numbers_are_put_into_columns():
+  order = column_order(2)
+  assert np.array([4, 7, 8, 5])[order].tolist() == [7, 5, 4, 8]
+  written = np.array([1, 2, 3, 4, 5, 6])
+  ordered = written[column_order(3)]
+  assert ordered.tolist() == [3, 6, 2, 5, 1, 4]
+  np.testing.assert_array_equal(ordered[np.argsort(column_order(3))], written)
+
+
+def test_carries_by_hand():
+  assert find_carries(np.array([7, 5, 4, 8])).tolist() == [0, 1, 1]  # 47 + 85
+  frames = np.array([[9, 1, 9, 0], [1, 2, 3, 4]])  # 99 + 1, 31 + 42
+  assert find_carries(frames).tolist() == [[0, 1, 1], [0, 0, 0]]
+
+
+def test_carries_are_what_the_sum_adds_to_its_columns():
+  frames = np.random.default_rng(0).integers(10, size=(5, 12))
+  sums = Addition(6).running(jnp.asarray(frames), jnp.full(5, 12))[:, -1]
+  carries = find_carries(frames)
+  totals = frames.reshape(5, 6, 2).sum(-1) + carries[:, :-1]
+  np.testing.assert_array_equal(totals % 10, sums[:, :-1])
+  np.testing.assert_array_equal(carries[:, -1], sums[:, -1])
+
+
+def test_more_frames_have_more_columns():
+  assert Addition(2).with_room_for(4) == Addition(2)
+  assert Addition(2).with_room_for(3) == Addition(2)
+  assert Addition(2).with_room_for(5).columns == 3

@@ -121,3 +121,23 @@ def test_nan_outputs_are_no_predictions():
   outputs = jnp.full((1, 4, 12), jnp.nan)
   objective = CarryObjective(CarryCore(TASK))
   assert np.isnan(objective(outputs, TARGETS, LENGTHS).predictions).all()
+
+
+LONG = jnp.array([[7, 5, 4, 8, 6, 3]])  # 647 + 385 = 1032
+
+
+def test_the_carry_core_adds_more_columns_than_in_training():
+  objective = CarryObjective(CarryCore(TASK))
+  predictions, _ = objective.decode(sure_of(LONG, code=0))
+  assert predictions[0, -1].tolist() == [2, 3, 0, 1]
+  short, _ = objective.decode(sure_of(LONG[:, :2], code=0))
+  assert short[0, -1].tolist() == [2, 1, 0]
+
+
+def test_a_learned_recurrence_adds_more_columns_than_in_training():
+  outputs = np.zeros((1, 6, 12), np.float32)
+  outputs[0, 1, 2] = outputs[0, 3, 3] = outputs[0, 5, 0] = 9
+  outputs[0, 1::2, 11] = 9
+  predictions, _ = ColumnObjective(2).decode(jnp.asarray(outputs))
+  expected = [[2, 1, 0, 0], [2, 3, 1, 0], [2, 3, 0, 1]]
+  np.testing.assert_array_equal(predictions[0, 1::2], expected)
