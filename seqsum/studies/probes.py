@@ -93,8 +93,9 @@ def reshuffled(
   images, labels = session.data.feed("test", replicated(session.mesh), 1)(0)
   task = session.experiment.sampler.task
   apply: Any = session.experiment.model.apply
+  core: Any = session.experiment.objective.fold
   read = jax.jit(
-    lambda images: apply(params, images[:, None], (len(images),)).argmax(-1)
+    lambda images: core.digits(apply(params, images[:, None], (len(images),)))
   )
   starts = range(0, len(labels), IMAGES)
   parts = [np.asarray(read(images[n : n + IMAGES])).ravel() for n in starts]
