@@ -185,3 +185,18 @@ def test_filters_within_and_between_variants():
   assert found[3] == ["b, two seeds", "-", "0"]
   assert found[4] == ["a and b, the same seed", "0", "1"]
   assert found[5] == ["a and b, two seeds", "0", "1"]
+
+
+def test_additions_by_hand():
+  measured = lambda exact, first: {
+    "exact_accuracy": exact,
+    "first_deal": first,
+    "digit_accuracy": 0.995,
+  }
+  lines = [
+    run("4", measured=measured(0.96, 0.97)),
+    run("4", measured=measured(0.98, 0.95)),
+  ]
+  assert rows(question_tables.additions(lines)) == [
+    ["4", "97.0 ± 1.0%", "96.0%", "96.0 ± 1.0%", "99.50%"]
+  ]
