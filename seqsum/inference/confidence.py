@@ -1,6 +1,7 @@
 """Warnings about images whose digit a model predicts with low confidence."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -63,11 +64,8 @@ def _predict_digits(
   shape, frames = frames.shape[:-3], frames.reshape(-1, 1, *frames.shape[-3:])
   fold = model.experiment.objective.fold
   if isinstance(fold, CarryCore):
-    classify = jax.jit(
-      lambda params, frames: fold.probabilities(
-        model.experiment.model.apply(params, frames)
-      )
-    )
+    apply: Any = model.experiment.model.apply
+    classify = jax.jit(lambda *args: fold.probabilities(apply(*args)))
     probabilities = np.asarray(classify(model.params, frames))
     return np.arange(10), probabilities.reshape(*shape, -1)
   if model.experiment.sampler.min_len > 1:

@@ -135,13 +135,18 @@ def write_report(
       add(name, frames.sequences, data, caption)
 
   if task == Addition.name:
-    read, labels = evaluation.digits, evaluation.labels[random]
-    data = images, lengths[random], prediction[random], target[random]
+    read = evaluation.digits
+    known: tuple[Any, ...] = ()
     if read is not None:
-      data += read[random], labels
+      known = read[random], evaluation.labels[random]
+    sums = prediction[random], target[random]
     wrong, columns = (~exact[random]).sum(), lengths[random].max() // 2
-    about = captions.additions(wrong, columns, has_digits=read is not None)
-    add("additions", addition.additions, data, about)
+    add(
+      "additions",
+      addition.additions,
+      (images, lengths[random], *sums, *known),
+      captions.additions(wrong, columns, has_digits=read is not None),
+    )
   else:
     about_random = captions.sequences(len(random), len(lengths), is_vector)
     add_sequences("sequences", random, images[: len(random)], about_random)
