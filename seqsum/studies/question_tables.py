@@ -121,6 +121,35 @@ def additions(lines: Lines) -> str:
   return markdown(titles, rows) + "\n"
 
 
+def columns(lines: Lines) -> str:
+  """Accuracy of additions and of single digits of the sum, and exact accuracy
+  of numbers of other lengths, means over runs.
+
+  Lines are measured by `probes.by_columns`.
+  """
+  groups = by_variant(finished(lines))
+  measured = [m for x in finished(lines) for m in x["measured"]]
+  every = sorted({m["columns"] for m in measured})
+  of_digits, of_numbers = [], []
+  for name, group in groups.items():
+    found = [m for x in group for m in x["measured"]]
+    own = [m for m in found if m["trained"]]
+    exact = [m["exact_accuracy"] for m in own]
+    digits = np.mean([m["digits"] for m in own], axis=0)
+    cells = (np.mean(exact), min(exact), max(exact), *digits[[0, -2, -1]])
+    of_digits.append([name, *(f"{x:.1%}" for x in cells)])
+    means = [
+      np.mean([m["exact_accuracy"] for m in found if m["columns"] == n])
+      for n in every
+    ]
+    of_numbers.append([name, *(f"{x:.1%}" for x in means)])
+  titles = ("exact", "worst seed", "best seed")
+  titles = ("", *titles, "first column", "last column", "leading digit")
+  others = ("exact with digits", *map(str, every))
+  tables = markdown(titles, of_digits), markdown(others, of_numbers)
+  return "\n\n".join(tables) + "\n"
+
+
 def soonest(lines: Lines, accuracy: float) -> str:
   """Seconds until a fraction of the validation predictions was exact.
 
