@@ -206,3 +206,18 @@ def test_columns_by_hand():
     ["a", "60.0%", "50.0%", "70.0%", "100.0%", "70.0%", "90.0%"]
   ]
   assert rows(others.strip()) == [["a", "60.0%", "5.0%"]]
+
+
+def test_additions_by_hand():
+  measured = lambda exact, first: {
+    "exact_accuracy": exact,
+    "first_deal": first,
+    "digit_accuracy": 0.995,
+  }
+  lines = [
+    run("4", measured=measured(0.96, 0.97)),
+    run("4", measured=measured(0.98, 0.95)),
+  ]
+  assert rows(question_tables.additions(lines)) == [
+    ["4", "97.0 ± 1.0%", "96.0%", "96.0 ± 1.0%", "99.50%"]
+  ]
