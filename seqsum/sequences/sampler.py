@@ -101,9 +101,9 @@ class Sampler:
       return jnp.asarray(self.fixed_sequences.lengths)
     batch, unit = self.batch_size, self.task.unit
     shortest: Scalar | int = self.min_len // unit
-    longest: Scalar | int = self.max_len // unit
+    longest: Scalar | int = (most := self.max_len // unit)
     if self.curriculum_steps and step is not None:
-      longest = curriculum.longest(step, self.curriculum_steps, longest)
+      longest = curriculum.longest(step, self.curriculum_steps, most)
       shortest = jnp.minimum(shortest, longest)
     key, _ = jax.random.split(key)
     if not self.packed:

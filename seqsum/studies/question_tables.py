@@ -121,10 +121,9 @@ def additions(lines: Lines) -> str:
 
 
 def columns(lines: Lines) -> str:
-  """Accuracy of additions and of single digits of the sum, and exact accuracy
-  of numbers of other lengths, means over runs.
+  """Accuracy of additions, of digits of the sum, and of longer numbers.
 
-  Lines are measured by `probes.by_columns`.
+  Values are means over runs. Lines are measured by `probes.by_columns`.
   """
   groups = by_variant(finished(lines))
   measured = [m for x in finished(lines) for m in x["measured"]]
@@ -142,11 +141,11 @@ def columns(lines: Lines) -> str:
       for n in every
     ]
     of_numbers.append([name, *(f"{x:.1%}" for x in means)])
-  titles = ("exact", "worst seed", "best seed")
-  titles = ("", *titles, "first column", "last column", "leading digit")
-  others = ("exact with digits", *map(str, every))
-  tables = markdown(titles, of_digits), markdown(others, of_numbers)
-  return "\n\n".join(tables) + "\n"
+  titles = ("", "exact", "worst seed", "best seed")
+  of_digit = ("first column", "last column", "leading digit")
+  table = markdown((*titles, *of_digit), of_digits)
+  others = markdown(("exact with digits", *map(str, every)), of_numbers)
+  return f"{table}\n\n{others}\n"
 
 
 def soonest(lines: Lines, accuracy: float) -> str:
