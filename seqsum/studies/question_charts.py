@@ -173,7 +173,7 @@ def _legend_above(figure: Any, curves: Sequence[Any], names: list[str]) -> None:
 def columns(figure: Any, lines: Lines) -> None:
   """Accuracy of each digit of a sum: thin for a run, thick for means.
 
-  A panel for each number of digits, which a variant's name ends in: "GRU, 4
+  A panel for each number of digits, N, which a variant's name ends in: "GRU, 4
   digits". Lines are measured by `probes.by_columns`.
   """
   panels: dict[int, dict[str, np.ndarray]] = {}  # [runs, digits of the sum]
@@ -204,12 +204,13 @@ def columns(figure: Any, lines: Lines) -> None:
       (curves[label],) = axes.plot(
         x, digits.mean(axis=0), color=color, lw=2, marker=marker, ms=4
       )
-    ticks = sorted({1, *range(5, count, 5), count})
+    ticks = [1, *range(5, count, 5)]
     axes.set_xticks([*ticks, count + 1], [*map(str, ticks), "L"])
-    axes.set_title(f"{count} digit{'s' * (count > 1)}", fontsize=SMALL)
+    axes.set_title(f"N = {count}", fontsize=SMALL)
     axes.margins(x=0.15 / max(1, count - 1))
   row[0].set(ylim=(0, 103), ylabel="digits of the sum right (%)")
-  figure.supxlabel("column, from the least significant; L: the leading digit")
+  xlabel = "column, from the least significant; L: the leading digit"
+  figure.supxlabel(xlabel, fontsize="medium")
   _legend_above(figure, list(curves.values()), list(curves))
 
 

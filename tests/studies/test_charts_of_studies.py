@@ -127,10 +127,10 @@ def test_accuracy_by_column_has_a_panel_for_each_number_of_digits():
     ]
   figure = question_charts.columns.figure(lines)
   one, two = figure.axes
-  assert [x.get_title() for x in (one, two)] == ["1 digit", "2 digits"]
+  assert [x.get_title("left") for x in (one, two)] == ["N = 1", "N = 2"]
   np.testing.assert_allclose(one.lines[-1].get_ydata(), [100, 90])
   np.testing.assert_allclose(two.lines[1].get_ydata(), [80, 60, 70])
-  assert [x.get_text() for x in two.get_xticklabels()] == ["1", "2", "L"]
+  assert [x.get_text() for x in two.get_xticklabels()] == ["1", "L"]
   (legend,) = figure.legends
   assert [x.get_text() for x in legend.get_texts()] == ["GRU", "carry"]
   assert one.lines[-1].get_color() == two.lines[1].get_color()
