@@ -10,6 +10,8 @@ encoder with the carry built in ("carry"). Every run sees 480,000 fresh frames,
 256 in each batch; three seeds.
 """
 
+from typing import Any
+
 import ml_collections
 
 from configs import addition as base
@@ -31,12 +33,13 @@ def get_config() -> ml_collections.ConfigDict:
 
 
 def get_study() -> Study:
-  kinds = {
+  kinds: dict[str, tuple[str, dict[str, Any]]] = {
     "gru": ("GRU", {}),
     "grow": ("GRU, curriculum", {"sequence.curriculum": 0.5}),
     "carry": ("carry built in", {"model.core": "carry"}),
   }
-  variants, names = {}, {}
+  variants: dict[str, dict[str, Any]] = {}
+  names = {}
   for digits in DIGITS:
     for kind, (name, changes) in kinds.items():
       if (kind, digits) != ("grow", 1):  # the same as the GRU
