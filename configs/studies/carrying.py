@@ -7,7 +7,7 @@ are the only label. The encoder and augmentation of fold.py with a GRU of 128,
 with all columns from the start ("gru") and with a curriculum ("grow"), in which
 the number of columns rises during the first half of training; and the same
 encoder with the carry built in ("carry"). Every run sees 480,000 fresh frames,
-256 in each batch; three seeds.
+about 256 in each batch; three seeds.
 """
 
 from typing import Any
