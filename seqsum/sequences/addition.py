@@ -34,6 +34,7 @@ class Addition:
   name: ClassVar[str] = "addition"
   tolerance: ClassVar[float] = ROUNDING
   least: ClassVar[float] = 0.0
+  unit: ClassVar[int] = 2  # frames of a column
   columns: int
   digits: tuple[int, ...] = DIGITS
 
@@ -96,7 +97,7 @@ class Addition:
     rng = np.random.default_rng(0)
     count = max(100, SAMPLE // max_len)
     digits = jnp.asarray(rng.choice(labels, (count, max_len)).astype(np.int32))
-    lengths = rng.integers(min_len, max_len + 1, count)
+    lengths = 2 * rng.integers(min_len // 2, max_len // 2 + 1, count)
     targets = np.asarray(self.running(digits, jnp.asarray(lengths)))
     steps = np.arange(max_len)
     last = lengths[:, None] - 1

@@ -18,6 +18,7 @@ from seqsum.models.known_fold import KNOWN_FOLDS, LONG
 from seqsum.models.model import SequenceModel
 from seqsum.models.packed_model import PackedModel
 from seqsum.runtime.errors import InputError, choose, require
+from seqsum.sequences.addition import Addition
 from seqsum.sequences.any_sampler import AnySampler
 from seqsum.sequences.digit import SHAPE
 from seqsum.sequences.sampler import LONGEST
@@ -135,12 +136,9 @@ CHECKS_OF_KIND: dict[str, tuple[Check, ...]] = {
       "must be at most config.sequence.max_len={c.sequence.max_len}",
     ),
     (
-      "sequence.max_len",
-      lambda v, c: (
-        c.task.name != "addition" or v == c.sequence.min_len == v // 2 * 2
-      ),
-      "must be even, and equal to config.sequence.min_len="
-      "{c.sequence.min_len}: addition needs two digits in every column",
+      "sequence.min_len sequence.max_len",
+      lambda v, c: c.task.name != "addition" or v % Addition.unit == 0,
+      "must be even: addition needs two digits in every column",
     ),
     (
       "sequence.num_sequences",
@@ -206,7 +204,6 @@ NEEDS: tuple[tuple[str, str | None, str, Collection[Any]], ...] = (
   ("model.core", "carry", "task.name", ("addition",)),
   ("task.name", "addition", "data.kind", ("digits",)),
   ("task.name", "addition", "task.per_step", (False,)),
-  ("task.name", "addition", "sequence.curriculum", (0.0,)),
   ("model.digit_prior_std", None, "model.core", ("fold",)),
   ("model.remat", None, "model.recurrence", ("fused",)),
   ("loss", "cross_entropy", "task.target", ("raw",)),

@@ -102,6 +102,13 @@ def probabilities(values, count):
   return np.repeat(shares[..., None], count, axis=-1)
 
 
+def added(values):
+  """A measurement of `probes.by_columns`."""
+  digits = [min(1.0, abs(x)) if math.isfinite(x) else 0.0 for x in values]
+  digits = [*digits, 0.0, 1.0]
+  return {"columns": len(digits) - 1, "trained": True, "digits": digits}
+
+
 # Chart -> functions from values to its arguments.
 CASES = {
   frame_charts.sequences: [
@@ -182,6 +189,10 @@ CASES = {
   question_charts.steps: [lambda v: (study_lines(v),)],
   question_charts.targets: [lambda v: (study_lines(v),)],
   question_charts.lengths: [lambda v: (study_lines(v),)],
+  question_charts.columns: [
+    lambda v: (with_measured(v, lambda n: [added(v)]),),
+    lambda v: (with_measured(v, lambda n: [added(v) | {"trained": False}]),),
+  ],
   question_charts.pairs: [
     lambda v: (
       with_measured(v, lambda n: {key: [[n]] for key in ("seen", "right")}),

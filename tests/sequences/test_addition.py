@@ -66,3 +66,13 @@ def test_more_frames_have_more_columns():
   assert Addition(2).with_room_for(4) == Addition(2)
   assert Addition(2).with_room_for(3) == Addition(2)
   assert Addition(2).with_room_for(5).columns == 3
+
+
+def test_moments_are_those_of_whole_columns():
+  """Half of the sums have one column: a mean of 4.5 and a carry of 0.45."""
+  mean, deviation = Addition(2).moments(4, 2)
+  np.testing.assert_allclose(mean, [4.5, (0.45 + 4.5) / 2, 0.25], atol=0.1)
+  assert (deviation > 0).all()
+  assert (
+    Addition(2).mean_target(np.array([5]), 4, 4, False) == [0, 1, 1]
+  ).all()

@@ -187,6 +187,27 @@ def test_filters_within_and_between_variants():
   assert found[5] == ["a and b, two seeds", "0", "1"]
 
 
+def test_columns_by_hand():
+  def measured(exact, digits, longer):
+    own = {"columns": 2, "trained": True, "digits": digits}
+    other = {"columns": 4, "trained": False, "digits": [0.0] * 5}
+    return [
+      own | {"exact_accuracy": exact},
+      other | {"exact_accuracy": longer},
+    ]
+
+  lines = [
+    run("a", measured=measured(0.5, [1.0, 0.6, 0.9], 0.0)),
+    run("a", measured=measured(0.7, [1.0, 0.8, 0.9], 0.1)),
+    run("b", "diverged", measured=None),
+  ]
+  own, others = question_tables.columns(lines).split("\n\n")
+  assert rows(own) == [
+    ["a", "60.0%", "50.0%", "70.0%", "100.0%", "70.0%", "90.0%"]
+  ]
+  assert rows(others.strip()) == [["a", "60.0%", "5.0%"]]
+
+
 def test_additions_by_hand():
   measured = lambda exact, first: {
     "exact_accuracy": exact,

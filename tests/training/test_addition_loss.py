@@ -52,6 +52,21 @@ def test_columns_have_one_loss_for_every_digit():
   np.testing.assert_allclose(output.losses, [[0, 0, 0, expected]], rtol=1e-6)
 
 
+def test_sums_of_different_numbers_of_columns():
+  """7 + 5 = 12 beside 47 + 85 = 132, in one batch."""
+  outputs = jnp.tile(columns((2, 3), (1, 1)), (2, 1, 1))
+  lengths = jnp.array([4, 2])
+  targets = TASK.running(jnp.tile(FRAMES, (2, 1)), lengths)
+  output = ColumnObjective(2)(outputs, targets, lengths)
+  np.testing.assert_allclose(output.losses, 0, atol=1e-6)
+  np.testing.assert_array_equal(output.predictions[:, -1], targets[:, -1])
+  np.testing.assert_array_equal(output.predictions[1, 2:], targets[1, 2:])
+  loss = lambda x: ColumnObjective(2)(x, targets, lengths).losses.sum()
+  gradient = np.abs(jax.grad(loss)(0 * outputs))
+  assert gradient[1, 1].all()  # the leading digit of a number of one digit
+  assert not gradient[1, 2:].any()
+
+
 def sure_of(classes, code):
   """[B, T, 12] of a model that is sure of classes and of their code."""
   parts = jax.nn.one_hot(classes, 10), jax.nn.one_hot(0 * classes + code, 2)
