@@ -21,9 +21,8 @@ from seqsum.studies import probes
 from seqsum.training.experiment import build_experiment
 from seqsum.training.metrics import Totals
 from seqsum.training.parallel import compile_init, compile_step
-from seqsum.training.recentre import center_targets
 from seqsum.training.step import train_steps
-from seqsum.training.updates import update_ema
+from seqsum.training.updates import center_targets, update_ema
 
 
 def config(**changes):

@@ -4,7 +4,7 @@ They follow the table that every study has, see `plan.Study.conclude`.
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import scipy
@@ -118,6 +118,43 @@ def additions(lines: Lines) -> str:
     )
   titles = ("", "exact, 200 deals", "worst seed", "one deal", "digits")
   return markdown(titles, rows) + "\n"
+
+
+def identified(lines: Lines, bits: Mapping[str, float]) -> str:
+  """What the classes of a network without digit labels tell about a digit.
+
+  Means over seeds: exact sequences; digits read right; digits right under the
+  best one-to-one relabelling of the classes (Kuhn 1955); and the mutual
+  information of class and digit, beside what labels can tell.
+
+  Args:
+    lines: Runs measured by `probes.confusion`.
+    bits: Variant -> information about a digit in the labels of sequences.
+  """
+  rows = []
+  for name, group in by_variant(finished(lines)).items():
+    exact = [x["test"]["exact_accuracy"] for x in group]
+    counts = [np.array(x["measured"]) for x in group]
+    right = [np.trace(x) / x.sum() for x in counts]
+    best = [
+      x[scipy.optimize.linear_sum_assignment(-x)].sum() / x.sum()
+      for x in counts
+    ]
+    cells = [f"{100 * np.mean(x):.2f}%" for x in (exact, right, best)]
+    found = [information(x) for x in counts]
+    cells += [f"{np.mean(found):.2f}", f"{bits[name]:.2f}"]
+    rows.append([name, *cells])
+  titles = ("labels", "exact", "digits", "relabelled", "bits", "identifiable")
+  return markdown(titles, rows) + "\n"
+
+
+def information(counts: np.ndarray) -> float:
+  """Mutual information of row and column in bits, from counts [M, N]."""
+  joint = counts / counts.sum()
+  independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0)
+  seen = joint > 0
+  ratio = joint[seen] / independent[seen]
+  return float((joint[seen] * np.log2(ratio)).sum())
 
 
 def soonest(lines: Lines, accuracy: float) -> str:
