@@ -171,7 +171,9 @@ def _draw_panel(
     _label_values(axes, step, nodes, truth[step], step == last)
   axes.set_xticks(range(last + 1))
   axes.set_xlabel("frames read", fontsize=8)
-  axes.set_ylabel(f"{task.name} so far", fontsize=8)
+  is_target = all(task.observe(value) == value for value in values)
+  name = f"{task.name} so far" if is_target else f"value of fold '{task.name}'"
+  axes.set_ylabel(name, fontsize=8)
   axes.set_axisbelow(True)
   axes.grid(axis="y", color=PALE, lw=0.5, alpha=0.6)
   axes.tick_params(labelsize=8)
