@@ -164,6 +164,8 @@ def _draw_panel(
   values = [value for _, value in nodes]
   if max(values) > HIGH:
     axes.set_yscale("symlog", linthresh=1)
+  else:
+    axes.yaxis.get_major_locator().set_params(integer=True)
   axes.margins(y=0.25)
   axes.set_xlim(-0.3, longest + 0.7)
   last = len(frames)
