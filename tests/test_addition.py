@@ -18,13 +18,11 @@ def config(**changes):
   config.update_from_flattened_dict(
     {
       "epochs": 1,
-      "sequences_per_epoch": 1600,
+      "sequences_per_epoch": 8_000,
       "eval_sequences": 64,
       "eval_batch_size": 32,
       "data.name": "digits",
       "sequence.num_sequences": 0,
-      "model.conv.features": (8, 16, 16),
-      "model.dense": (32,),
     }
     | changes
   )
@@ -41,8 +39,8 @@ def run(tmp_path_factory):
 @pytest.mark.slow
 def test_digits_are_learned_from_the_digits_of_sums(run):
   test = summary(run)["test"]
-  assert test["digit_accuracy"] > 0.5
-  assert test["loss"] < 0.9 * (2 * np.log(10) + np.log(2))
+  assert test["digit_accuracy"] > 0.9
+  assert test["exact_accuracy"] > 0.7
 
 
 @pytest.mark.slow
