@@ -120,16 +120,18 @@ def additions(lines: Lines) -> str:
   return markdown(titles, rows) + "\n"
 
 
-def identified(lines: Lines, bits: Mapping[str, float]) -> str:
+def identified(lines: Lines, groups: Mapping[str, Sequence[int]]) -> str:
   """What the classes of a network without digit labels tell about a digit.
 
   Means over seeds: exact sequences; digits read right; digits right under the
-  best one-to-one relabelling of the classes (Kuhn 1955); and the mutual
-  information of class and digit, beside what labels can tell.
+  best one-to-one relabelling of the classes (Kuhn 1955); and the information
+  about the digit in bits: of its class, of the group of its class, and most
+  that the labels of sequences can tell.
 
   Args:
     lines: Runs measured by `probes.confusion`.
-    bits: Variant -> information about a digit in the labels of sequences.
+    groups: Variant -> the group of each of the ten digits. Labels do not tell
+      digits of a group apart. Of other variants each digit is a group.
   """
   rows = []
   for name, group in by_variant(finished(lines)).items():
@@ -141,10 +143,12 @@ def identified(lines: Lines, bits: Mapping[str, float]) -> str:
       for x in counts
     ]
     cells = [f"{100 * np.mean(x):.2f}%" for x in (exact, right, best)]
-    found = [information(x) for x in counts]
-    cells += [f"{np.mean(found):.2f}", f"{bits[name]:.2f}"]
+    merge = np.eye(10, dtype=int)[np.array(groups.get(name, range(10)))]
+    for table in (counts, [x @ merge for x in counts], [merge]):
+      cells.append(f"{np.mean([information(x) for x in table]):.2f}")
     rows.append([name, *cells])
-  titles = ("labels", "exact", "digits", "relabelled", "bits", "identifiable")
+  titles = ("labels", "exact", "digits", "relabelled")
+  titles += ("bits of classes", "of groups", "at most")
   return markdown(titles, rows) + "\n"
 
 

@@ -143,10 +143,10 @@ def test_identified_by_hand():
     run("b", measured=(5 * np.eye(10)).tolist(), test={"exact_accuracy": 1.0}),
     run("b", "diverged", measured=None),
   ]
-  table = question_tables.identified(lines, {"a": np.log2(10), "b": 1.0})
+  table = question_tables.identified(lines, {"b": (0, 1) * 5})
   assert rows(table) == [
-    ["a", "50.00%", "0.00%", "100.00%", "3.32", "3.32"],
-    ["b", "75.00%", "60.00%", "60.00%", "2.16", "1.00"],
+    ["a", "50.00%", "0.00%", "100.00%", "3.32", "3.32", "3.32"],
+    ["b", "75.00%", "60.00%", "60.00%", "2.16", "1.00", "1.00"],
   ]
 
 
