@@ -44,14 +44,12 @@ def train_and_evaluate(
     workdir: The run's folder; made if it does not exist.
     stop: Asks the run to save a checkpoint and return early.
     report: Whether to write `report/`.
-    tracker: Name of a tracker that also gets the metrics, see
-      `trackers.TRACKERS`.
+    tracker: A key of `trackers.TRACKERS`, which also gets the metrics.
     bar: A progress bar over the sequences of several runs, which this run
       advances; by default it prints its own progress.
 
   Returns:
-    The content of summary.json; None if the run was stopped. The same call
-    then resumes it.
+    The content of summary.json; None if stopped: the same call resumes it.
 
   Raises:
     InputError: The config, the data or the folder cannot be used.

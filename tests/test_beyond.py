@@ -21,9 +21,8 @@ from seqsum.studies import probes
 from seqsum.training.experiment import build_experiment
 from seqsum.training.metrics import Totals
 from seqsum.training.parallel import compile_init, compile_step
-from seqsum.training.recentre import center_targets
 from seqsum.training.step import train_steps
-from seqsum.training.updates import update_ema
+from seqsum.training.updates import center_targets, update_ema
 
 
 def config(**changes):
@@ -110,6 +109,42 @@ def test_a_run_predicts_longer_sequences_than_in_training(whole):
   )
   assert all(jax.tree.leaves(differ))
   assert json.loads((whole / "summary.json").read_text())
+
+
+@pytest.mark.slow
+def test_digits_of_all_test_images_are_counted(whole):
+  with open_session(config(), whole, is_new=False) as session:
+    with session.checkpoints() as checkpoints:
+      _, state = restore_best(session, checkpoints)
+    counts = np.array(probes.confusion(session, state.evaluated))
+    images, labels = session.data.feed("test", None, 1)(0)
+  images, labels = np.asarray(images), np.asarray(labels)
+  np.testing.assert_array_equal(counts.sum(axis=1), np.bincount(labels))
+  outputs = session.experiment.model.apply(state.evaluated, images[:, None])
+  digits = np.asarray(outputs)[:, 0, :10].argmax(-1)  # sums of one digit
+  assert np.trace(counts) == (digits == labels).sum()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ("name", "changes"),
+  [
+    ("sorted", {"sequence.min_len": 2}),
+    ("subtraction", {"model.core": "carry", "sequence.min_len": 4}),
+    ("subtraction", {"model.core": "gru", "sequence.min_len": 4}),
+    ("parity", {"model.core": "gru"}),
+    ("max", {"model.core": "gru", "loss": "mse", "task.target": "standard"}),
+  ],
+)
+def test_other_folds_train(name, changes, tmp_path):
+  changed = config(**{"task.name": name, "sequences_per_epoch": 64} | changes)
+  assert train.train_and_evaluate(changed, tmp_path / "run", Never())
+  test = summary(tmp_path / "run")["test"]
+  assert np.isfinite(test["loss"])
+  assert set(test["by_target"]) <= set(map(str, range(10)))
+  pictures = {x.stem for x in (tmp_path / "run" / "report").glob("*.png")}
+  assert ("flow" in pictures) == (name == "sorted")
+  assert "agreement" in pictures
 
 
 def test_the_moving_average_by_hand():

@@ -1,4 +1,4 @@
-"""Multi-digit addition with the carry built in.
+"""Multi-digit addition and subtraction with the carry built in.
 
 The label is the digits of a sum; the carries between its columns are latent. If
 the digits on the frames are independent, each with a known distribution, column
@@ -13,7 +13,8 @@ digit of every column's sum if tau(a) + tau(b) = a + b mod 10 for all digits a
 and b, so tau(a) = a + c with 2 c = 0 mod 10: c is 0 or 5. Which of these two
 *codes* a network begins to learn is chance, and with c = 5 it gets the carry of
 half of the columns wrong. So the code is a latent variable of the network, see
-`training/addition_loss.py`.
+`training/addition_loss.py`. Differences have ten codes, because tau(a) - tau(b)
+= a - b mod 10 for every c (`Addition.shifts`).
 
 They have local optima, too. A column's sum modulo 10 has the product of its
 digits' Fourier coefficients, p_k(a) p_k(b) = w^(k (a + b)) with w = exp(2 pi i
@@ -47,18 +48,19 @@ class CarryCore:
   """A known fold for `Addition`: the model reads digits, the loss adds them.
 
   The head predicts coefficients of 9 waves, whose sum is the logits of the 10
-  classes, and 2 logits of the code, by which class k is the digit k or k + 5
-  mod 10. The model's outputs are the 12 log-probabilities.
+  classes, and a logit of each code c in `Addition.shifts`, by which class k is
+  the digit k + c mod 10. The model's outputs are the log-probabilities, of the
+  classes first.
 
   Attributes:
-    task: The addition.
+    task: The addition or subtraction.
   """
 
   task: Addition
 
   @property
   def outputs(self) -> int:
-    return WAVES + 2
+    return WAVES + len(self.task.shifts)
 
   def inputs(self, outputs: jax.Array) -> jax.Array:
     classes = outputs[..., :WAVES] @ jnp.asarray(waves())
@@ -67,7 +69,8 @@ class CarryCore:
 
   def digits(self, inputs: jax.Array) -> jax.Array:
     classes, code = inputs[..., :10].argmax(-1), inputs[..., 10:].argmax(-1)
-    return ((classes + 5 * code) % 10).astype(jnp.int32)
+    shift = jnp.asarray(self.task.shifts)[code]
+    return ((classes + shift) % 10).astype(jnp.int32)
 
   def probabilities(self, inputs: jax.Array) -> jax.Array:
     """[..., 12] -> [..., 10], of the digits, with the code summed out."""
@@ -117,7 +120,7 @@ def waves() -> np.ndarray:
 
 
 def log_likelihood(
-  digits: jax.Array, sums: Values, lengths: Lengths
+  digits: jax.Array, sums: Values, lengths: Lengths, subtracts: bool = False
 ) -> jax.Array:
   """Log-probability of all digits of the sum of two numbers.
 
@@ -127,11 +130,13 @@ def log_likelihood(
     sums: [B, D] the digits of the sum, least significant first; 2 (D - 1) is at
       least T.
     lengths: [B] how many frames are real; the others are 0.
+    subtracts: Whether `sums` are differences, see `addition.Subtraction`.
 
   Returns:
     [B] float32.
   """
-  totals = column_totals(digits, lengths, sums.shape[1] - 1)  # [B, N, 19]
+  columns = sums.shape[1] - 1
+  totals = column_totals(digits, lengths, columns, subtracts)  # [B, N, 19]
   # [N, B, 2, 2]: log-probability of the observed digit and the next carry,
   # given the carry before: that the digits sum to s + 10 next - carry.
   carry = np.arange(2)
@@ -146,19 +151,20 @@ def log_likelihood(
   def step(forward, moves):  # [B, 2], [B, 2, 2]
     return jax.nn.logsumexp(forward[:, :, None] + moves, axis=1), None
 
-  start = jnp.full((len(sums), 2), LOWEST).at[:, 0].set(0.0)
+  first = int(subtracts)  # the carry into the least significant column
+  start = jnp.full((len(sums), 2), LOWEST).at[:, first].set(0.0)
   forward, _ = jax.lax.scan(step, start, jnp.moveaxis(steps, 1, 0))
   last = sums[:, -1:].astype(jnp.int32)
   return jnp.take_along_axis(forward, last, axis=1)[:, 0]
 
 
 def column_totals(
-  digits: jax.Array, lengths: Lengths, columns: int
+  digits: jax.Array, lengths: Lengths, columns: int, subtracts: bool = False
 ) -> jax.Array:
   """The distribution of the sum of the two digits of each column.
 
   Args:
-    digits, lengths: As for `log_likelihood`.
+    digits, lengths, subtracts: As for `log_likelihood`.
     columns: N.
 
   Returns:
@@ -172,6 +178,8 @@ def column_totals(
   digits = jnp.append(digits, more, axis=1)
   pairs = digits.reshape(batch, columns, 2, count)
   first, second = pairs[:, :, 0], pairs[:, :, 1]
+  if subtracts:  # the digit d counts as 9 - d
+    second = second[..., ::-1]
   # second[total - first digit], for every total and first digit
   index = np.arange(2 * count - 1)[:, None] - np.arange(count)[None, :]
   index = np.where((index < 0) | (index >= count), count, index)

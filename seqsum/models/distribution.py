@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from seqsum.sequences import target_values
 from seqsum.sequences.tasks import Task
 
 LOWEST = -1e30  # the logarithm of 0; -inf would make gradients nan
@@ -109,7 +110,7 @@ def build_support(task: Task, time: int) -> Support:
   Raises:
     InputError: There are more values than `target_values.MAX_VALUES`.
   """
-  exact = task.reachable(time, min_len=0)
+  exact = target_values.fold_values(task, time)
   values, group = np.unique(exact.astype(np.float32), return_inverse=True)
   group = np.append(group, len(values))  # for values outside the support
   _, first = np.unique(group[:-1], return_index=True)

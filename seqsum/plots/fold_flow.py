@@ -164,6 +164,8 @@ def _draw_panel(
   values = [value for _, value in nodes]
   if max(values) > HIGH:
     axes.set_yscale("symlog", linthresh=1)
+  else:
+    axes.yaxis.get_major_locator().set_params(integer=True)
   axes.margins(y=0.25)
   axes.set_xlim(-0.3, longest + 0.7)
   last = len(frames)
@@ -171,7 +173,9 @@ def _draw_panel(
     _label_values(axes, step, nodes, truth[step], step == last)
   axes.set_xticks(range(last + 1))
   axes.set_xlabel("frames read", fontsize=8)
-  axes.set_ylabel(f"{task.name} so far", fontsize=8)
+  is_target = all(task.observe(value) == value for value in values)
+  name = f"{task.name} so far" if is_target else f"value of fold '{task.name}'"
+  axes.set_ylabel(name, fontsize=8)
   axes.set_axisbelow(True)
   axes.grid(axis="y", color=PALE, lw=0.5, alpha=0.6)
   axes.tick_params(labelsize=8)

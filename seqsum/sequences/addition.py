@@ -1,4 +1,4 @@
-"""Multi-digit addition: two numbers, column by column, and their sum.
+"""Multi-digit addition and subtraction of two numbers, column by column.
 
 The frames are the digits of both numbers, least significant column first and
 in each column the first number's digit before the second's: 47 + 85 is the
@@ -27,11 +27,16 @@ class Addition:
   exact if all its digits are; sums of 16 digits do not fit into a float.
 
   Attributes:
+    shifts: The numbers c for which adding c to every digit, modulo 10, keeps
+      the last digit of every column's sum (`models/carry.py`).
+    subtracts: Whether the second number is subtracted.
     columns: N, digits of each number; sequences have up to 2N frames.
     digits: The digits that numbers are made of, ascending.
   """
 
   name: ClassVar[str] = "addition"
+  shifts: ClassVar[tuple[int, ...]] = (0, 5)
+  subtracts: ClassVar[bool] = False
   tolerance: ClassVar[float] = ROUNDING
   least: ClassVar[float] = 0.0
   unit: ClassVar[int] = 2  # frames of a column
@@ -60,14 +65,19 @@ class Addition:
       jnp.float32
     )
     column = frame[:, None] // 2 == np.arange(self.columns)  # [T, N]
+    signs = np.where(frame % 2, -1, 1) if self.subtracts else 1
+    column = column * np.broadcast_to(signs, frame.shape)[:, None]
     totals = jnp.cumsum(real[..., None] * column[None], axis=1)
+    if self.subtracts:
+      totals = totals + 9
 
     def add(carry, total):
       total = total + carry
       return jnp.floor(total / 10), total % 10
 
     totals = jnp.moveaxis(totals, -1, 0)  # [N, B, T]
-    carry, sums = jax.lax.scan(add, jnp.zeros_like(totals[0]), totals)
+    first = jnp.full_like(totals[0], self.subtracts)
+    carry, sums = jax.lax.scan(add, first, totals)
     return jnp.moveaxis(jnp.append(sums, carry[None], axis=0), 0, -1)
 
   def with_room_for(self, frames: int) -> "Addition":
@@ -137,3 +147,20 @@ def find_carries(digits: np.ndarray) -> np.ndarray:
     total = totals[..., column] + carries[..., column]
     carries[..., column + 1] = total >= 10
   return carries
+
+
+@dataclasses.dataclass(frozen=True)
+class Subtraction(Addition):
+  """The difference of two numbers so far, x - y, in ten's complement.
+
+  The digits of x + (10^N - 1 - y) + 1: in every column of y a digit d counts as
+  9 - d, and the first carry is 1. A target is the N digits of x - y mod 10^N,
+  least significant first, and a leading 1 if x >= y, else 0.
+  """
+
+  name: ClassVar[str] = "subtraction"
+  shifts: ClassVar[tuple[int, ...]] = tuple(range(10))
+  subtracts: ClassVar[bool] = True
+
+
+COLUMN_TASKS = {task.name: task for task in (Addition, Subtraction)}

@@ -1,4 +1,4 @@
-"""Values, probabilities and moments of the targets of a task."""
+"""Values of a fold, and values and moments of the targets of its task."""
 
 from __future__ import annotations
 
@@ -53,11 +53,23 @@ def distributions(
     yield values, probabilities
 
 
-def reachable(task: Task, max_len: int, min_len: int) -> np.ndarray:
-  """See `Task.reachable`."""
+def fold_values(task: Task, max_len: int, min_len: int = 0) -> np.ndarray:
+  """All values that a task's fold of `min_len..max_len` digits can have.
+
+  Returns:
+    [K] float64, ascending.
+
+  Raises:
+    InputError: There are too many values to count.
+  """
   found = [np.array([task.initial])]
   found += [values for values, _ in distributions(task, max_len)]
   return np.unique(np.concatenate(found[min_len:]))
+
+
+def reachable(task: Task, max_len: int, min_len: int) -> np.ndarray:
+  """See `Task.reachable`."""
+  return np.unique(task.observe(fold_values(task, max_len, min_len)))
 
 
 def moments(
@@ -68,7 +80,7 @@ def moments(
   for step, (some, likely) in enumerate(distributions(task, max_len), 1):
     found.append(some)
     counts.append(_count(step, max_len, min_len, per_step) * likely)
-  values, weights = np.concatenate(found), np.concatenate(counts)
+  values, weights = task.observe(np.concatenate(found)), np.concatenate(counts)
   mean = np.average(values, weights=weights)
   square = np.average(np.square(values - mean), weights=weights)
   return float(mean), float(np.sqrt(square))
@@ -101,7 +113,7 @@ def mean_target(
       others = np.roll(digits, rng.integers(len(digits)))
       values = task.combine(values, others)
       count = _count(step, max_len, min_len, per_step)
-      total += count * values.mean()
+      total += count * task.observe(values).mean()
       weight += count
   return float(total / weight)
 

@@ -3,7 +3,8 @@
 Every task is a fold: the sum is fold(+, 0), the product fold(x, 1). The target
 at step t is the fold of the first t digits, and the final target is the last of
 these. "A value at every frame" and "one value at the end" are therefore the
-same computation, read at different steps.
+same computation, read at different steps. Where a fold must remember more than
+its target, as of whether digits ascend, the target is a function of its value.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ from seqsum.sequences.shapes import Lengths, Values
 
 ROUNDING = 0.5  # a prediction nearer than this rounds to a whole target
 DIGITS = tuple(range(10))
+BROKEN = 10  # the value of `sorted` once a digit was less than the one before
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Task:
     initial: The fold of no digits.
     combine: `(value so far, next digit) -> value`, elementwise on arrays.
     digits: The digits that sequences are made of, ascending.
+    observe: Value of the fold -> target, elementwise on arrays.
     tolerance: A prediction nearer than this to its target is exact.
     size: Parts of a target that is a vector; 0 for a number.
     least: A lower bound of the targets.
@@ -44,16 +47,17 @@ class Task:
   initial: float
   combine: Callable[[Any, Any], Any]
   digits: tuple[int, ...] = DIGITS
+  observe: Callable[[Any], Any] = lambda value: value
 
   def running(self, digits: jax.Array, lengths: Lengths) -> Values:
-    """Computes the fold of the first t digits, for every t.
+    """Computes the target of the first t digits, for every t.
 
     Args:
       digits: [B, T] integers 0..9.
       lengths: [B] how many of them are real.
 
     Returns:
-      [B, T] float32, exact below 2**24. The padding repeats the final value.
+      [B, T] float32, exact below 2**24. The padding repeats the final one.
     """
 
     def step(value, inputs):
@@ -67,7 +71,7 @@ class Task:
     inputs = digits.T.astype(jnp.float32), is_real
     # An accelerator waits for the host in every iteration of a loop.
     _, values = jax.lax.scan(step, start, inputs, unroll=min(time, 16))
-    return values.T
+    return self.observe(values.T)
 
   def reachable(self, max_len: int, min_len: int = 1) -> np.ndarray:
     """[V] float64, ascending: all targets of `min_len..max_len` digits.
@@ -99,4 +103,16 @@ class Task:
 
 SUM = Task("sum", 0.0, lambda value, digit: value + digit)
 PRODUCT = Task("product", 1.0, lambda value, digit: value * digit)
-TASKS = {task.name: task for task in (SUM, PRODUCT)}
+OTHERS = (
+  Task("max", 0.0, lambda most, digit: most + (digit - most) * (digit > most)),
+  Task("parity", 0.0, lambda value, digit: (value + digit) % 2),
+  Task("mod10", 0.0, lambda value, digit: (value + digit) % 10),
+  Task("threes", 0.0, lambda count, digit: count + (digit == 3)),
+  Task(  # 1 if no digit is less than the one before it, else 0
+    "sorted",
+    0.0,
+    lambda last, digit: BROKEN + (digit - BROKEN) * (digit >= last),
+    observe=lambda last: 1.0 * (last < BROKEN),
+  ),
+)
+TASKS = {task.name: task for task in (SUM, PRODUCT, *OTHERS)}

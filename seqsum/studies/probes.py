@@ -139,18 +139,10 @@ def reshuffled(
     "exact_accuracy", the mean over deals; "deviation", that of one deal;
     "first_deal", its exact accuracy; and "digit_accuracy", all in 0..1.
   """
-  images, labels = session.data.feed("test", replicated(session.mesh), 1)(0)
+  digits, truth = _read_test_digits(session, params)
   task = session.experiment.sampler.task
-  apply: Any = session.experiment.model.apply
-  core: Any = session.experiment.objective.fold
-  read = jax.jit(
-    lambda images: core.digits(apply(params, images[:, None], (len(images),)))
-  )
-  starts = range(0, len(labels), IMAGES)
-  parts = [np.asarray(read(images[n : n + IMAGES])).ravel() for n in starts]
-  digits, truth = np.concatenate(parts), np.asarray(labels)
   time = session.experiment.sampler.max_len
-  count = len(labels) // time
+  count = len(truth) // time
   lengths = jnp.full(count, time)
   add = jax.jit(lambda digits: task.running(digits, lengths)[:, -1])
   rng, shares = np.random.default_rng(0), []
@@ -164,6 +156,36 @@ def reshuffled(
     "first_deal": float(shares[0]),
     "digit_accuracy": float((digits == truth).mean()),
   }
+
+
+def confusion(session: Session, params: optax.Params) -> list[list[int]]:
+  """[10][10], how often each digit of the test images is read as each class.
+
+  The core must have the reduction built in.
+  """
+  digits, truth = _read_test_digits(session, params)
+  counts = np.zeros((10, 10), int)
+  np.add.at(counts, (truth, digits), 1)
+  return counts.tolist()
+
+
+def _read_test_digits(
+  session: Session, params: optax.Params
+) -> tuple[np.ndarray, np.ndarray]:
+  """Predicted digits of all test images, and their labels, [M] each."""
+  images, labels = session.data.feed("test", replicated(session.mesh), 1)(0)
+  apply: Any = session.experiment.model.apply
+  core: Any = session.experiment.model.known_fold
+
+  @jax.jit
+  def read(images):
+    frames, rows = images[:, None], (len(images),)
+    _, variables = apply(params, frames, rows, mutable=["intermediates"])
+    return core.digits(variables["intermediates"]["fold_inputs"][0])
+
+  starts = range(0, len(labels), IMAGES)
+  parts = [np.asarray(read(images[n : n + IMAGES])).ravel() for n in starts]
+  return np.concatenate(parts), np.asarray(labels)
 
 
 def filters(session: Session, params: optax.Params) -> dict[str, list]:

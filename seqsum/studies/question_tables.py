@@ -4,7 +4,7 @@ They follow the table that every study has, see `plan.Study.conclude`.
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import scipy
@@ -146,6 +146,47 @@ def columns(lines: Lines) -> str:
   table = markdown((*titles, *of_digit), of_digits)
   others = markdown(("exact with digits", *map(str, every)), of_numbers)
   return f"{table}\n\n{others}\n"
+
+
+def identified(lines: Lines, groups: Mapping[str, Sequence[int]]) -> str:
+  """What the classes of a network without digit labels tell about a digit.
+
+  Means over seeds: exact sequences; digits read right; digits right under the
+  best one-to-one relabelling of the classes (Kuhn 1955); and the information
+  about the digit in bits: of its class, of the group of its class, and most
+  that the labels of sequences can tell.
+
+  Args:
+    lines: Runs measured by `probes.confusion`.
+    groups: Variant -> the group of each of the ten digits. Labels do not tell
+      digits of a group apart. Of other variants each digit is a group.
+  """
+  rows = []
+  for name, group in by_variant(finished(lines)).items():
+    exact = [x["test"]["exact_accuracy"] for x in group]
+    counts = [np.array(x["measured"]) for x in group]
+    right = [np.trace(x) / x.sum() for x in counts]
+    best = [
+      x[scipy.optimize.linear_sum_assignment(-x)].sum() / x.sum()
+      for x in counts
+    ]
+    cells = [f"{100 * np.mean(x):.2f}%" for x in (exact, right, best)]
+    merge = np.eye(10, dtype=int)[np.array(groups.get(name, range(10)))]
+    for table in (counts, [x @ merge for x in counts], [merge]):
+      cells.append(f"{np.mean([information(x) for x in table]):.2f}")
+    rows.append([name, *cells])
+  titles = ("labels", "exact", "digits", "relabelled")
+  titles += ("bits of classes", "of groups", "at most")
+  return markdown(titles, rows) + "\n"
+
+
+def information(counts: np.ndarray) -> float:
+  """Mutual information of row and column in bits, from counts [M, N]."""
+  joint = counts / counts.sum()
+  independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0)
+  seen = joint > 0
+  ratio = joint[seen] / independent[seen]
+  return float((joint[seen] * np.log2(ratio)).sum())
 
 
 def soonest(lines: Lines, accuracy: float) -> str:

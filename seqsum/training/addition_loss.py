@@ -1,4 +1,8 @@
-"""Objectives of multi-digit addition, labelled by the digits of the sum."""
+"""Objectives of multi-digit addition, labelled by the digits of the sum.
+
+Everything holds for subtraction too, whose label is the digits of a difference
+(`sequences/addition.Subtraction`).
+"""
 
 import dataclasses
 from typing import ClassVar
@@ -23,7 +27,7 @@ class CarryObjective:
   the sum, in nats. The prediction is the sum of the likeliest digits.
 
   The code of the classes (`models/carry.py`) is one latent variable of a whole
-  batch. Its posterior weighs the losses under both codes, so the gradient is
+  batch. Its posterior weighs the losses under all codes, so the gradient is
   that of the batch's likelihood with the code summed out. Whichever code the
   network has begun to learn, the loss says so, and soon its own outputs do.
 
@@ -41,15 +45,18 @@ class CarryObjective:
     self, outputs: Outputs, targets: Values, lengths: Lengths
   ) -> ObjectiveOutput:
     classes, sums = outputs[..., :10], final(targets, lengths)
-    likelihoods = jnp.stack(  # [2, B]
+    task = self.fold.task
+    likelihoods = jnp.stack(  # [codes, B]
       [
-        carry.log_likelihood(digits, sums, lengths)
-        for digits in (classes, jnp.roll(classes, 5, axis=-1))
+        carry.log_likelihood(
+          jnp.roll(classes, shift, axis=-1), sums, lengths, task.subtracts
+        )
+        for shift in task.shifts
       ]
     )
     is_real = jnp.arange(outputs.shape[1])[None] < lengths[:, None]
     code = jnp.where(is_real[..., None], outputs[..., 10:], 0).sum((0, 1))
-    prior = jax.nn.log_softmax(code / is_real.sum())  # [2]
+    prior = jax.nn.log_softmax(code / is_real.sum())  # [codes]
     posterior = jax.nn.softmax(prior + likelihoods.sum(axis=1))
     shared = prior / len(outputs)
     loss = -jax.lax.stop_gradient(posterior) @ (likelihoods + shared[:, None])
@@ -86,11 +93,14 @@ class ColumnObjective:
 
   Attributes:
     columns: N, columns of the longest sequence.
+    subtracts: Whether targets are differences. A shorter one has the higher
+      digits of the complement: 0 if it is not negative, else 9.
   """
 
   fold: ClassVar[None] = None
   outputs: ClassVar[int] = 12
   columns: int
+  subtracts: bool = False
 
   def __call__(
     self, outputs: Outputs, targets: Values, lengths: Lengths
@@ -101,7 +111,8 @@ class ColumnObjective:
     columns = outputs[:, 1::2]  # [B, T / 2, 12]
     losses = cross_entropy(columns[..., :10], target[:, : columns.shape[1]])
     is_real = jnp.arange(columns.shape[1])[None] < count[:, None]
-    leading = jnp.take_along_axis(target, count[:, None], axis=1)[:, 0]
+    place = jnp.full_like(count, self.columns) if self.subtracts else count
+    leading = jnp.take_along_axis(target, place[:, None], axis=1)[:, 0]
     loss = jnp.where(is_real, losses, 0).sum(axis=1)
     loss += cross_entropy(final(outputs, lengths)[:, 10:], leading)
     predictions, _ = self.decode(outputs)
@@ -127,6 +138,10 @@ class ColumnObjective:
     leading = jnp.argmax(outputs[..., 10:], axis=-1)[..., None]  # [B, T, 1]
     done = (step + 1) // 2  # whole columns after each step
     sums = jnp.where((part < done)[None], digits, 0)
+    if self.subtracts:
+      higher = np.broadcast_to(part >= done, (time, columns + 1))[None]
+      sums = jnp.where(higher, 9 * (1 - leading), sums)
+      done = np.full_like(done, columns)
     sums = jnp.where((part == done)[None], leading, sums).astype(jnp.float32)
     unknown = np.broadcast_to(step % 2 == 0, (time, 1))[None]
     unknown = unknown | jnp.isnan(outputs).any(axis=(1, 2), keepdims=True)

@@ -18,7 +18,7 @@ from seqsum.models.known_fold import KNOWN_FOLDS, LONG
 from seqsum.models.model import SequenceModel
 from seqsum.models.packed_model import PackedModel
 from seqsum.runtime.errors import InputError, choose, require
-from seqsum.sequences.addition import Addition
+from seqsum.sequences.addition import COLUMN_TASKS, Addition
 from seqsum.sequences.any_sampler import AnySampler
 from seqsum.sequences.digit import SHAPE
 from seqsum.sequences.sampler import LONGEST
@@ -39,7 +39,7 @@ CHOICES: dict[str, Collection[str]] = {
   "matmul_precision": ("default", "high", "highest"),
   "on_nonfinite": ("stop", "skip", "continue"),
   "data.kind": ("digits", "videos", "files"),
-  "task.name": (*TASKS, "addition"),
+  "task.name": TASKS | COLUMN_TASKS,
   "task.target": TRANSFORMS,
   "model.core": CORES | KNOWN_FOLDS,
   "model.cell_activation": ACTIVATIONS,
@@ -137,8 +137,8 @@ CHECKS_OF_KIND: dict[str, tuple[Check, ...]] = {
     ),
     (
       "sequence.min_len sequence.max_len",
-      lambda v, c: c.task.name != "addition" or v % Addition.unit == 0,
-      "must be even: addition needs two digits in every column",
+      lambda v, c: c.task.name not in COLUMN_TASKS or v % Addition.unit == 0,
+      "must be even: {c.task.name} needs two digits in every column",
     ),
     (
       "sequence.num_sequences",
@@ -201,9 +201,11 @@ NEEDS: tuple[tuple[str, str | None, str, Collection[Any]], ...] = (
   ("model.core", "additive", "loss", REGRESSIONS),
   ("model.core", "additive", "task.name", TASKS),
   ("model.core", "carry", "loss", ("cross_entropy",)),
-  ("model.core", "carry", "task.name", ("addition",)),
+  ("model.core", "carry", "task.name", COLUMN_TASKS),
   ("task.name", "addition", "data.kind", ("digits",)),
   ("task.name", "addition", "task.per_step", (False,)),
+  ("task.name", "subtraction", "data.kind", ("digits",)),
+  ("task.name", "subtraction", "task.per_step", (False,)),
   ("model.digit_prior_std", None, "model.core", ("fold",)),
   ("model.remat", None, "model.recurrence", ("fused",)),
   ("loss", "cross_entropy", "task.target", ("raw",)),

@@ -34,10 +34,8 @@ class Predictions(struct.PyTreeNode):
     losses: [N, T] float32, the loss of the value at each step.
     labels: [N, T] int32, the digits; None for sequences from files and videos.
     means: [N, T] float32, means of predicted distributions, or None.
-    digits: [N, T] int32, the digit recognized on each frame by a core with the
-      reduction built in; None for other cores.
-    places: [N, 2] int, batch and row that a sequence was drawn in; set on the
-      host.
+    digits: [N, T] int32, digits recognized by a known fold; None for others.
+    places: [N, 2] int, batch and row of a sequence's draw; set on the host.
     tolerance: Absolute error below which a prediction counts as exact.
   """
 

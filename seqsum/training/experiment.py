@@ -15,12 +15,12 @@ from seqsum.models.cores import CORES, GRU
 from seqsum.models.encoder import ACTIVATIONS, ConvEncoder
 from seqsum.models.known_fold import KNOWN_FOLDS, KnownFold
 from seqsum.models.model import SequenceModel
-from seqsum.sequences.addition import Addition
+from seqsum.sequences.addition import COLUMN_TASKS, Addition
 from seqsum.sequences.any_sampler import AnySampler
 from seqsum.sequences.augment import Augmentation
 from seqsum.sequences.recorded import RecordedSampler, SequenceSpec
 from seqsum.sequences.sampler import Sampler
-from seqsum.sequences.tasks import TASKS, Task
+from seqsum.sequences.tasks import SUM, TASKS, Task
 from seqsum.sequences.videos import VideoSampler
 from seqsum.training.addition_loss import CarryObjective, ColumnObjective
 from seqsum.training.checks import (
@@ -30,9 +30,15 @@ from seqsum.training.checks import (
   check_frames,
 )
 from seqsum.training.fold_loss import FoldObjective
-from seqsum.training.losses import Objective, build_objective
+from seqsum.training.losses import (
+  LOSSES,
+  Objective,
+  StepObjective,
+  classification,
+)
 from seqsum.training.optimizers import build_optimizer
 from seqsum.training.state import Experiment
+from seqsum.training.targets import TRANSFORMS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,8 +139,9 @@ def build_experiment(
     objective = FoldObjective(known_fold)
     if not known_fold.is_folded_by_loss(sampler.max_len):
       objective.support(sampler.max_len)  # Raises if it has too many values.
-  elif config.task.name == "addition" and config.loss == "cross_entropy":
-    objective = ColumnObjective(sampler.task.columns)
+  elif config.task.name in COLUMN_TASKS and config.loss == "cross_entropy":
+    task = sampler.task
+    objective = ColumnObjective(task.columns, task.subtracts)
   else:
     objective = build_objective(
       config.loss,
@@ -158,6 +165,30 @@ def build_experiment(
     ema_decay=ema_decay,
     center_targets=config.task.center_targets,
   )
+
+
+def build_objective(
+  loss: str,
+  target: str = "raw",
+  *,
+  task: Task = SUM,
+  max_len: int = 4,
+  min_len: int = 1,
+  per_step: bool = False,
+) -> StepObjective:
+  """Builds the objective of a learned recurrence.
+
+  `loss` is a key of `LOSSES`, `target` of `targets.TRANSFORMS` (cross entropy
+  needs 'raw'); the other arguments determine the values of the targets.
+  """
+  if loss == "cross_entropy":
+    # With the values of short sequences, which a curriculum begins with, and of
+    # early steps, which `by_step` in metrics.jsonl reports.
+    return classification(task.reachable(max_len))
+  transform = TRANSFORMS[target](
+    task, max_len=max_len, min_len=min_len, per_step=per_step
+  )
+  return LOSSES[loss](transform, task.size)
 
 
 def _build_sampler(config: ConfigDict, spec: SequenceSpec | None) -> AnySampler:
@@ -190,8 +221,9 @@ def _build_sampler(config: ConfigDict, spec: SequenceSpec | None) -> AnySampler:
 
 def _build_task(config: ConfigDict) -> Task | Addition:
   digits = tuple(config.sequence.digits)
-  if config.task.name == "addition":
-    return Addition(config.sequence.max_len // 2, digits)
+  if config.task.name in COLUMN_TASKS:
+    column_task = COLUMN_TASKS[config.task.name]
+    return column_task(config.sequence.max_len // 2, digits)
   return dataclasses.replace(TASKS[config.task.name], digits=digits)
 
 

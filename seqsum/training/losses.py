@@ -13,8 +13,7 @@ import optax
 from seqsum.models.carry import CarryCore
 from seqsum.models.known_fold import FoldCore
 from seqsum.sequences.shapes import Lengths, Outputs, Values
-from seqsum.sequences.tasks import SUM, Task
-from seqsum.training.targets import RAW, TRANSFORMS, Transform
+from seqsum.training.targets import RAW, Transform
 
 
 class ObjectiveOutput(NamedTuple):
@@ -160,27 +159,3 @@ LOSSES: dict[str, Callable[..., StepObjective]] = {
   name: functools.partial(regression, loss)
   for name, loss in REGRESSIONS.items()
 } | {"cross_entropy": classification}
-
-
-def build_objective(
-  loss: str,
-  target: str = "raw",
-  *,
-  task: Task = SUM,
-  max_len: int = 4,
-  min_len: int = 1,
-  per_step: bool = False,
-) -> StepObjective:
-  """Builds the objective of a learned recurrence.
-
-  `loss` is a key of `LOSSES`, `target` of `targets.TRANSFORMS` (cross entropy
-  needs 'raw'); the other arguments determine the values of the targets.
-  """
-  if loss == "cross_entropy":
-    # With the values of short sequences, which a curriculum begins with, and of
-    # early steps, which `by_step` in metrics.jsonl reports.
-    return classification(task.reachable(max_len))
-  transform = TRANSFORMS[target](
-    task, max_len=max_len, min_len=min_len, per_step=per_step
-  )
-  return LOSSES[loss](transform, task.size)

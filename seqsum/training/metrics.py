@@ -22,8 +22,8 @@ class Totals(struct.PyTreeNode):
 
   Attributes:
     sequences: [] float32, number of sequences.
-    loss_count: [] float32, number of values that have a loss: one a sequence,
-      or with `per_step` one a real frame.
+    loss_count: [] float32, values with a loss: one a sequence or, with
+      `per_step`, a real frame.
     loss: [] float32, sum over these values.
     squared, absolute: [] float32, errors of the final prediction in digit
       units, summed over sequences.
@@ -124,8 +124,7 @@ def is_exact(
   Args:
     predictions, targets: [N], or [N, D] vectors, all of whose parts must agree.
     tolerance: The absolute error below which a prediction is exact. Products
-      too large for float32 to represent every whole number must agree to a
-      millionth (at most 20 roundings of 2**-24 each).
+      too large for float32 must agree to 2**-20, some 20 roundings of 2**-24.
   """
   error = abs(predictions - targets)
   near = (error < tolerance) | (error <= 2.0**-20 * abs(targets))

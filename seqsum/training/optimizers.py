@@ -38,8 +38,7 @@ def build_optimizer(
     learning_rate: The peak rate.
     schedule: A key of `SCHEDULES`.
     steps: Training steps.
-    clip_norm: Global gradient norm to clip to (Pascanu et al. 2013); 0 for
-      none.
+    clip_norm: Largest global gradient norm (Pascanu et al. 2013); 0: any.
     warmup: Fraction of the steps in which the rate rises linearly from 0 (Goyal
       et al. 2017); the schedule covers the rest.
     **parameters: Parameters of optimizers by name; others' are ignored.

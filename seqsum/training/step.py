@@ -20,7 +20,6 @@ from seqsum.sequences.shapes import Scalar
 from seqsum.training.metrics import NEVER, Totals
 from seqsum.training.norms import Norms
 from seqsum.training.parallel import shard_of_device, sum_over_devices
-from seqsum.training.recentre import center_targets
 from seqsum.training.state import (
   FIXED,
   TRAIN,
@@ -28,7 +27,12 @@ from seqsum.training.state import (
   TrainState,
   batch_key,
 )
-from seqsum.training.updates import accumulate, skip_if_nonfinite, update_ema
+from seqsum.training.updates import (
+  accumulate,
+  center_targets,
+  skip_if_nonfinite,
+  update_ema,
+)
 
 
 def train_step(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from seqsum.models import carry
-from seqsum.sequences.addition import Addition
+from seqsum.sequences.addition import Addition, Subtraction
 
 
 def random_digits(batch, time, scale=3.0):
@@ -17,10 +17,10 @@ def random_digits(batch, time, scale=3.0):
   return jax.nn.log_softmax(scale * logits)
 
 
-def by_enumeration(digits, time):
+def by_enumeration(digits, time, kind):
   """{digits of the sum: probability} of one sequence of `time` real frames."""
   found = {}
-  task = Addition(digits.shape[0] // 2)
+  task = kind(digits.shape[0] // 2)
   combinations = np.array(list(itertools.product(range(10), repeat=time)))
   frames = np.zeros((len(combinations), digits.shape[0]), int)
   frames[:, :time] = combinations
@@ -34,14 +34,16 @@ def by_enumeration(digits, time):
   return found
 
 
+@pytest.mark.parametrize("kind", [Addition, Subtraction])
 @pytest.mark.parametrize("time", [1, 2, 3, 4])
-def test_the_likelihood_is_that_of_all_combinations(time):
+def test_the_likelihood_is_that_of_all_combinations(time, kind):
   digits = random_digits(1, 4)
-  expected = by_enumeration(digits[0], time)
+  expected = by_enumeration(digits[0], time, kind)
   assert sum(expected.values()) == pytest.approx(1, abs=1e-5)
   sums = jnp.array(list(expected), jnp.float32)
   many = jnp.broadcast_to(digits, (len(sums), *digits.shape[1:]))
-  found = carry.log_likelihood(many, sums, jnp.full(len(sums), time))
+  lengths = jnp.full(len(sums), time)
+  found = carry.log_likelihood(many, sums, lengths, kind.subtracts)
   np.testing.assert_allclose(
     np.exp(found), list(expected.values()), rtol=1e-4, atol=1e-9
   )
@@ -69,17 +71,25 @@ def test_long_sums_have_finite_gradients():
   assert (np.abs(gradient).max(axis=(0, 2)) > 0).all()  # every frame learns
 
 
-def test_shifting_every_digit_by_five_changes_only_carries():
-  """10 + 10 is 20: the last digit of every column stays."""
+@pytest.mark.parametrize("kind", [Addition, Subtraction])
+def test_shifting_every_digit_by_a_code_changes_only_carries(kind):
+  """5 + 5 is 10: the last digit of every column stays. Differences keep it
+  under all shifts. The carry tells the code."""
   logits = jax.random.normal(jax.random.key(0), (1, 2, 10))
   digits = jax.nn.log_softmax(logits)
-  shifted = jnp.roll(digits, 5, axis=-1)
-  both = []
-  for x in (digits, shifted):
-    totals = carry.column_totals(x, jnp.array([2]), 1)[0, 0]
-    totals = jnp.append(totals, carry.LOWEST)
-    both.append(jax.nn.logsumexp(totals.reshape(2, 10), axis=0))
-  np.testing.assert_allclose(*both, atol=1e-5)
+
+  def last_and_carry(shift):
+    shifted = jnp.roll(digits, shift, axis=-1)
+    totals = carry.column_totals(shifted, jnp.array([2]), 1, kind.subtracts)
+    totals = jnp.append(totals[0, 0], carry.LOWEST).reshape(2, 10)
+    return (jax.nn.logsumexp(totals, axis=axis) for axis in (0, 1))
+
+  plain_last, plain_carry = last_and_carry(0)
+  for shift in range(1, 10):
+    last, next_carry = last_and_carry(shift)
+    is_equal = np.allclose(last, plain_last, atol=1e-5)
+    assert is_equal == (shift in kind.shifts), shift
+    assert not np.allclose(next_carry, plain_carry, atol=1e-3)
 
 
 def test_waves_express_all_logits_and_the_lowest_is_the_largest():
@@ -102,6 +112,12 @@ def test_digits_are_read_under_the_likelier_code():
   outputs[:, :2] = 20 * np.cos(angle), 20 * np.sin(angle)
   outputs[1, -1] = 1.0  # class k is the digit k + 5
   np.testing.assert_array_equal(core.digits(core.inputs(outputs)), [3, 8])
+  core = carry.CarryCore(Subtraction(1))
+  outputs = np.tile(outputs[:1], (10, 1))
+  outputs = np.append(outputs, np.zeros((10, 8), np.float32), axis=1)
+  outputs[:, carry.WAVES :] = np.eye(10)
+  found = core.digits(core.inputs(outputs))
+  np.testing.assert_array_equal(found, (3 + np.arange(10)) % 10)
 
 
 def test_a_mixture_of_two_digits_is_a_local_optimum_of_the_last_digit():

@@ -16,8 +16,8 @@ from seqsum.models.model import SequenceModel
 from seqsum.models.packed_model import PackedModel
 from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import PRODUCT, SUM
+from seqsum.training.experiment import build_objective
 from seqsum.training.fold_loss import FoldObjective
-from seqsum.training.losses import build_objective
 
 ENCODER = functools.partial(
   ConvEncoder, features=(3,), kernels=(4,), strides=(4,), pools=(1,)

@@ -36,6 +36,28 @@ def test_labels_of_the_flow_do_not_overlap_its_lines():
       assert not any(box.contains(x, y) for box in named)
 
 
+@pytest.mark.parametrize(
+  ("name", "label"),
+  [
+    ("parity", "parity so far"),
+    ("max", "max so far"),
+    ("sorted", "value of fold 'sorted'"),  # a digit, or 10
+  ],
+)
+def test_the_flow_of_other_folds(name, label):
+  labels = np.array([[3, 6, 1]])
+  frames = np.zeros((1, 3, 28, 28, 1), np.uint8)
+  shares = np.eye(10)[labels]
+  figure = fold_flow.flow.figure(
+    frames, np.array([3]), labels, shares, TASKS[name]
+  )
+  axes = figure.axes[0]
+  assert axes.get_ylabel() == label
+  assert (axes.get_yticks() % 1 == 0).all()
+  last = {"parity": "0", "max": "6", "sorted": "10"}[name]
+  assert last in [x.get_text() for x in axes.texts]
+
+
 def test_lowest_bar_is_inside_the_axes_which_include_0():
   frames = np.zeros((2, 8, 8, 1), np.uint8)
   shares = np.eye(10)[[7, 8]]

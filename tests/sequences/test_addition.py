@@ -1,7 +1,13 @@
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from seqsum.sequences.addition import Addition, column_order, find_carries
+from seqsum.sequences.addition import (
+  Addition,
+  Subtraction,
+  column_order,
+  find_carries,
+)
 
 
 def test_47_plus_85_by_hand():
@@ -26,16 +32,21 @@ def test_padding_repeats_the_final_sum():
   )
 
 
-def test_random_numbers_of_thirty_digits():
+@pytest.mark.parametrize("task", [Addition(30), Subtraction(30)])
+def test_random_numbers_of_thirty_digits(task):
   rng = np.random.default_rng(0)
   frames = rng.integers(10, size=(5, 60))
-  found = Addition(30).running(jnp.asarray(frames), jnp.full(5, 60))[:, -1]
+  frames[0, 1::2] = frames[0, ::2]  # equal numbers
+  found = task.running(jnp.asarray(frames), jnp.full(5, 60))[:, -1]
   for row, digits in zip(frames, np.asarray(found), strict=True):
     first, second = (
       int("".join(map(str, row[start::2][::-1]))) for start in (0, 1)
     )
     total = int("".join(str(int(x)) for x in digits[::-1]))
-    assert total == first + second
+    if task.subtracts:
+      assert total == 10**30 + first - second
+    else:
+      assert total == first + second
 
 
 def test_two_written_numbers_are_put_into_columns():
@@ -76,3 +87,21 @@ def test_moments_are_those_of_whole_columns():
   assert (
     Addition(2).mean_target(np.array([5]), 4, 4, False) == [0, 1, 1]
   ).all()
+
+
+def test_47_minus_85_by_hand():
+  """Frames 7, 5, 4, 8: 7, then 2, then 42, then -38, which is 62 - 100."""
+  task = Subtraction(2)
+  frames, lengths = jnp.array([[7, 5, 4, 8]] * 2), jnp.array([4, 1])
+  found = task.running(frames, lengths)
+  np.testing.assert_array_equal(
+    found[0], [[7, 0, 1], [2, 0, 1], [2, 4, 1], [2, 6, 0]]
+  )
+  np.testing.assert_array_equal(found[1], [[7, 0, 1]] * 4)
+  assert task.name == "subtraction"
+
+
+def test_borrows_run_through_all_columns():
+  frames = jnp.array([[0, 1, 0, 0, 0, 0]])  # 0 - 1 is 999 - 1000
+  found = Subtraction(3).running(frames, jnp.array([6]))
+  np.testing.assert_array_equal(found[0, -1], [9, 9, 9, 0])

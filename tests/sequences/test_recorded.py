@@ -13,8 +13,7 @@ from seqsum.runtime.errors import InputError
 from seqsum.sequences.augment import Augmentation
 from seqsum.sequences.recorded import RecordedSampler, SequenceSpec, describe
 from seqsum.sequences.tasks import ROUNDING
-from seqsum.training.experiment import build_experiment
-from seqsum.training.losses import build_objective
+from seqsum.training.experiment import build_experiment, build_objective
 
 SHAPE = (2, 3, 1)
 LENGTHS = np.array([2, 1, 3], np.int32)

@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 
 from seqsum.runtime.errors import InputError
-from seqsum.sequences.target_values import distributions, mean_target
-from seqsum.sequences.tasks import PRODUCT, SUM
+from seqsum.sequences.target_values import (
+  distributions,
+  fold_values,
+  mean_target,
+)
+from seqsum.sequences.tasks import PRODUCT, SUM, TASKS
 
 
 def test_running_sum_and_product_by_hand():
@@ -20,6 +24,39 @@ def test_running_sum_and_product_by_hand():
   np.testing.assert_array_equal(
     PRODUCT.running(digits, lengths), [[3, 12, 0, 0], [9, 81, 81, 81]]
   )
+
+
+@pytest.mark.parametrize(
+  ("name", "first", "second"),
+  [
+    ("max", [3, 3, 3, 8], [2, 2, 5, 9]),
+    ("parity", [1, 0, 1, 1], [0, 0, 1, 0]),
+    ("mod10", [3, 4, 7, 5], [2, 4, 9, 8]),
+    ("threes", [1, 1, 2, 2], [0, 0, 0, 0]),
+    ("sorted", [1, 0, 0, 0], [1, 1, 1, 1]),
+  ],
+)
+def test_other_running_folds_by_hand(name, first, second):
+  digits = jnp.array([[3, 1, 3, 8], [2, 2, 5, 9]])
+  found = TASKS[name].running(digits, jnp.array([4, 4]))
+  np.testing.assert_array_equal(found, [first, second])
+  found = TASKS[name].running(digits, jnp.array([2, 3]))
+  np.testing.assert_array_equal(found[0, 1:], first[1])
+  np.testing.assert_array_equal(found[1, 2:], second[2])
+  assert found.dtype == jnp.float32
+
+
+def test_targets_and_values_of_a_fold_that_is_observed():
+  """Of `sorted`: the last digit, or 10 once one was less than before."""
+  task = TASKS["sorted"]
+  np.testing.assert_array_equal(fold_values(task, 1), np.arange(10))
+  np.testing.assert_array_equal(fold_values(task, 2), np.arange(11))
+  np.testing.assert_array_equal(task.reachable(1), [1])
+  np.testing.assert_array_equal(task.reachable(4), [0, 1])
+  mean, _ = task.moments(2, 2)
+  assert mean == pytest.approx(55 / 100)
+  found = mean_target(task, np.arange(10), 2, 2)
+  assert found == pytest.approx(0.55, abs=0.01)
 
 
 def test_a_product_of_seven_nines_is_exact():
@@ -71,7 +108,7 @@ def test_mean_target_is_that_of_given_labels(per_step):
   np.testing.assert_allclose(far, 4_500)
 
 
-@pytest.mark.parametrize("task", [SUM, PRODUCT])
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 @pytest.mark.parametrize("per_step", [False, True])
 def test_moments_equal_those_of_all_sequences(task, per_step):
   targets, weights = [], []
@@ -81,7 +118,7 @@ def test_moments_equal_those_of_all_sequences(task, per_step):
       for step, digit in enumerate(digits, 1):
         value = task.combine(value, digit)
         if per_step or step == length:
-          targets.append(value)
+          targets.append(task.observe(value))
           weights.append(10.0**-length)
   mean = np.average(targets, weights=weights)
   variance = np.average((np.array(targets) - mean) ** 2, weights=weights)

@@ -131,6 +131,33 @@ def test_seeds_by_hand():
   ]
 
 
+def test_identified_by_hand():
+  """Digits that are all read as the next one; and classes of parity alone."""
+  shifted = np.roll(5 * np.eye(10, dtype=int), 1, axis=1)
+  parity = np.zeros((10, 10), int)
+  parity[::2, 0] = parity[1::2, 1] = 5
+  test = {"exact_accuracy": 0.5}
+  lines = [
+    run("a", measured=shifted.tolist(), test=test),
+    run("b", measured=parity.tolist(), test=test),
+    run("b", measured=(5 * np.eye(10)).tolist(), test={"exact_accuracy": 1.0}),
+    run("b", "diverged", measured=None),
+  ]
+  table = question_tables.identified(lines, {"b": (0, 1) * 5})
+  assert rows(table) == [
+    ["a", "50.00%", "0.00%", "100.00%", "3.32", "3.32", "3.32"],
+    ["b", "75.00%", "60.00%", "60.00%", "2.16", "1.00", "1.00"],
+  ]
+
+
+def test_information_by_hand():
+  assert question_tables.information(np.ones((2, 5))) == pytest.approx(0)
+  # Of a threes: H(0.1).
+  counts = np.array([[9, 0], [0, 1]])
+  expected = -0.9 * np.log2(0.9) - 0.1 * np.log2(0.1)
+  assert question_tables.information(counts) == pytest.approx(expected)
+
+
 def test_soonest_by_hand():
   lines = [
     run("a", clock=[[9.6, 0.9], [20.2, 0.981], [31.0, 0.99]]),

@@ -1,3 +1,5 @@
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,7 +7,7 @@ import pytest
 
 from seqsum.models import carry
 from seqsum.models.carry import CarryCore
-from seqsum.sequences.addition import Addition
+from seqsum.sequences.addition import Addition, Subtraction
 from seqsum.training.addition_loss import CarryObjective, ColumnObjective
 
 TASK = Addition(2)
@@ -67,9 +69,26 @@ def test_sums_of_different_numbers_of_columns():
   assert not gradient[1, 2:].any()
 
 
-def sure_of(classes, code):
-  """[B, T, 12] of a model that is sure of classes and of their code."""
-  parts = jax.nn.one_hot(classes, 10), jax.nn.one_hot(0 * classes + code, 2)
+def test_columns_of_differences():
+  """47 - 85 is -38; after the first column it is 2."""
+  task = Subtraction(2)
+  targets = task.running(FRAMES, LENGTHS)
+  objective = ColumnObjective(2, subtracts=True)
+  output = objective(columns((2, 6), (1, 0)), targets, LENGTHS)
+  np.testing.assert_allclose(output.losses, 0, atol=1e-6)
+  np.testing.assert_array_equal(output.predictions[0, 1::2], targets[0, 1::2])
+  # 5 - 7, of one column: the higher digit is that of the complement, 98 - 100.
+  frames, one = jnp.array([[5, 7, 0, 0]]), jnp.array([2])
+  targets = task.running(frames, one)
+  output = objective(columns((8, 0), (0, 0)), targets, one)
+  np.testing.assert_allclose(output.losses, 0, atol=1e-6)
+  np.testing.assert_array_equal(output.predictions[0, 1:], [[8, 9, 0]] * 3)
+
+
+def sure_of(classes, code, codes=2):
+  """[B, T, 10 + codes] of a model sure of classes and of their code."""
+  code = jax.nn.one_hot(0 * classes + code, codes)
+  parts = jax.nn.one_hot(classes, 10), code
   logits = [jax.nn.log_softmax(50.0 * part) for part in parts]
   return jnp.concatenate(logits, axis=-1)
 
@@ -80,6 +99,26 @@ def test_classes_that_are_digits_shifted_by_five_are_as_good():
   output = objective(outputs, TARGETS, LENGTHS)
   np.testing.assert_allclose(output.losses, 0, atol=1e-5)
   np.testing.assert_array_equal(output.predictions, TARGETS)
+
+
+@pytest.mark.parametrize("code", [0, 3, 9])
+def test_classes_that_are_shifted_digits_are_as_good_for_differences(code):
+  task = Subtraction(1)
+  frames = jnp.array(list(itertools.product(range(10), repeat=2)))
+  lengths = jnp.full(100, 2)
+  targets = task.running(frames, lengths)
+  objective = CarryObjective(CarryCore(task))
+  outputs = sure_of((frames - code) % 10, code, codes=10)
+  output = objective(outputs, targets, lengths)
+  np.testing.assert_allclose(output.losses, 0, atol=1e-5)
+  np.testing.assert_array_equal(output.predictions[:, -1], targets[:, -1])
+  # If the code is undecided, the loss tells it.
+  undecided = outputs.at[..., 10:].set(-np.log(10))
+  loss = lambda x: objective(x, targets, lengths).losses.sum()
+  value, gradient = jax.value_and_grad(loss)(undecided)
+  np.testing.assert_allclose(value, np.log(10), rtol=1e-4)
+  down = -gradient[..., 10:].sum((0, 1))
+  assert down.argmax() == code
 
 
 @pytest.mark.parametrize("code", [0, 1])

@@ -12,7 +12,7 @@ from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import SUM
 from seqsum.training import scores
 from seqsum.training.evaluate import Predictions, make_evaluator
-from seqsum.training.losses import build_objective
+from seqsum.training.experiment import build_objective
 from seqsum.training.optimizers import build_optimizer
 from seqsum.training.parallel import compile_init
 from seqsum.training.state import TEST, VALIDATION, Experiment

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from seqsum.sequences.tasks import PRODUCT, SUM
-from seqsum.training.losses import build_objective, classification
+from seqsum.training.experiment import build_objective
+from seqsum.training.losses import classification
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from seqsum.runtime.devices import make_mesh
 from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import SUM
 from seqsum.training.evaluate import eval_step
-from seqsum.training.losses import build_objective
+from seqsum.training.experiment import build_objective
 from seqsum.training.metrics import NEVER, Totals
 from seqsum.training.optimizers import build_optimizer
 from seqsum.training.parallel import compile_init, compile_step
