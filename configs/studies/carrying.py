@@ -16,7 +16,7 @@ from typing import Any
 import ml_collections
 
 from configs import addition as base
-from seqsum.studies import probes, question_tables
+from seqsum.studies import addition_tables, probes
 from seqsum.studies.plan import Study
 
 FRAMES = 480_000  # in training
@@ -67,5 +67,5 @@ def get_study() -> Study:
     display_names=names,
     figures=("columns", "learning", "final"),
     measure=probes.by_columns,
-    conclude=question_tables.columns,
+    conclude=addition_tables.columns,
   )

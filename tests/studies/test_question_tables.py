@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from seqsum.studies import divergence, question_tables
+from seqsum.studies import addition_tables, divergence, question_tables
 
 
 def kernels(*filters):
@@ -228,7 +228,7 @@ def test_columns_by_hand():
     run("a", measured=measured(0.7, [1.0, 0.8, 0.9], 0.1)),
     run("b", "diverged", measured=None),
   ]
-  own, others = question_tables.columns(lines).split("\n\n")
+  own, others = addition_tables.columns(lines).split("\n\n")
   assert rows(own) == [
     ["a", "60.0%", "50.0%", "70.0%", "100.0%", "70.0%", "90.0%"]
   ]
@@ -245,6 +245,6 @@ def test_additions_by_hand():
     run("4", measured=measured(0.96, 0.97)),
     run("4", measured=measured(0.98, 0.95)),
   ]
-  assert rows(question_tables.additions(lines)) == [
+  assert rows(addition_tables.additions(lines)) == [
     ["4", "97.0 ± 1.0%", "96.0%", "96.0 ± 1.0%", "99.50%"]
   ]
