@@ -73,30 +73,44 @@ class CarryCore:
     return ((classes + shift) % 10).astype(jnp.int32)
 
   def probabilities(self, inputs: jax.Array) -> jax.Array:
-    """[..., 12] -> [..., 10], of the digits, with the code summed out."""
+    """Probabilities of the digits, [..., 10], with the code summed out."""
     classes, code = jnp.exp(inputs[..., :10]), jnp.exp(inputs[..., 10:])
-    shifted = jnp.roll(classes, 5, axis=-1)
-    return code[..., :1] * classes + code[..., 1:] * shifted
+    shifted = [jnp.roll(classes, c, axis=-1) for c in self.task.shifts]
+    return (jnp.stack(shifted, axis=-1) * code[..., None, :]).sum(axis=-1)
+
+  def log_likelihoods(
+    self, inputs: jax.Array, sums: Values, lengths: Lengths
+  ) -> jax.Array:
+    """[codes, B], the log-probability of sums under each code.
+
+    Args:
+      inputs: [B, T, 10 + codes].
+      sums, lengths: As for `log_likelihood`.
+    """
+    task, classes = self.task, inputs[..., :10]
+    return jnp.stack(
+      [
+        log_likelihood(
+          jnp.roll(classes, shift, axis=-1), sums, lengths, task.subtracts
+        )
+        for shift in task.shifts
+      ]
+    )
 
   def log_probability(self, inputs: jax.Array, sums: Values) -> jax.Array:
     """Log-probability of sums, with one latent code for each sequence.
 
     Args:
-      inputs: [B, 2N, 12], without padding.
+      inputs: [B, 2N, 10 + codes], without padding.
       sums: [B, N + 1] the digits, least significant first.
 
     Returns:
       [B] float32.
     """
-    batch, time = inputs.shape[:2]
-    lengths = jnp.full(batch, time)
-    classes = inputs[..., :10]
-    prior = nn.log_softmax(inputs[..., 10:].mean(axis=1))  # [B, 2]
-    likelihoods = [
-      log_likelihood(digits, sums, lengths)
-      for digits in (classes, jnp.roll(classes, 5, axis=-1))
-    ]
-    return jax.nn.logsumexp(prior + jnp.stack(likelihoods, axis=1), axis=1)
+    lengths = jnp.full(len(inputs), inputs.shape[1])
+    prior = nn.log_softmax(inputs[..., 10:].mean(axis=1))  # [B, codes]
+    likelihoods = self.log_likelihoods(inputs, sums, lengths)
+    return jax.nn.logsumexp(prior + likelihoods.T, axis=1)
 
   def is_folded_by_loss(self, time: int) -> bool:
     return True

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from seqsum.models import carry
 from seqsum.models.carry import CarryCore
 from seqsum.sequences.shapes import Lengths, Outputs, Values
 from seqsum.training.losses import ObjectiveOutput
@@ -44,16 +43,8 @@ class CarryObjective:
   def __call__(
     self, outputs: Outputs, targets: Values, lengths: Lengths
   ) -> ObjectiveOutput:
-    classes, sums = outputs[..., :10], final(targets, lengths)
-    task = self.fold.task
-    likelihoods = jnp.stack(  # [codes, B]
-      [
-        carry.log_likelihood(
-          jnp.roll(classes, shift, axis=-1), sums, lengths, task.subtracts
-        )
-        for shift in task.shifts
-      ]
-    )
+    sums = final(targets, lengths)
+    likelihoods = self.fold.log_likelihoods(outputs, sums, lengths)
     is_real = jnp.arange(outputs.shape[1])[None] < lengths[:, None]
     code = jnp.where(is_real[..., None], outputs[..., 10:], 0).sum((0, 1))
     prior = jax.nn.log_softmax(code / is_real.sum())  # [codes]

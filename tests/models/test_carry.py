@@ -146,7 +146,7 @@ def test_probabilities_of_sums_are_those_of_the_codes():
   expected = {}
   for k, share in enumerate(code):
     digits = jnp.roll(inputs[..., :10], 5 * k, axis=-1)[0]
-    for total, probability in by_enumeration(digits, 2).items():
+    for total, probability in by_enumeration(digits, 2, Addition).items():
       expected[total] = expected.get(total, 0.0) + share * probability
   sums = jnp.array(list(expected), jnp.float32)
   many = jnp.broadcast_to(inputs, (len(sums), *inputs.shape[1:]))
