@@ -64,7 +64,7 @@ def test_sums_of_different_numbers_of_columns():
   np.testing.assert_array_equal(output.predictions[:, -1], targets[:, -1])
   np.testing.assert_array_equal(output.predictions[1, 2:], targets[1, 2:])
   loss = lambda x: ColumnObjective(2)(x, targets, lengths).losses.sum()
-  gradient = np.abs(jax.grad(loss)(0 * outputs))
+  gradient = np.abs(jax.jit(jax.grad(loss))(0 * outputs))
   assert gradient[1, 1].all()  # the leading digit of a number of one digit
   assert not gradient[1, 2:].any()
 
@@ -101,7 +101,10 @@ def test_classes_that_are_digits_shifted_by_five_are_as_good():
   np.testing.assert_array_equal(output.predictions, TARGETS)
 
 
-@pytest.mark.parametrize("code", [0, 3, 9])
+@pytest.mark.parametrize(
+  "code",
+  [3, *(pytest.param(code, marks=pytest.mark.slow) for code in (0, 9))],
+)
 def test_classes_that_are_shifted_digits_are_as_good_for_differences(code):
   task = Subtraction(1)
   frames = jnp.array(list(itertools.product(range(10), repeat=2)))
@@ -115,7 +118,7 @@ def test_classes_that_are_shifted_digits_are_as_good_for_differences(code):
   # If the code is undecided, the loss tells it.
   undecided = outputs.at[..., 10:].set(-np.log(10))
   loss = lambda x: objective(x, targets, lengths).losses.sum()
-  value, gradient = jax.value_and_grad(loss)(undecided)
+  value, gradient = jax.jit(jax.value_and_grad(loss))(undecided)
   np.testing.assert_allclose(value, np.log(10), rtol=1e-4)
   down = -gradient[..., 10:].sum((0, 1))
   assert down.argmax() == code
@@ -156,7 +159,9 @@ def test_the_gradient_is_that_of_the_likelihood_without_the_code():
     core.inputs(x), targets, lengths
   ).losses.sum()
   np.testing.assert_allclose(
-    jax.grad(ours)(logits), jax.grad(summed_out)(logits), atol=1e-5
+    jax.jit(jax.grad(ours))(logits),
+    jax.jit(jax.grad(summed_out))(logits),
+    atol=1e-5,
   )
 
 
@@ -180,6 +185,7 @@ def test_nan_outputs_are_no_predictions():
 LONG = jnp.array([[7, 5, 4, 8, 6, 3]])  # 647 + 385 = 1032
 
 
+@pytest.mark.slow
 def test_the_carry_core_adds_more_columns_than_in_training():
   objective = CarryObjective(CarryCore(TASK))
   predictions, _ = objective.decode(sure_of(LONG, code=0))
