@@ -127,8 +127,8 @@ def identified(lines: Lines, groups: Mapping[str, Sequence[int]]) -> str:
     for table in (counts, [x @ merge for x in counts], [merge]):
       cells.append(f"{np.mean([information(x) for x in table]):.2f}")
     rows.append([name, *cells])
-  titles = ("labels", "exact", "digits", "relabelled")
-  titles += ("bits of classes", "of groups", "at most")
+  shares, bits = ("exact", "digits", "relabelled"), ("bits of classes",)
+  titles = ("labels", *shares, *bits, "of groups", "at most")
   return markdown(titles, rows) + "\n"
 
 
