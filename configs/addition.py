@@ -6,6 +6,11 @@ r"""Multi-digit addition, labelled by the digits of the sum alone.
 Two numbers of N digits, least significant column first. The core adds with a
 latent carry (`seqsum/models/carry.py`); the encoder learns to recognize digits.
 Each training image is in one addition, seen 30 times with new augmentation.
+
+With `--config.model.core=gru` the recurrence must learn to carry, see
+configs/studies/carrying.py. With `--config.sequence.min_len=2` numbers have 1
+to N digits; with `--config.sequence.curriculum=0.5`, which needs
+`--config.sequence.num_sequences=0`, N rises from 1 during half of training.
 """
 
 import ml_collections

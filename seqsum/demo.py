@@ -43,6 +43,11 @@ def main() -> int:
       f"--workdir={WORKDIR.value}: the page draws digits, {model.name} was "
       f"trained on other frames {model.shape}; use seqsum.predict"
     )
+  if model.experiment.sampler.task.size:
+    raise InputError(
+      f"--workdir={WORKDIR.value}: the page shows one number for each digit, "
+      f"{model.name} predicts vectors; use seqsum.predict"
+    )
   draw_app.serve(model, PORT.value)
   return 0
 

@@ -11,6 +11,14 @@ error and no prediction. Images that may show something else than one upright
 digit (several digits, a table around the paper, a digit on its side) are
 reported on stderr.
 
+A run of the task 'addition' takes two numbers of equal length, most significant
+digit first, with a + between them (47 + 85):
+
+    python -m seqsum.predict --workdir=runs/addition 4.png 7.png + 8.png 5.png
+
+Without the +, the first half of the images is one number and the second half
+the other.
+
 A run on your own sequences takes videos and images, resized to its frames:
 
     python -m seqsum.predict --workdir=runs/speed film.mp4
@@ -48,10 +56,12 @@ def main(*paths: str) -> int:
     raise InputError(f"--plot={PLOT.value}: must end in .png or .gif")
   if not paths:
     raise InputError("no images: name files, folders or globs")
-  from seqsum.inference import answer, trained  # takes seconds
+  from seqsum.inference import addition, answer, trained  # takes seconds
 
   cli.enable_compilation_cache()
-  found = answer.predict_files(trained.load(WORKDIR.value), paths)
+  model = trained.load(WORKDIR.value)
+  adds = model.task == addition.TASK
+  found = (addition if adds else answer).predict_files(model, paths)
   for line in found.warnings:
     print(f"seqsum: warning: {line}", file=sys.stderr)
   if PLOT.value is not None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from short_runs import first
 
-from configs import fold, importance, own
+from configs import addition, fold, importance, own
 from configs import sum as post
 from seqsum.runtime.devices import make_mesh
 from seqsum.runtime.errors import InputError
@@ -162,6 +162,24 @@ def test_an_invalid_value_is_refused(field, value, words):
 def test_an_invalid_value_of_videos_is_refused(field, value, words):
   config = importance.get_config()
   config.task.target = "raw"
+  config.update_from_flattened_dict({field: value})
+  with pytest.raises(InputError, match=words):
+    build_experiment(config)
+
+
+@pytest.mark.parametrize(
+  ("field", "value", "words"),
+  [
+    ("sequence.min_len", 3, "min_len=3: must be even: addition needs two"),
+    ("sequence.max_len", 9, "max_len=9: must be even: addition needs two"),
+    ("task.per_step", True, "name='addition': needs config.task.per_step=Fal"),
+    ("task.name", "sum", "core='carry': needs config.task.name='addition'"),
+    ("loss", "mse", "core='carry': needs config.loss='cross_entropy'"),
+    ("sequence.curriculum", 0.5, "num_sequences=6875: needs config.sequence.c"),
+  ],
+)
+def test_an_invalid_value_of_additions_is_refused(field, value, words):
+  config = addition.get_config()
   config.update_from_flattened_dict({field: value})
   with pytest.raises(InputError, match=words):
     build_experiment(config)

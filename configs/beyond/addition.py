@@ -16,7 +16,7 @@ tested. The test images are dealt 200 times, each image in one addition.
 import ml_collections
 
 from configs import addition as base
-from seqsum.studies import probes, question_tables
+from seqsum.studies import addition_tables, probes
 from seqsum.studies.plan import Study
 
 
@@ -49,5 +49,5 @@ def get_study() -> Study:
     },
     seeds=5,
     measure=probes.reshuffled,
-    conclude=question_tables.additions,
+    conclude=addition_tables.additions,
   )

@@ -48,7 +48,7 @@ class Answer:
     lines = []
     for t, name in enumerate(self.names):
       if columns:
-        lines.append(_ascii(self.frames[t], columns))
+        lines.append(frame_as_text(self.frames[t], columns))
       form = "8.2f" if is_integer else "10.4g"  # units may be of any size
       parts = [f"{x:{form}}" for x in np.atleast_1d(predictions[t])]
       line = f"{name:{width}}  " + "  ".join(parts)
@@ -125,13 +125,29 @@ def predict_files(model: TrainedModel, paths: Sequence[str]) -> Answer:
   Raises:
     InputError: A file cannot be read; see `TrainedModel.read_files`.
   """
+  if "+" in paths:
+    raise InputError(
+      f"+: separates two numbers of a run of the task 'addition'; {model.name} "
+      f"predicts the {model.task} of one sequence"
+    )
+  names, frames, lines = read_files(model, paths)
+  predicted = model.predict_distribution(frames)
+  return Answer(model, names, frames, predicted, lines)
+
+
+def read_files(
+  model: TrainedModel, paths: Sequence[str]
+) -> tuple[list[str], np.ndarray, list[str]]:
+  """Reads files as one sequence, see `TrainedModel.read_files`.
+
+  Returns:
+    A name for each frame; [T, H, W, C] uint8; one line for each doubtful image.
+  """
   with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always", PictureWarning)
     names, frames = model.read_files(paths)
   lines = [" ".join(str(x.message).split()) for x in caught]
-  lines += confidence.find_doubtful(model, names, frames)
-  predicted = model.predict_distribution(frames)
-  return Answer(model, names, frames, predicted, lines)
+  return names, frames, lines + confidence.find_doubtful(model, names, frames)
 
 
 def _deviation(values: np.ndarray, probabilities: np.ndarray) -> float:
@@ -140,7 +156,7 @@ def _deviation(values: np.ndarray, probabilities: np.ndarray) -> float:
   return float(np.sqrt((np.square(values - mean) * probabilities).sum()))
 
 
-def _ascii(frame: np.ndarray, columns: int) -> str:
+def frame_as_text(frame: np.ndarray, columns: int) -> str:
   """A frame [H, W, C] as text: two characters a pixel if there is room."""
   ink = frame.mean(axis=-1)
   ink = np.repeat(ink, 2, axis=1) if columns >= 2 * ink.shape[1] else ink

@@ -1,10 +1,13 @@
 """Warnings about images whose digit a model predicts with low confidence."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import jax
 import numpy as np
 
 from seqsum.inference.trained import TrainedModel
+from seqsum.models.carry import CarryCore
 
 # Probabilities of a single digit. Below LOW it is always reported, below
 # LOW_UPRIGHT if another digit has more than HIGH after a quarter turn.
@@ -26,16 +29,14 @@ def find_doubtful(
   Returns:
     One line for each doubtful image.
   """
-  if not model.takes_digits or model.experiment.sampler.min_len > 1:
+  if not model.takes_digits:
     return []
   turned = np.stack([np.rot90(frames, k, (1, 2)) for k in (0, 1, 3)], axis=1)
-  predicted = model.predict_distribution(
-    turned.reshape(-1, 1, *frames.shape[1:])
-  )
-  if predicted.probabilities is None:
+  found = _predict_digits(model, turned)
+  if found is None:
     return []
-  probabilities = predicted.probabilities.reshape(len(names), 3, -1)
-  values = predicted.values[probabilities.argmax(axis=-1)]
+  values, probabilities = found
+  values = values[probabilities.argmax(axis=-1)]
   lines = []
   for name, best, value in zip(
     names, probabilities.max(axis=-1), values, strict=True
@@ -50,3 +51,26 @@ def find_doubtful(
     elif best[0] < LOW:
       lines.append(f"{line}: check that it shows one upright digit")
   return lines
+
+
+def _predict_digits(
+  model: TrainedModel, frames: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+  """Predicts frames [..., H, W, C] of one digit each.
+
+  Returns:
+    [V] values and their [..., V] probabilities; None of a model without them.
+  """
+  shape, frames = frames.shape[:-3], frames.reshape(-1, 1, *frames.shape[-3:])
+  fold = model.experiment.objective.fold
+  if isinstance(fold, CarryCore):
+    apply: Any = model.experiment.model.apply
+    classify = jax.jit(lambda *args: fold.probabilities(apply(*args)))
+    probabilities = np.asarray(classify(model.params, frames))
+    return np.arange(10), probabilities.reshape(*shape, -1)
+  if model.experiment.sampler.min_len > 1:
+    return None
+  predicted = model.predict_distribution(frames)
+  if predicted.probabilities is None:
+    return None
+  return predicted.values, predicted.probabilities.reshape(*shape, -1)

@@ -10,6 +10,7 @@ from seqsum.inference.trained import TrainedModel, load
 from seqsum.runs import folder, run_files
 from seqsum.runtime import files
 from seqsum.runtime.errors import InputError
+from seqsum.sequences.addition import COLUMN_TASKS
 
 
 def pack_weights(workdir: epath.PathLike) -> dict[str, bytes]:
@@ -66,10 +67,11 @@ def pack_programs(
       raise InputError(f"--onnxruntime_web: needs ONNX; {formats.INSTALL_ONNX}")
     runtime = page.read_runtime(onnxruntime_web)
   model = load(workdir)
-  if model.experiment.objective.fold is not None:
+  if model.experiment.objective.fold or model.task in COLUMN_TASKS:
     raise InputError(
-      f"--workdir={workdir}: a run of config.model.core='fold' cannot be "
-      "exported: its number of probabilities depends on the sequence length"
+      f"--workdir={workdir}: a run of config.model.core='fold' or of the task "
+      f"{' or '.join(COLUMN_TASKS)} cannot be exported: the size of its "
+      "predictions depends on the sequence length"
     )
   if onnxruntime_web is not None and not model.takes_digits:
     raise InputError(

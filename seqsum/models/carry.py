@@ -72,6 +72,46 @@ class CarryCore:
     shift = jnp.asarray(self.task.shifts)[code]
     return ((classes + shift) % 10).astype(jnp.int32)
 
+  def probabilities(self, inputs: jax.Array) -> jax.Array:
+    """Probabilities of the digits, [..., 10], with the code summed out."""
+    classes, code = jnp.exp(inputs[..., :10]), jnp.exp(inputs[..., 10:])
+    shifted = [jnp.roll(classes, c, axis=-1) for c in self.task.shifts]
+    return (jnp.stack(shifted, axis=-1) * code[..., None, :]).sum(axis=-1)
+
+  def log_likelihoods(
+    self, inputs: jax.Array, sums: Values, lengths: Lengths
+  ) -> jax.Array:
+    """[codes, B], the log-probability of sums under each code.
+
+    Args:
+      inputs: [B, T, 10 + codes].
+      sums, lengths: As for `log_likelihood`.
+    """
+    task, classes = self.task, inputs[..., :10]
+    return jnp.stack(
+      [
+        log_likelihood(
+          jnp.roll(classes, shift, axis=-1), sums, lengths, task.subtracts
+        )
+        for shift in task.shifts
+      ]
+    )
+
+  def log_probability(self, inputs: jax.Array, sums: Values) -> jax.Array:
+    """Log-probability of sums, with one latent code for each sequence.
+
+    Args:
+      inputs: [B, 2N, 10 + codes], without padding.
+      sums: [B, N + 1] the digits, least significant first.
+
+    Returns:
+      [B] float32.
+    """
+    lengths = jnp.full(len(inputs), inputs.shape[1])
+    prior = nn.log_softmax(inputs[..., 10:].mean(axis=1))  # [B, codes]
+    likelihoods = self.log_likelihoods(inputs, sums, lengths)
+    return jax.nn.logsumexp(prior + likelihoods.T, axis=1)
+
   def is_folded_by_loss(self, time: int) -> bool:
     return True
 

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seqsum.plots.addition import MISTAKES, MOST_COLUMNS
+from seqsum.sequences.addition import Addition
 from seqsum.sequences.tasks import ROUNDING
 from seqsum.training.scores import number
 
@@ -26,6 +28,11 @@ def count_noun(n: int, noun: str) -> str:
 def exact_name(tolerance: float) -> str:
   """What exact predictions are called: "exactly right", "within 0.1"."""
   return "exactly right" if tolerance == ROUNDING else f"within {tolerance:.2g}"
+
+
+def value_name(task: str) -> str:
+  """What a predicted number is called: the task, "sum", or a part of it."""
+  return "digit of the sum" if task == Addition.name else task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,12 +59,6 @@ class Captions:
       return "rounds to"
     return f"is within {self.tolerance:.2g} of"
 
-  @property
-  def _plural(self) -> str:
-    """'sums', 'sums of distinct digits'."""
-    first, *rest = self.task.split(" ", 1)
-    return " ".join([f"{first}s", *rest])
-
   def _held_out(self, split: str) -> str:
     return f"{split} digits" if self.has_digits else f"{split} sequences"
 
@@ -83,7 +84,7 @@ class Captions:
     return (
       f"{_progress(history)} the mean squared error on {where} is "
       f"{numbers['mean squared error']}; {numbers[self.right]} of the "
-      f"{self._plural} are {self.right}."
+      f"{_plural(self.task)} are {self.right}."
     )
 
   def notes(
@@ -115,12 +116,12 @@ class Captions:
     )
 
   def agreement(self, is_vector: bool) -> Caption:
+    name = value_name(self.task)
     return Caption(
-      f"Scatter plot of predicted {self.task} against true {self.task}.",
+      f"Scatter plot of predicted {name} against true {name}.",
       "Predicted and true.",
       f"Each point is a {'part of a ' * is_vector}sequence; a prediction in "
-      f"the grey band along the diagonal {self._rounds_to} the true "
-      f"{self.task}.",
+      f"the grey band along the diagonal {self._rounds_to} the true {name}.",
     )
 
   def errors(self, lengths: np.ndarray, exact: np.ndarray) -> Caption:
@@ -129,10 +130,11 @@ class Captions:
     text = f"{accuracy[0]} are {self.right} at length {ends[0]}"
     if len(ends) > 1:
       text += f", {accuracy[1]} at length {ends[1]}"
+    name = value_name(self.task)
     return Caption(
-      f"Bars of exact accuracy by length, error and count by true {self.task}.",
+      f"Bars of exact accuracy by length, error and count by true {name}.",
       "Where the errors are.",
-      f"{text}; means of rare {self._plural} are over few sequences.",
+      f"{text}; means of rare {_plural(name)} are over few sequences.",
     )
 
   def digits(self, is_sequence: bool) -> Caption:
@@ -173,6 +175,30 @@ class Captions:
       "Look for the frame at which the prediction departs from the true value.",
     )
 
+  def additions(self, wrong: int, columns: int, has_digits: bool) -> Caption:
+    """Of additions with up to `columns` columns, `wrong` of them wrong.
+
+    `has_digits`: the digits of the frames are predicted, too.
+    """
+    text = "The network reads the frames from right to left, column by column. "
+    if has_digits:
+      text += (
+        "Above each column is its carry, below each frame the predicted digit, "
+        "which had no label in training. "
+      )
+    text += "Below the rule is the predicted sum; 4≠9 is a 4 in place of a 9."
+    if columns > MOST_COLUMNS:
+      text += (
+        f" Of {columns} columns {MOST_COLUMNS} are shown: those around the "
+        f"first {MISTAKES} mistakes from the right, or the last ones."
+      )
+    return Caption(
+      "Additions as on paper: two rows of frames, a rule and the digits of the "
+      "predicted sum.",
+      "Some additions, wrong ones first." if wrong else "Some additions.",
+      text,
+    )
+
   def filters(self, before: np.ndarray, after: np.ndarray) -> Caption:
     change = np.linalg.norm(after - before) / np.linalg.norm(before)
     return Caption(
@@ -182,6 +208,12 @@ class Captions:
       if np.isfinite(change)
       else "Some weights are not finite; they are left blank.",
     )
+
+
+def _plural(name: str) -> str:
+  """'sums', 'sums of distinct digits'."""
+  first, *rest = name.split(" ", 1)
+  return " ".join([f"{first}s", *rest])
 
 
 def _progress(history: Sequence[Mapping[str, Any]]) -> str:

@@ -8,6 +8,7 @@ from absl import logging
 from etils import epath
 
 from seqsum.plots import (
+  addition,
   errors,
   figures,
   filters,
@@ -17,13 +18,15 @@ from seqsum.plots import (
   page,
   scales,
 )
-from seqsum.plots.captions import Caption, Captions
+from seqsum.plots.captions import Caption, Captions, value_name
 from seqsum.runtime.files import write_atomically
+from seqsum.sequences.addition import Addition
 from seqsum.sequences.tasks import Task
 from seqsum.training.metrics import is_exact, of_sequence
 from seqsum.training.scores import number
 
 MOST_SEQUENCES = 12  # on each of the two pictures of sequences
+MOST_ADDITIONS, MOST_WRONG = 6, 4  # of them
 
 
 def write_report(
@@ -105,19 +108,21 @@ def write_report(
   add(
     "agreement",
     errors.agreement,
-    (target, prediction, task, near),
+    (target, prediction, value_name(task), near),
     captions.agreement(is_vector),
   )
   add(
     "errors",
     errors.errors,
-    (lengths, target, prediction, task, near),
+    (lengths, target, prediction, value_name(task), near),
     captions.errors(lengths, exact),
   )
   if (matrix := _digits(evaluation)) is not None:
     about_digits = captions.digits(is_sequence=lengths.max() > 1)
     add("digits", errors.confusion, matrix, about_digits)
   random, worst = _choose(lengths, miss)
+  if task == Addition.name:
+    random, worst = _choose_additions(exact), worst[:0]
   images = read_frames(np.concatenate([random, worst]))
   is_image = min(images.shape[2:4]) > 1  # else frames are vectors of numbers
 
@@ -129,8 +134,22 @@ def write_report(
       data = images, lengths[which], *values, near
       add(name, frames.sequences, data, caption)
 
-  about_random = captions.sequences(len(random), len(lengths), is_vector)
-  add_sequences("sequences", random, images[: len(random)], about_random)
+  if task == Addition.name:
+    read = evaluation.digits
+    known: tuple[Any, ...] = ()
+    if read is not None:
+      known = read[random], evaluation.labels[random]
+    sums = prediction[random], target[random]
+    wrong, columns = (~exact[random]).sum(), lengths[random].max() // 2
+    add(
+      "additions",
+      addition.additions,
+      (images, lengths[random], *sums, *known),
+      captions.additions(wrong, columns, has_digits=read is not None),
+    )
+  else:
+    about_random = captions.sequences(len(random), len(lengths), is_vector)
+    add_sequences("sequences", random, images[: len(random)], about_random)
   if fold and (some := _choose_flow(lengths, exact, evaluation)).size:
     known_task, read_digits = fold
     shown = read_frames(some)
@@ -195,6 +214,17 @@ def _choose(
   miss = np.where(np.isnan(miss), np.inf, miss)
   worst = np.argsort(miss, kind="stable")[::-1][:most]
   return random, worst[miss[worst] > 0]
+
+
+def _choose_additions(exact: np.ndarray) -> np.ndarray:
+  """Indices of the additions to show: up to four wrong ones, then right ones.
+
+  Where there are few right ones, there are more wrong ones.
+  """
+  order = np.random.default_rng(0).permutation(len(exact))
+  wrong, right = order[~exact[order]], order[exact[order]]
+  count = max(MOST_WRONG, MOST_ADDITIONS - len(right))
+  return np.concatenate([wrong[:count], right])[:MOST_ADDITIONS]
 
 
 def _choose_flow(

@@ -39,6 +39,7 @@ class Addition:
   subtracts: ClassVar[bool] = False
   tolerance: ClassVar[float] = ROUNDING
   least: ClassVar[float] = 0.0
+  unit: ClassVar[int] = 2  # frames of a column
   columns: int
   digits: tuple[int, ...] = DIGITS
 
@@ -79,6 +80,12 @@ class Addition:
     carry, sums = jax.lax.scan(add, first, totals)
     return jnp.moveaxis(jnp.append(sums, carry[None], axis=0), 0, -1)
 
+  def with_room_for(self, frames: int) -> "Addition":
+    """The same task, with more columns if so many frames need them."""
+    return dataclasses.replace(
+      self, columns=max(self.columns, (frames + 1) // 2)
+    )
+
   def moments(
     self, max_len: int, min_len: int = 1, per_step: bool = False
   ) -> tuple[np.ndarray, np.ndarray]:
@@ -100,11 +107,46 @@ class Addition:
     rng = np.random.default_rng(0)
     count = max(100, SAMPLE // max_len)
     digits = jnp.asarray(rng.choice(labels, (count, max_len)).astype(np.int32))
-    lengths = rng.integers(min_len, max_len + 1, count)
+    lengths = 2 * rng.integers(min_len // 2, max_len // 2 + 1, count)
     targets = np.asarray(self.running(digits, jnp.asarray(lengths)))
     steps = np.arange(max_len)
     last = lengths[:, None] - 1
     return targets[steps <= last if per_step else steps == last]
+
+
+def column_order(columns: int) -> np.ndarray:
+  """Where the frames of an `Addition` are in two numbers as people write them.
+
+  With the digits of the first number and then those of the second in an array,
+  most significant digit first, `digits[column_order(N)]` is in the order of
+  `Addition`: 4, 7, 8, 5 becomes 7, 5, 4, 8.
+
+  Args:
+    columns: N, digits of each number.
+
+  Returns:
+    [2N] int, a permutation.
+  """
+  rows = np.arange(2 * columns).reshape(2, columns)
+  return rows[:, ::-1].T.reshape(-1)
+
+
+def find_carries(digits: np.ndarray) -> np.ndarray:
+  """The carry into every column of an addition.
+
+  Args:
+    digits: [..., 2N] integers 0..9, in the order of `Addition`.
+
+  Returns:
+    [..., N + 1] int, 0 or 1, least significant column first; the first is 0 and
+    the last is the leading digit of the sum.
+  """
+  totals = digits.reshape(*digits.shape[:-1], -1, 2).sum(axis=-1)
+  carries = np.zeros((*totals.shape[:-1], totals.shape[-1] + 1), int)
+  for column in range(totals.shape[-1]):
+    total = totals[..., column] + carries[..., column]
+    carries[..., column + 1] = total >= 10
+  return carries
 
 
 @dataclasses.dataclass(frozen=True)

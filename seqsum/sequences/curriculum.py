@@ -12,7 +12,7 @@ def longest(step: Scalar | int, steps: int, max_len: int) -> Scalar:
     step: The training step, from 0.
     steps: Steps until `max_len` is reached; each length before it lasts equally
       long.
-    max_len: Frames.
+    max_len: Frames, or units of the task's, as the columns of additions.
 
   Returns:
     [] int32, from 1 at step 0 to `max_len` from step `steps` on.

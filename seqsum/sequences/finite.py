@@ -31,19 +31,21 @@ class FixedSequences:
     count: Sequences, in equal shares (rounded down) of each length.
     batch_size: B.
     min_len, max_len: Range of sequence lengths, in frames.
+    unit: Lengths are multiples of this many frames.
   """
 
   count: int
   batch_size: int
   min_len: int
   max_len: int
+  unit: int = 1
 
   @property
   def lengths(self) -> np.ndarray:
     """[B] int32, longest first."""
-    kinds = self.max_len - self.min_len + 1
+    kinds = (self.max_len - self.min_len) // self.unit + 1
     place = (np.arange(self.batch_size) + 0.5) * kinds / self.batch_size
-    return (self.max_len - np.floor(place)).astype(np.int32)
+    return (self.max_len - self.unit * np.floor(place)).astype(np.int32)
 
   def _groups(self) -> tuple[np.ndarray, ...]:
     """The group of rows with the same length, for each of the B rows.

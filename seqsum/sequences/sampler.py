@@ -33,7 +33,8 @@ class Sampler:
   Attributes:
     task: Defines the targets.
     batch_size: B, over all devices.
-    min_len, max_len: Lengths are uniform on `min_len..max_len`; T is `max_len`.
+    min_len, max_len: Lengths are uniform on the multiples of `task.unit` in
+      `min_len..max_len`; T is `max_len`.
     packed: Whether to stratify and sort lengths, longest first, so that `rows`
       is static and a model need not compute padding. Otherwise lengths are
       independent.
@@ -71,8 +72,9 @@ class Sampler:
 
   @functools.cached_property
   def fixed_sequences(self) -> FixedSequences:
+    batch, unit = self.batch_size, self.task.unit
     return FixedSequences(
-      self.num_sequences, self.batch_size, self.min_len, self.max_len
+      self.num_sequences, batch, self.min_len, self.max_len, unit
     )
 
   def rows(self, shards: int = 1) -> Rows:
@@ -84,10 +86,11 @@ class Sampler:
     Args:
       shards: Number of shards of the batch; the rows of one are counted.
     """
-    batch, kinds = self.batch_size, self.max_len - self.min_len + 1
+    batch, unit = self.batch_size, self.task.unit
+    kinds = (self.max_len - self.min_len) // unit + 1
     if not self.packed:
       return (-(-batch // shards),) * self.max_len
-    longer = [min(self.max_len - t, kinds) for t in range(self.max_len)]
+    longer = [min(-(-n // unit), kinds) for n in range(self.max_len, 0, -1)]
     return tuple(-(-math.ceil(batch * n / kinds) // shards) for n in longer)
 
   def lengths(
@@ -96,16 +99,16 @@ class Sampler:
     """[B] int32, the lengths of the batch that `__call__` draws, all shards."""
     if self.num_sequences and step is not None:
       return jnp.asarray(self.fixed_sequences.lengths)
-    shortest: Scalar | int = self.min_len
-    longest: Scalar | int = self.max_len
+    batch, unit = self.batch_size, self.task.unit
+    shortest: Scalar | int = self.min_len // unit
+    longest: Scalar | int = (most := self.max_len // unit)
     if self.curriculum_steps and step is not None:
-      longest = curriculum.longest(step, self.curriculum_steps, self.max_len)
+      longest = curriculum.longest(step, self.curriculum_steps, most)
       shortest = jnp.minimum(shortest, longest)
     key, _ = jax.random.split(key)
-    shape = (self.batch_size,)
     if not self.packed:
-      return jax.random.randint(key, shape, shortest, longest + 1, jnp.int32)
-    return stratified_lengths(key, self.batch_size, shortest, longest)
+      return unit * jax.random.randint(key, (batch,), shortest, longest + 1)
+    return unit * stratified_lengths(key, batch, shortest, longest)
 
   def __call__(
     self,

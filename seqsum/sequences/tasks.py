@@ -36,11 +36,13 @@ class Task:
     tolerance: A prediction nearer than this to its target is exact.
     size: Parts of a target that is a vector; 0 for a number.
     least: A lower bound of the targets.
+    unit: Lengths are multiples of this many frames.
   """
 
   tolerance: ClassVar[float] = ROUNDING
   size: ClassVar[int] = 0
   least: ClassVar[float] = 0.0
+  unit: ClassVar[int] = 1
   name: str
   initial: float
   combine: Callable[[Any, Any], Any]

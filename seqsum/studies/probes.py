@@ -3,6 +3,7 @@
 Each is a function (session, best parameters) -> JSON, see `plan.Study.measure`.
 """
 
+import copy
 import dataclasses
 from typing import Any
 
@@ -16,10 +17,12 @@ from seqsum.runs.session import Session
 from seqsum.runtime.devices import replicated
 from seqsum.training import scores
 from seqsum.training.evaluate import make_evaluator
+from seqsum.training.experiment import build_experiment
 from seqsum.training.metrics import is_exact
 from seqsum.training.state import TEST
 
 LENGTHS = (*range(1, 21), 50, 100)
+COLUMNS = (1, 2, 4, 8, 15, 30)
 IMAGES = 1_000  # images that are read at a time
 
 
@@ -53,6 +56,52 @@ def by_length(
     )
     metrics = scores.measure(read(params), session.experiment.per_step)
     found.append({"length": length, **metrics})
+  return found
+
+
+def by_columns(
+  session: Session,
+  params: optax.Params,
+  columns: tuple[int, ...] = COLUMNS,
+  sequences: int = 1000,
+  frames: int = 20_000,
+) -> list[dict[str, Any]]:
+  """Test accuracy of additions, for numbers of several numbers of digits.
+
+  Args:
+    columns: Digits of each number; may exceed those in training.
+    sequences: Number of additions of each.
+    frames: Limit on their frames.
+
+  Returns:
+    For each of `columns`, "columns"; "trained", whether training has as many;
+    "exact_accuracy"; and "digits", the accuracy of each digit of the sum, least
+    significant first. The last one is the leading digit, 0 or 1.
+  """
+  found = []
+  for number in columns:
+    config = copy.deepcopy(session.config)
+    config.sequence.min_len = config.sequence.max_len = 2 * number
+    config.sequence.num_sequences = 0
+    read = make_evaluator(
+      build_experiment(config),
+      session.mesh,
+      TEST,
+      session.feed(TEST),
+      sequences=min(sequences, max(1, frames // (2 * number))),
+      batch_size=session.mesh.size * max(1, 500 // number),
+    )
+    reading = read(params)
+    error = reading.final(reading.predictions) - reading.final(reading.targets)
+    right = np.abs(error) < reading.tolerance
+    found.append(
+      {
+        "columns": number,
+        "trained": 2 * number == session.config.sequence.max_len,
+        "exact_accuracy": float(right.all(axis=-1).mean()),
+        "digits": right.mean(axis=0).tolist(),
+      }
+    )
   return found
 
 

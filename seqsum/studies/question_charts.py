@@ -170,6 +170,51 @@ def _legend_above(figure: Any, curves: Sequence[Any], names: list[str]) -> None:
 
 
 @Chart
+def columns(figure: Any, lines: Lines) -> None:
+  """Accuracy of each digit of a sum: thin for a run, thick for means.
+
+  A panel for each number of digits, N, which a variant's name ends in: "GRU, 4
+  digits". Lines are measured by `probes.by_columns`.
+  """
+  panels: dict[int, dict[str, np.ndarray]] = {}  # [runs, digits of the sum]
+  for name, group in by_variant(finished(lines)).items():
+    own = [m for line in group for m in line["measured"] if m["trained"]]
+    if not own:
+      continue
+    digits = 100 * np.array([m["digits"] for m in own])
+    label = name.rpartition(", ")[0] or name
+    panels.setdefault(own[0]["columns"], {})[label] = digits
+  if not panels:
+    return
+  labels = list(
+    dict.fromkeys(label for some in panels.values() for label in some)
+  )
+  looks = dict(zip(labels, _colors_and_markers(), strict=False))
+  figure.set_size_inches(WIDTH, 3.2)
+  widths = [max(3, count + 1) for count in panels]
+  (row,) = figure.subplots(
+    1, len(panels), sharey=True, squeeze=False, width_ratios=widths
+  )
+  curves: dict[str, Any] = {}
+  for axes, (count, variants) in zip(row, panels.items(), strict=True):
+    x = np.arange(1, count + 2)
+    for label, digits in variants.items():
+      color, marker = looks[label]
+      axes.plot(x, digits.T, color=color, lw=0.8, alpha=0.5)
+      (curves[label],) = axes.plot(
+        x, digits.mean(axis=0), color=color, lw=2, marker=marker, ms=4
+      )
+    ticks = [1, *range(5, count, 5)]
+    axes.set_xticks([*ticks, count + 1], [*map(str, ticks), "L"])
+    axes.set_title(f"N = {count}", fontsize=SMALL)
+    axes.margins(x=0.15 / max(1, count - 1))
+  row[0].set(ylim=(0, 103), ylabel="digits of the sum right (%)")
+  xlabel = "column, from the least significant; L: the leading digit"
+  figure.supxlabel(xlabel, fontsize="medium")
+  _legend_above(figure, list(curves.values()), list(curves))
+
+
+@Chart
 def pairs(figure: Any, lines: Lines) -> None:
   """Exact accuracy for each pair of digits; see `probes.by_pair`."""
   groups = by_variant(finished(lines))
@@ -217,6 +262,7 @@ FIGURES = {
   "steps": steps,
   "targets": targets,
   "lengths": lengths,
+  "columns": columns,
   "pairs": pairs,
   "filters": filters,
 }

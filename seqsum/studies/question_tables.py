@@ -100,26 +100,6 @@ def seeds(lines: Lines) -> str:
   return markdown(titles, rows) + "\n"
 
 
-def additions(lines: Lines) -> str:
-  """Exact additions of dealt test images, mean and deviation over seeds.
-
-  Args:
-    lines: Runs measured by `probes.reshuffled`.
-  """
-  rows = []
-  for name, group in by_variant(finished(lines)).items():
-    exact, first, digits = (
-      np.array([100 * x["measured"][key] for x in group])
-      for key in ("exact_accuracy", "first_deal", "digit_accuracy")
-    )
-    rows.append(
-      [name, f"{exact.mean():.1f} ± {exact.std():.1f}%", f"{exact.min():.1f}%"]
-      + [f"{first.mean():.1f} ± {first.std():.1f}%", f"{digits.mean():.2f}%"]
-    )
-  titles = ("", "exact, 200 deals", "worst seed", "one deal", "digits")
-  return markdown(titles, rows) + "\n"
-
-
 def identified(lines: Lines, groups: Mapping[str, Sequence[int]]) -> str:
   """What the classes of a network without digit labels tell about a digit.
 

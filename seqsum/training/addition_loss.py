@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from seqsum.models import carry
 from seqsum.models.carry import CarryCore
 from seqsum.sequences.shapes import Lengths, Outputs, Values
 from seqsum.training.losses import ObjectiveOutput
@@ -44,16 +43,8 @@ class CarryObjective:
   def __call__(
     self, outputs: Outputs, targets: Values, lengths: Lengths
   ) -> ObjectiveOutput:
-    classes, sums = outputs[..., :10], final(targets, lengths)
-    task = self.fold.task
-    likelihoods = jnp.stack(  # [codes, B]
-      [
-        carry.log_likelihood(
-          jnp.roll(classes, shift, axis=-1), sums, lengths, task.subtracts
-        )
-        for shift in task.shifts
-      ]
-    )
+    sums = final(targets, lengths)
+    likelihoods = self.fold.log_likelihoods(outputs, sums, lengths)
     is_real = jnp.arange(outputs.shape[1])[None] < lengths[:, None]
     code = jnp.where(is_real[..., None], outputs[..., 10:], 0).sum((0, 1))
     prior = jax.nn.log_softmax(code / is_real.sum())  # [codes]
@@ -66,6 +57,7 @@ class CarryObjective:
     )
 
   def decode(self, outputs: Outputs) -> tuple[Values, None]:
+    """Predictions; sequences longer than those of training have longer sums."""
     lengths = jnp.full(len(outputs), outputs.shape[1])
     return self._predict(outputs, lengths), None
 
@@ -74,7 +66,8 @@ class CarryObjective:
 
   def _predict(self, outputs: Outputs, lengths: Lengths) -> Values:
     digits = self.fold.digits(jax.lax.stop_gradient(outputs))
-    sums = self.fold.task.running(digits, lengths)
+    task = self.fold.task.with_room_for(outputs.shape[1])
+    sums = task.running(digits, lengths)
     is_nan = jnp.isnan(outputs).any(axis=(1, 2), keepdims=True)
     return jnp.where(is_nan, jnp.nan, sums)
 
@@ -122,20 +115,24 @@ class ColumnObjective:
     )
 
   def decode(self, outputs: Outputs) -> tuple[Values, None]:
-    """Predictions after whole columns; nan after the first frame of one."""
+    """Predictions after whole columns; nan after the first frame of one.
+
+    Sequences longer than those of training have longer sums.
+    """
     time = outputs.shape[1]
     step = np.arange(time)[:, None]  # [T, 1]
-    part = np.arange(self.columns + 1)[None]  # [1, D]
+    columns = max(self.columns, (time + 1) // 2)
+    part = np.arange(columns + 1)[None]  # [1, D]
     digits = jnp.argmax(outputs[:, 1::2, :10], axis=-1)  # [B, T / 2]
-    missing = self.columns + 1 - digits.shape[1]
+    missing = columns + 1 - digits.shape[1]
     digits = jnp.pad(digits, ((0, 0), (0, missing)))[:, None]  # [B, 1, D]
     leading = jnp.argmax(outputs[..., 10:], axis=-1)[..., None]  # [B, T, 1]
     done = (step + 1) // 2  # whole columns after each step
     sums = jnp.where((part < done)[None], digits, 0)
     if self.subtracts:
-      higher = np.broadcast_to(part >= done, (time, self.columns + 1))[None]
+      higher = np.broadcast_to(part >= done, (time, columns + 1))[None]
       sums = jnp.where(higher, 9 * (1 - leading), sums)
-      done = np.full_like(done, self.columns)
+      done = np.full_like(done, columns)
     sums = jnp.where((part == done)[None], leading, sums).astype(jnp.float32)
     unknown = np.broadcast_to(step % 2 == 0, (time, 1))[None]
     unknown = unknown | jnp.isnan(outputs).any(axis=(1, 2), keepdims=True)

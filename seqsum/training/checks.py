@@ -18,7 +18,7 @@ from seqsum.models.known_fold import KNOWN_FOLDS, LONG
 from seqsum.models.model import SequenceModel
 from seqsum.models.packed_model import PackedModel
 from seqsum.runtime.errors import InputError, choose, require
-from seqsum.sequences.addition import COLUMN_TASKS
+from seqsum.sequences.addition import COLUMN_TASKS, Addition
 from seqsum.sequences.any_sampler import AnySampler
 from seqsum.sequences.digit import SHAPE
 from seqsum.sequences.sampler import LONGEST
@@ -136,12 +136,9 @@ CHECKS_OF_KIND: dict[str, tuple[Check, ...]] = {
       "must be at most config.sequence.max_len={c.sequence.max_len}",
     ),
     (
-      "sequence.max_len",
-      lambda v, c: (
-        c.task.name not in COLUMN_TASKS or v == c.sequence.min_len == v // 2 * 2
-      ),
-      "must be even, and equal to config.sequence.min_len="
-      "{c.sequence.min_len}: {c.task.name} needs two digits in every column",
+      "sequence.min_len sequence.max_len",
+      lambda v, c: c.task.name not in COLUMN_TASKS or v % Addition.unit == 0,
+      "must be even: {c.task.name} needs two digits in every column",
     ),
     (
       "sequence.num_sequences",
@@ -207,10 +204,8 @@ NEEDS: tuple[tuple[str, str | None, str, Collection[Any]], ...] = (
   ("model.core", "carry", "task.name", COLUMN_TASKS),
   ("task.name", "addition", "data.kind", ("digits",)),
   ("task.name", "addition", "task.per_step", (False,)),
-  ("task.name", "addition", "sequence.curriculum", (0.0,)),
   ("task.name", "subtraction", "data.kind", ("digits",)),
   ("task.name", "subtraction", "task.per_step", (False,)),
-  ("task.name", "subtraction", "sequence.curriculum", (0.0,)),
   ("model.digit_prior_std", None, "model.core", ("fold",)),
   ("model.remat", None, "model.recurrence", ("fused",)),
   ("loss", "cross_entropy", "task.target", ("raw",)),

@@ -2,6 +2,7 @@
 
 import itertools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -136,3 +137,29 @@ def test_a_mixture_of_two_digits_is_a_local_optimum_of_the_last_digit():
     if shift not in (2, 8):
       moved = 0.99 * mixture + 0.01 * np.eye(10)[shift]
       assert likelihood([moved, moved]) < best
+
+
+def test_probabilities_of_sums_are_those_of_the_codes():
+  core = carry.CarryCore(Addition(1))
+  inputs = core.inputs(jax.random.normal(jax.random.key(1), (1, 2, 11)))
+  code = np.exp(nn.log_softmax(inputs[0, :, 10:].mean(axis=0)))
+  expected = {}
+  for k, share in enumerate(code):
+    digits = jnp.roll(inputs[..., :10], 5 * k, axis=-1)[0]
+    for total, probability in by_enumeration(digits, 2, Addition).items():
+      expected[total] = expected.get(total, 0.0) + share * probability
+  sums = jnp.array(list(expected), jnp.float32)
+  many = jnp.broadcast_to(inputs, (len(sums), *inputs.shape[1:]))
+  found = np.exp(core.log_probability(many, sums))
+  np.testing.assert_allclose(found, list(expected.values()), rtol=1e-4)
+  assert found.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_probabilities_of_digits_are_shifted_by_the_code():
+  core = carry.CarryCore(Addition(1))
+  inputs = core.inputs(jax.random.normal(jax.random.key(1), (2, 11)))
+  found = core.probabilities(inputs)
+  np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-5)
+  classes, code = np.exp(inputs[:, :10]), np.exp(inputs[:, 10:])
+  seven = code[:, 0] * classes[:, 7] + code[:, 1] * classes[:, 2]
+  np.testing.assert_allclose(found[:, 7], seven, rtol=1e-5)

@@ -13,14 +13,15 @@ from PIL import Image
 from short_runs import first
 
 from seqsum import plots, studies, summarization
-from seqsum.plots import errors as error_charts
 from seqsum.plots import (
+  addition,
   figures,
   filters,
   fold_flow,
   learning,
   prediction,
 )
+from seqsum.plots import errors as error_charts
 from seqsum.plots import (
   frames as frame_charts,
 )
@@ -101,6 +102,13 @@ def probabilities(values, count):
   return np.repeat(shares[..., None], count, axis=-1)
 
 
+def added(values):
+  """A measurement of `probes.by_columns`."""
+  digits = [min(1.0, abs(x)) if math.isfinite(x) else 0.0 for x in values]
+  digits = [*digits, 0.0, 1.0]
+  return {"columns": len(digits) - 1, "trained": True, "digits": digits}
+
+
 # Chart -> functions from values to its arguments.
 CASES = {
   frame_charts.sequences: [
@@ -108,6 +116,13 @@ CASES = {
     lambda v: (
       make_frames(v) * steps(v)[..., None, None, None],  # floats
       *(lengths(v), steps(v), steps(v), 0.0),
+    ),
+  ],
+  addition.additions: [
+    lambda v: (make_frames(v), lengths(v), steps(v), steps(v)[::-1]),
+    lambda v: (
+      *(make_frames(v), lengths(v), steps(v), None),
+      np.arange(2 * len(v)).reshape(-1, 2) % 10,
     ),
   ],
   filters.filters: [lambda v: (kernel(v), kernel(v))],
@@ -174,6 +189,10 @@ CASES = {
   question_charts.steps: [lambda v: (study_lines(v),)],
   question_charts.targets: [lambda v: (study_lines(v),)],
   question_charts.lengths: [lambda v: (study_lines(v),)],
+  question_charts.columns: [
+    lambda v: (with_measured(v, lambda n: [added(v)]),),
+    lambda v: (with_measured(v, lambda n: [added(v) | {"trained": False}]),),
+  ],
   question_charts.pairs: [
     lambda v: (
       with_measured(v, lambda n: {key: [[n]] for key in ("seen", "right")}),

@@ -61,3 +61,14 @@ def test_logarithmic_scale_is_named_only_if_there_is_one():
   assert "logarithmic" not in CAPTIONS.learning(False).text
   assert scales.is_logarithmic([0.0, 2.0, None])
   assert not scales.is_logarithmic([0.0, np.nan, None])
+
+
+def test_captions_of_additions():
+  captions = Captions("addition", ROUNDING, has_digits=True)
+  assert captions.additions(2, 4, True).title.endswith("wrong ones first.")
+  assert captions.additions(0, 4, True).title == "Some additions."
+  assert "carry" in captions.additions(0, 4, True).text
+  assert "carry" not in captions.additions(0, 4, False).text
+  assert "columns 15 are shown" not in captions.additions(0, 15, True).text
+  assert "Of 100 columns 15 are shown" in captions.additions(0, 100, True).text
+  assert "the true digit of the sum." in captions.agreement(True).text

@@ -26,12 +26,14 @@ from short_runs import summary
 from configs import sum_tiny as base
 from seqsum import train
 from seqsum.plots import (
+  addition,
   errors,
   figures,
   frames,
   report,
 )
 from seqsum.runtime.signals import StopRequest
+from seqsum.sequences.addition import Addition
 from seqsum.training.evaluate import Predictions
 
 NAMES = ("learning", "agreement", "errors", "sequences", "mistakes", "filters")
@@ -303,3 +305,53 @@ def test_exact_sequences_are_no_mistakes():
   miss[[7, 9]] = 1, np.nan
   _, worst = report._choose(np.ones(50, int), miss)
   assert worst.tolist() == [9, 7]
+
+
+@pytest.mark.parametrize("has_digits", [True, False])
+def test_report_of_additions_shows_them_as_on_paper(
+  monkeypatch, tmp_path, has_digits
+):
+  shown = {}
+
+  def both(chart, *data):
+    shown[chart] = data
+    return b"", b""
+
+  monkeypatch.setattr(figures.Chart, "light_and_dark", both)
+  labels = np.array([[1, 2], [9, 9], [4, 0], [5, 6]], np.int32)
+  lengths = np.full(4, 2, np.int32)
+  targets = np.asarray(Addition(1).running(labels, lengths))
+  predictions = targets.copy()
+  predictions[2, :, 0] = 5
+  digits = np.where(labels == 4, 5, labels) if has_digits else None
+  pictures, page = write(
+    tmp_path,
+    task="addition",
+    evaluation=evaluation(
+      labels=labels,
+      lengths=lengths,
+      targets=targets,
+      predictions=predictions,
+      digits=digits,
+    ),
+    read_frames=lambda which: FRAMES[which, :2],
+  )
+  assert "additions" in pictures
+  assert not {"sequences", "mistakes", "flow"} & set(pictures)
+  _, _, sums, true_sums, *known = shown[addition.additions]
+  assert sums[0].tolist() == [5, 0]
+  assert true_sums[0].tolist() == [4, 0]
+  assert len(sums) == 4
+  assert len(known) == 2 * has_digits
+  assert "wrong ones first" in page.text
+  assert shown[errors.agreement][2] == "digit of the sum"
+
+
+def test_additions_are_mostly_wrong_ones_first():
+  exact = np.arange(20) >= 10
+  shown = report._choose_additions(exact)
+  assert exact[shown].tolist() == [False] * 4 + [True] * 2
+  assert len(set(shown.tolist())) == 6
+  for exact in (np.zeros(20, bool), np.ones(20, bool), np.arange(20) < 1):
+    assert len(set(report._choose_additions(exact).tolist())) == 6
+  assert len(report._choose_additions(np.ones(3, bool))) == 3

@@ -2,7 +2,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqsum.sequences.addition import Addition, Subtraction
+from seqsum.sequences.addition import (
+  Addition,
+  Subtraction,
+  column_order,
+  find_carries,
+)
 
 
 def test_47_plus_85_by_hand():
@@ -42,6 +47,46 @@ def test_random_numbers_of_thirty_digits(task):
       assert total == 10**30 + first - second
     else:
       assert total == first + second
+
+
+def test_two_written_numbers_are_put_into_columns():
+  order = column_order(2)
+  assert np.array([4, 7, 8, 5])[order].tolist() == [7, 5, 4, 8]
+  written = np.array([1, 2, 3, 4, 5, 6])
+  ordered = written[column_order(3)]
+  assert ordered.tolist() == [3, 6, 2, 5, 1, 4]
+  np.testing.assert_array_equal(ordered[np.argsort(column_order(3))], written)
+
+
+def test_carries_by_hand():
+  assert find_carries(np.array([7, 5, 4, 8])).tolist() == [0, 1, 1]  # 47 + 85
+  frames = np.array([[9, 1, 9, 0], [1, 2, 3, 4]])  # 99 + 1, 31 + 42
+  assert find_carries(frames).tolist() == [[0, 1, 1], [0, 0, 0]]
+
+
+def test_carries_are_what_the_sum_adds_to_its_columns():
+  frames = np.random.default_rng(0).integers(10, size=(5, 12))
+  sums = Addition(6).running(jnp.asarray(frames), jnp.full(5, 12))[:, -1]
+  carries = find_carries(frames)
+  totals = frames.reshape(5, 6, 2).sum(-1) + carries[:, :-1]
+  np.testing.assert_array_equal(totals % 10, sums[:, :-1])
+  np.testing.assert_array_equal(carries[:, -1], sums[:, -1])
+
+
+def test_more_frames_have_more_columns():
+  assert Addition(2).with_room_for(4) == Addition(2)
+  assert Addition(2).with_room_for(3) == Addition(2)
+  assert Addition(2).with_room_for(5).columns == 3
+
+
+def test_moments_are_those_of_whole_columns():
+  """Half of the sums have one column: a mean of 4.5 and a carry of 0.45."""
+  mean, deviation = Addition(2).moments(4, 2)
+  np.testing.assert_allclose(mean, [4.5, (0.45 + 4.5) / 2, 0.25], atol=0.1)
+  assert (deviation > 0).all()
+  assert (
+    Addition(2).mean_target(np.array([5]), 4, 4, False) == [0, 1, 1]
+  ).all()
 
 
 def test_47_minus_85_by_hand():

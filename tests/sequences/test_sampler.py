@@ -6,6 +6,7 @@ import pytest
 from short_runs import first
 
 from seqsum.sequences import curriculum
+from seqsum.sequences.addition import Addition
 from seqsum.sequences.augment import Augmentation
 from seqsum.sequences.sampler import Sampler
 from seqsum.sequences.tasks import PRODUCT, SUM
@@ -84,6 +85,44 @@ def test_rows_by_hand():
 def test_long_packed_sequences_have_hardly_any_padding():
   assert sum(Sampler(SUM, 1024, 1, 1024).rows()) == 1024 * 1025 // 2
   assert sum(Sampler(SUM, 128, 1, 1024).rows()) < 1.01 * 128 * 1025 / 2
+
+
+def test_rows_of_whole_columns_by_hand():
+  task = Addition(3)
+  assert Sampler(task, 12, 2, 6).rows() == (12, 12, 8, 8, 4, 4)
+  assert Sampler(task, 12, 2, 6).rows(4) == (3, 3, 2, 2, 1, 1)
+  assert Sampler(task, 12, 4, 6).rows() == (12, 12, 12, 12, 6, 6)
+  assert Sampler(task, 12, 6, 6).rows() == (12,) * 6
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("steps", [0, 3])
+def test_additions_have_whole_columns(packed, steps):
+  """Numbers of 2 to 4 digits; the curriculum begins with 1."""
+  sampler = Sampler(Addition(4), 30, 4, 8, packed, curriculum_steps=steps)
+  draw_lengths = jax.jit(sampler.lengths)
+  for step in range(5):
+    most = min(4, step + 1) if steps else 4
+    counts = collections.Counter()
+    for seed in range(50):
+      lengths = np.asarray(draw_lengths(jax.random.key(seed), step))
+      assert lengths.dtype == np.int32
+      real = [(lengths > t).sum() for t in range(8)]
+      assert all(n <= r for n, r in zip(real, sampler.rows(), strict=True))
+      counts.update(lengths.tolist())
+    expected = {2 * n for n in range(min(2, most), most + 1)}
+    assert set(counts) == expected
+    share = np.array([counts[n] for n in expected]) / (50 * 30)
+    np.testing.assert_allclose(share, 1 / len(expected), atol=0.05)
+
+
+def test_fixed_additions_have_whole_columns(images):
+  sampler = Sampler(Addition(3), 3, 2, 6, num_sequences=3)
+  batch = draw(sampler, images=images, step=0, run_key=jax.random.key(1))
+  np.testing.assert_array_equal(batch.lengths, [6, 4, 2])
+  shown = np.asarray(batch.frames)[..., 0, 0, 0]  # every pixel of image i is i
+  real = np.arange(6) < np.asarray(batch.lengths)[:, None]
+  assert len(set(shown[real])) == 12  # each image at most once
 
 
 def test_augmentation_shifts_each_frame_independently(bundled):

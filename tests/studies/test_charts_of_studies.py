@@ -109,6 +109,33 @@ def test_legend_of_lengths_is_above_the_curves(name):
   assert len(boxes(figure, *(f"{name} {n}" for n in range(7)))) == 7
 
 
+def test_accuracy_by_column_has_a_panel_for_each_number_of_digits():
+  lines = study_lines([1.0, 1.0, 1.0])
+  for line, (name, digits) in zip(
+    lines,
+    [
+      ("GRU, 1 digit", [1.0, 0.9]),
+      ("GRU, 2 digits", [0.8, 0.6, 0.7]),
+      ("carry, 2 digits", [1.0, 1.0, 1.0]),
+    ],
+    strict=True,
+  ):
+    line["variant"] = name
+    line["measured"] = [
+      {"columns": 30, "trained": False, "digits": [0.0] * 31},
+      {"columns": len(digits) - 1, "trained": True, "digits": digits},
+    ]
+  figure = question_charts.columns.figure(lines)
+  one, two = figure.axes
+  assert [x.get_title("left") for x in (one, two)] == ["N = 1", "N = 2"]
+  np.testing.assert_allclose(one.lines[-1].get_ydata(), [100, 90])
+  np.testing.assert_allclose(two.lines[1].get_ydata(), [80, 60, 70])
+  assert [x.get_text() for x in two.get_xticklabels()] == ["1", "L"]
+  (legend,) = figure.legends
+  assert [x.get_text() for x in legend.get_texts()] == ["GRU", "carry"]
+  assert one.lines[-1].get_color() == two.lines[1].get_color()
+
+
 def test_figures_of_a_study_have_display_names(monkeypatch, tmp_path):
   seen = []
   monkeypatch.setitem(

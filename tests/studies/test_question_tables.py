@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from seqsum.studies import divergence, question_tables
+from seqsum.studies import addition_tables, divergence, question_tables
 
 
 def kernels(*filters):
@@ -214,6 +214,27 @@ def test_filters_within_and_between_variants():
   assert found[5] == ["a and b, two seeds", "0", "1"]
 
 
+def test_columns_by_hand():
+  def measured(exact, digits, longer):
+    own = {"columns": 2, "trained": True, "digits": digits}
+    other = {"columns": 4, "trained": False, "digits": [0.0] * 5}
+    return [
+      own | {"exact_accuracy": exact},
+      other | {"exact_accuracy": longer},
+    ]
+
+  lines = [
+    run("a", measured=measured(0.5, [1.0, 0.6, 0.9], 0.0)),
+    run("a", measured=measured(0.7, [1.0, 0.8, 0.9], 0.1)),
+    run("b", "diverged", measured=None),
+  ]
+  own, others = addition_tables.columns(lines).split("\n\n")
+  assert rows(own) == [
+    ["a", "60.0%", "50.0%", "70.0%", "100.0%", "70.0%", "90.0%"]
+  ]
+  assert rows(others.strip()) == [["a", "60.0%", "5.0%"]]
+
+
 def test_additions_by_hand():
   measured = lambda exact, first: {
     "exact_accuracy": exact,
@@ -224,6 +245,6 @@ def test_additions_by_hand():
     run("4", measured=measured(0.96, 0.97)),
     run("4", measured=measured(0.98, 0.95)),
   ]
-  assert rows(question_tables.additions(lines)) == [
+  assert rows(addition_tables.additions(lines)) == [
     ["4", "97.0 ± 1.0%", "96.0%", "96.0 ± 1.0%", "99.50%"]
   ]

@@ -55,6 +55,21 @@ def test_columns_have_one_loss_for_every_digit():
   np.testing.assert_allclose(output.losses, [[0, 0, 0, expected]], rtol=1e-6)
 
 
+def test_sums_of_different_numbers_of_columns():
+  """7 + 5 = 12 beside 47 + 85 = 132, in one batch."""
+  outputs = jnp.tile(columns((2, 3), (1, 1)), (2, 1, 1))
+  lengths = jnp.array([4, 2])
+  targets = TASK.running(jnp.tile(FRAMES, (2, 1)), lengths)
+  output = ColumnObjective(2)(outputs, targets, lengths)
+  np.testing.assert_allclose(output.losses, 0, atol=1e-6)
+  np.testing.assert_array_equal(output.predictions[:, -1], targets[:, -1])
+  np.testing.assert_array_equal(output.predictions[1, 2:], targets[1, 2:])
+  loss = lambda x: ColumnObjective(2)(x, targets, lengths).losses.sum()
+  gradient = np.abs(jax.grad(loss)(0 * outputs))
+  assert gradient[1, 1].all()  # the leading digit of a number of one digit
+  assert not gradient[1, 2:].any()
+
+
 def test_columns_of_differences():
   """47 - 85 is -38; after the first column it is 2."""
   task = Subtraction(2)
@@ -164,3 +179,23 @@ def test_nan_outputs_are_no_predictions():
   outputs = jnp.full((1, 4, 12), jnp.nan)
   objective = CarryObjective(CarryCore(TASK))
   assert np.isnan(objective(outputs, TARGETS, LENGTHS).predictions).all()
+
+
+LONG = jnp.array([[7, 5, 4, 8, 6, 3]])  # 647 + 385 = 1032
+
+
+def test_the_carry_core_adds_more_columns_than_in_training():
+  objective = CarryObjective(CarryCore(TASK))
+  predictions, _ = objective.decode(sure_of(LONG, code=0))
+  assert predictions[0, -1].tolist() == [2, 3, 0, 1]
+  short, _ = objective.decode(sure_of(LONG[:, :2], code=0))
+  assert short[0, -1].tolist() == [2, 1, 0]
+
+
+def test_a_learned_recurrence_adds_more_columns_than_in_training():
+  outputs = np.zeros((1, 6, 12), np.float32)
+  outputs[0, 1, 2] = outputs[0, 3, 3] = outputs[0, 5, 0] = 9
+  outputs[0, 1::2, 11] = 9
+  predictions, _ = ColumnObjective(2).decode(jnp.asarray(outputs))
+  expected = [[2, 1, 0, 0], [2, 3, 1, 0], [2, 3, 0, 1]]
+  np.testing.assert_array_equal(predictions[0, 1::2], expected)

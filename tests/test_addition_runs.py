@@ -1,8 +1,10 @@
 """Runs of configs/addition.py on the bundled digits, in this process."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from short_runs import summary
+from short_runs import lines, summary
 
 from configs import addition
 from seqsum import train
@@ -67,3 +69,69 @@ def test_reshuffled_is_the_accuracy_of_dealt_digits(run):
   assert found["first_deal"] == pytest.approx(shares[0])
   assert found["exact_accuracy"] == pytest.approx(np.mean(shares))
   assert found["deviation"] == pytest.approx(np.std(shares))
+
+
+def learned(core="gru", **changes):
+  """The config of a small learned recurrence; one digit comes first."""
+  return config(
+    **{
+      "addition.digits": 3,
+      "sequence.curriculum": 0.5,
+      "sequence.elastic": 0.0,
+      "sequences_per_epoch": 160,
+      "checkpoint.every_steps": 5,
+      "log_every": 5,
+      "loss": "cross_entropy",
+      "model.core": core,
+      "model.conv.features": (4,),
+      "model.conv.kernels": (5,),
+      "model.conv.strides": (3,),
+      "model.conv.pool": (1,),
+      "model.dense": (),
+      "model.hidden_sizes": (8,),
+    }
+    | changes
+  )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ("core", "loss"),
+  [("gru", "cross_entropy"), ("lstm", "huber"), ("simple", "mse")],
+)
+def test_a_learned_recurrence_trains(core, loss, tmp_path):
+  """Numbers of 2 and 3 digits; `by_step` has no half column."""
+  changes = {"sequence.min_len": 4, "loss": loss}
+  run = tmp_path / "run"
+  assert train.train_and_evaluate(
+    learned(core, **changes), run, StopRequest(), report=False
+  )
+  test = summary(run)["test"]
+  assert {n: x["count"] for n, x in test["by_length"].items()} == {
+    "4": 32,
+    "6": 32,
+  }
+  assert set(test["by_step"]) == (
+    {"2", "4", "6"} if loss == "cross_entropy" else set("123456")
+  )
+  assert test["by_step"]["6"]["count"] == 32
+  assert np.isfinite([x["mse"] for x in test["by_step"].values()]).all()
+  assert all(np.isfinite(x["loss"]) for x in lines(run))
+
+
+def test_accuracy_by_column_of_a_constant_prediction(tmp_path):
+  """33 and a leading 1, for numbers of any number of digits."""
+  with open_session(learned(), tmp_path / "run") as session:
+    params = session.init(0).params
+    params["params"]["head"] = {
+      "kernel": jnp.zeros((8, 12)),
+      "bias": jax.nn.one_hot(3, 12) + jax.nn.one_hot(11, 12),
+    }
+    found = probes.by_columns(session, params, (1, 3), 2_000)
+  assert [x["columns"] for x in found] == [1, 3]
+  assert [x["trained"] for x in found] == [False, True]
+  for x in found:
+    assert len(x["digits"]) == x["columns"] + 1
+    np.testing.assert_allclose(x["digits"][:-1], 0.1, atol=0.03)
+    np.testing.assert_allclose(x["digits"][-1], 0.5, atol=0.08)
+    assert x["exact_accuracy"] < 0.07
