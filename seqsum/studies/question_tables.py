@@ -127,8 +127,10 @@ def identified(lines: Lines, groups: Mapping[str, Sequence[int]]) -> str:
     for table in (counts, [x @ merge for x in counts], [merge]):
       cells.append(f"{np.mean([information(x) for x in table]):.2f}")
     rows.append([name, *cells])
-  shares, bits = ("exact", "digits", "relabelled"), ("bits of classes",)
-  titles = ("labels", *shares, *bits, "of groups", "at most")
+  titles = (
+    *("labels", "exact", "digits", "relabelled"),
+    *("bits of classes", "of groups", "at most"),
+  )
   return markdown(titles, rows) + "\n"
 
 
