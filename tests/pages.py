@@ -23,6 +23,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 PAGES = (
   "README.md",
   "CONTRIBUTING.md",
+  "docs/addition.md",
   "docs/beyond.md",
   "docs/performance.md",
   "docs/reliability.md",

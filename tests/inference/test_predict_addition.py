@@ -292,6 +292,7 @@ def sheets(bundled, tmp_path_factory):
   return folder
 
 
+@pytest.mark.slow
 def test_digits_are_those_of_the_model(untrained, sheets):
   loaded = trained.load(untrained)
   paths = [str(sheets / f"{i}.png") for i in range(4)]

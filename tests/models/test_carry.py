@@ -35,7 +35,10 @@ def by_enumeration(digits, time, kind):
 
 
 @pytest.mark.parametrize("kind", [Addition, Subtraction])
-@pytest.mark.parametrize("time", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+  "time",
+  [3, 4, *(pytest.param(time, marks=pytest.mark.slow) for time in (1, 2))],
+)
 def test_the_likelihood_is_that_of_all_combinations(time, kind):
   digits = random_digits(1, 4)
   expected = by_enumeration(digits[0], time, kind)

@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pytest
 from drawn import words
 from matplotlib.text import Text
 from PIL import Image
@@ -112,6 +113,7 @@ def test_long_numbers_show_columns_near_the_first_mistakes():
   assert len(figure.axes[0].images) == 2 * MOST_COLUMNS
 
 
+@pytest.mark.slow
 def test_nothing_is_written_outside_the_picture():
   rng = np.random.default_rng(0)
   for columns, count in ((1, 5), (4, 3), (15, 2), (100, 2)):

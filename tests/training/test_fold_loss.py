@@ -15,6 +15,16 @@ from seqsum.sequences.tasks import TASKS
 from seqsum.training.fold_loss import FoldObjective
 
 each_task = pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+# The others have the code of these two.
+slow_but_two = pytest.mark.parametrize(
+  "task",
+  [
+    pytest.param(
+      task, id=name, marks=[] if name in ("sum", "sorted") else pytest.mark.slow
+    )
+    for name, task in TASKS.items()
+  ],
+)
 
 
 def random_classes(*shape):
@@ -22,7 +32,7 @@ def random_classes(*shape):
   return jax.nn.log_softmax(2 * logits)
 
 
-@each_task
+@slow_but_two
 def test_the_likelihood_of_a_target_is_that_of_all_sequences(task):
   """A network that knows only distributions of three digits."""
   digits = random_classes(3)
