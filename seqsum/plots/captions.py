@@ -11,6 +11,14 @@ from seqsum.sequences.addition import Addition
 from seqsum.sequences.tasks import ROUNDING
 from seqsum.training.scores import number
 
+PLURALS = {  # of names of tasks without a regular one
+  "max": "maxima",
+  "parity": "parities",
+  "mod10": "sums modulo 10",
+  "threes": "counts of threes",
+  "sorted": "answers",
+}
+
 
 class Caption(NamedTuple):
   """The words that go with a picture."""
@@ -212,6 +220,8 @@ class Captions:
 
 def _plural(name: str) -> str:
   """'sums', 'sums of distinct digits'."""
+  if name in PLURALS:
+    return PLURALS[name]
   first, *rest = name.split(" ", 1)
   return " ".join([f"{first}s", *rest])
 

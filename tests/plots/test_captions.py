@@ -72,3 +72,14 @@ def test_captions_of_additions():
   assert "columns 15 are shown" not in captions.additions(0, 15, True).text
   assert "Of 100 columns 15 are shown" in captions.additions(0, 100, True).text
   assert "the true digit of the sum." in captions.agreement(True).text
+
+
+@pytest.mark.parametrize(
+  ("task", "plural"),
+  [("sum", "sums"), ("max", "maxima"), ("sorted", "answers")],
+)
+def test_plurals_of_tasks(task, plural):
+  captions = Captions(task, ROUNDING, has_digits=True)
+  numbers = {"mean squared error": "1", captions.right: "90%"}
+  headline = captions.headline([], 100, numbers, "test")
+  assert headline.endswith(f"90% of the {plural} are exactly right.")
