@@ -2,7 +2,7 @@ r"""Extract features and shots of videos into the usual HDF5 layout.
 
     pip install 'seqsum[video]'
     python -m seqsum.features film.mp4 other.mkv --out=films.h5 \
-        --network=googlenet.onnx --layer=pool5
+        --network=googlenet.onnx
 
 samples two frames a second, computes their features and finds the shots. The
 file has the layout of SumMe's and TVSum's usual files, without annotations

@@ -62,15 +62,8 @@ def main() -> int:
   if VIDEO.value is not None:
     stem = os.path.splitext(os.path.basename(VIDEO.value))[0]
     out = _output_folder(session.workdir, f"report/summary-{stem}")
-    names = video_summary.write(
-      session,
-      model,
-      VIDEO.value,
-      FEATURES.value,
-      out,
-      SHARE.value,
-      RATE.value,
-    )
+    paths = VIDEO.value, FEATURES.value, out
+    names = video_summary.write(session, model, *paths, SHARE.value, RATE.value)
     print("see " + ", ".join(str(out / name) for name in names))
     return 0
   examples = judge.read_examples(session, VIDEOS.value)

@@ -194,15 +194,19 @@ def choose(
   """
   scores = np.asarray(scores, np.float64) - min(0.0, float(scores.min()))
   everywhere = benchmark.upsample(scores, video.picks, video.n_frames)
-  starts = video.picks.copy()
-  starts[0] = 0
-  parts = np.stack([starts, np.append(starts[1:], video.n_frames) - 1], axis=1)
-  for cuts in (shots, parts):
-    kept = keyshots.keep(everywhere, cuts, share)
-    if kept.any():
-      return kept
-    logging.info("no part of %d fits into the summary", len(cuts))
-  return keyshots.keep(everywhere, None, share)
+  kept = keyshots.keep(everywhere, shots, share)
+  if kept.any():
+    return kept
+  # No shot is short enough: take the best parts, from one sampled frame to the
+  # next.
+  room = keyshots.budget(video.n_frames, share)
+  starts = np.append(0, video.picks[1:])
+  ends = np.append(starts[1:], video.n_frames)
+  for step in np.argsort(-scores, kind="stable"):
+    length = min(ends[step] - starts[step], room)
+    kept[starts[step] : starts[step] + length] = True
+    room -= length
+  return kept
 
 
 class _SecondPass:
