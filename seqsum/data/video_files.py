@@ -147,13 +147,13 @@ def _frames(
     return
   with errors(path):
     for frame in frames_of(path):
-      yield f"{path}: frame {frame.index}", frame.pixels(channels)
+      yield f"{path}: frame {frame.number}", frame.pixels(channels)
 
 
 class VideoFrame(NamedTuple):
   """A decoded frame of a video."""
 
-  index: int  # from 0
+  number: int  # from 0
   seconds: float  # since the first frame; never decreases
   decoded: Any  # an `av.VideoFrame`
 

@@ -78,7 +78,11 @@ def open_network(
     return OnnxNetwork(path, layer, scale)
   if layer:
     raise InputError(f"--layer={layer}: only an .onnx file has layers by name")
-  return EncoderNetwork(trained.load(path or trained.PRETRAINED))
+  try:
+    return EncoderNetwork(trained.load(path or trained.PRETRAINED))
+  except InputError as error:  # it names the flag of the other commands
+    words = str(error).replace("--workdir=", "--network=", 1)
+    raise InputError(words) from error
 
 
 def cover(frame: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -278,7 +282,8 @@ def _rescale(frame: np.ndarray, scale: str) -> np.ndarray:
   if scale == "symmetric":
     return 2 * x - 1
   if scale == "imagenet" and x.shape[-1] == 3:
-    return (x - np.float32(MEAN)) / np.float32(DEVIATION)
+    x -= np.array(MEAN, np.float32)
+    x /= np.array(DEVIATION, np.float32)
   return x
 
 

@@ -92,14 +92,14 @@ def sample(
 
   count, last, due = 0, 0.0, 0.0
   for frame in watch(path):
-    count, last = frame.index + 1, frame.seconds
+    count, last = frame.number + 1, frame.seconds
     if last < due:
       continue
     due = (math.floor(last * rate + 1e-6) + 1) / rate - 1e-6
     with video_files.errors(path):
       picture = frame.pixels(channels)
     waiting.append(prepare(picture))
-    picks.append(frame.index)
+    picks.append(frame.number)
     seconds.append(last)
     if len(waiting) == BATCH:
       flush()

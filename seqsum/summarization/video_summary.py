@@ -159,7 +159,7 @@ def _read_pictures(
   )
   size = video_features.BATCH
   encoded = [
-    network.compute(video.features[n : n + size])
+    network.compute(list(video.features[n : n + size]))
     for n in range(0, len(video.features), size)
   ]
   found = video._replace(features=np.concatenate(encoded))
@@ -237,17 +237,17 @@ class _SecondPass:
     count, elapsed = 0, 0.0
     before: float | None = None  # time of the frame before, if it was kept
     for frame in video_features.watch(self._path):
-      count = frame.index + 1
+      count = frame.number + 1
       if count > self._video.n_frames:
         break
       if before is not None:
         elapsed += frame.seconds - before
       before = None
-      step = steps.get(frame.index)
+      step = steps.get(frame.number)
       if step is not None:
         self.seconds[step] = frame.seconds
-      keep = bool(self._kept[frame.index])
-      show = frame.index in self._shown
+      keep = bool(self._kept[frame.number])
+      show = frame.number in self._shown
       if keep or show:
         with video_files.errors(self._path):
           picture = frame.pixels()
