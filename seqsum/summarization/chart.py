@@ -19,6 +19,7 @@ from seqsum.plots.figures import (
 ACROSS = 10  # frames side by side
 MAX_FRAMES = 40  # longer videos show kept frames only
 MAX_BINS = 500  # of the score plot of a longer video; a bin shows its maximum
+TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)  # seconds
 # Inches.
 MARGIN, GAP = 0.1, 0.08  # of the figure, between frames
 SIDE = 0.9  # maximum, of a frame
@@ -189,10 +190,10 @@ def _draw_chosen(figure, frames, scores, kept, truth, limits, seconds) -> None:
   curve.set(xlim=(0, len(frames)), ylim=limits)
   curve.set_xlabel("frame" if seconds is None else "time", fontsize=9)
   if seconds is not None:
-    every = np.arange(len(seconds))
-    curve.xaxis.set_major_formatter(
-      lambda x, _: _clock(np.interp(x, every, seconds))
-    )
+    step = next((x for x in TICKS if seconds[-1] < 8 * x), TICKS[-1])
+    times = np.arange(0, seconds[-1] + 1e-6, step)
+    places = np.interp(times, seconds, np.arange(len(seconds)))
+    curve.set_xticks(places, [_clock(x) for x in times])
   curve.set_ylabel("score", fontsize=9)
   curve.tick_params(labelsize=9)
   curve.locator_params(axis="y", nbins=3)
