@@ -90,6 +90,10 @@ def test_from_videos_to_a_summary(run, tmp_path):
   assert len(found["scores"]) == len(found["picks"]) == 45
   assert found["seconds"][:3] == [0, 0.5, 1.0]
   assert 0 < found["kept_frames"] <= 0.15 * 225
+  kept = [last - first + 1 for first, last in found["kept"]]
+  assert sum(kept) == found["kept_frames"]
+  assert found["shots"][0][0] == 0
+  assert found["shots"][-1][1] == 224
   summary = video_files.read(folder / "summary.mp4")
   assert len(summary) == found["kept_frames"]
   assert Image.open(folder / "summary.png").width == 1000

@@ -86,13 +86,11 @@ def write(
     "step": model.step,
     "n_frames": video.n_frames,
     "kept_frames": int(kept.sum()),
+    "kept": _runs(kept),
     "picks": video.picks.tolist(),
     "seconds": np.round(second.seconds, 6).tolist(),
     "scores": scores.tolist(),
-    "shots": [
-      {"first": first, "last": last, "kept": bool(kept[first : last + 1].all())}
-      for first, last in shots.tolist()
-    ],
+    "shots": shots.tolist(),
   }
   files.write_json(folder / "scores.json", content)
   return ["scores.json", "summary.png", "summary.mp4"]
@@ -207,6 +205,13 @@ def choose(
     kept[starts[step] : starts[step] + length] = True
     room -= length
   return kept
+
+
+def _runs(kept: np.ndarray) -> list[list[int]]:
+  """First and last frame of each run of kept frames."""
+  edges = np.diff(kept.astype(np.int8), prepend=0, append=0)
+  starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
+  return np.stack([starts, ends], axis=1).tolist()
 
 
 class _SecondPass:
