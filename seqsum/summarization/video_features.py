@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 
-from seqsum.data import natural_order, tvsum, video_files
+from seqsum.data import tvsum, video_files
 from seqsum.inference.frame_features import BATCH, FeatureNetwork
 from seqsum.runtime import files
 from seqsum.runtime.errors import InputError
@@ -236,7 +236,7 @@ def read(
       raise InputError("there is no such file")
     with h5py.File(path, "r", locking=False) as file:
       names = {}
-      for name in natural_order.sort(file):
+      for name in file:
         group = tvsum._open(file, name, h5py.Group)
         has_name = "video_name" in group
         names[name] = tvsum._text(group, "video_name") if has_name else ""
