@@ -29,12 +29,13 @@ def write(path, frames, rate=10, times=None, **options):
 
   with av.open(path, "w", options=options) as box:
     stream = box.add_stream("libx264", rate=rate)
-    stream.pix_fmt = "yuv420p"
     if times is not None:
       stream.codec_context.time_base = fractions.Fraction(1, TICKS)
     for i, frame in enumerate(frames):
       if not i:
         stream.height, stream.width = frame.shape[:2]
+        is_odd = stream.height % 2 or stream.width % 2
+        stream.pix_fmt = "yuv444p" if is_odd else "yuv420p"
       picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
       if times is not None:
         picture.pts = round(times[i] * TICKS)

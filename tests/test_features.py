@@ -104,7 +104,7 @@ def test_from_videos_to_a_summary(run, tmp_path):
   done = run(paths[1], f"--out={alike}", program="seqsum.features")
   assert done.returncode == 0, done.stderr
   line = refused(summarize(f"--features={alike}"))
-  assert "128 numbers a frame by pretrained, but run run was trained" in line
+  assert "128 numbers a frame by pretrained, but run was trained" in line
   films.write_onnx(network, batch=1)
   done = run(paths[1], f"--out={alike}", *layer, program="seqsum.features")
   assert done.returncode == 0, done.stderr

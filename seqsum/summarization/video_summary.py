@@ -118,7 +118,7 @@ def _read_features(
   run: Run, model: TrainedModel, path: str, features: str | None
 ) -> tuple[VideoFeatures, np.ndarray]:
   width = model.shape[-1]
-  trained = f"run {model.name} was trained on features of {width:,} numbers"
+  trained = f"{model.name} was trained on features of {width:,} numbers"
   data = os.path.expanduser(run.config.data.name.partition(":")[2])
   data = os.path.join(os.path.expanduser(run.config.data.data_dir or ""), data)
   network = video_features.read_network(data)
@@ -138,7 +138,13 @@ def _read_features(
       f"{theirs}, but {trained}; write the features with the same network"
     )
   if network and found and network[1] != found[1]:
-    logging.warning("%s, but %s, another network", theirs, trained)
+    logging.warning(
+      "%s (SHA-256 %.8s), but %s (%.8s): another network",
+      theirs,
+      found[1],
+      trained,
+      network[1],
+    )
   return video, shots
 
 
@@ -147,7 +153,7 @@ def _read_pictures(
 ) -> tuple[VideoFeatures, np.ndarray]:
   if features is not None:
     raise InputError(
-      f"--features={features}: run {model.name} takes frames of shape "
+      f"--features={features}: {model.name} takes frames of shape "
       f"{model.shape}, not features; omit the flag"
     )
   video_features.check_rate(rate)
