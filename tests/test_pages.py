@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tomllib
 
+import films
 import numpy as np
 import pages
 import pytest
@@ -321,6 +322,14 @@ def prepare(page: str, folder: pathlib.Path, run) -> None:
       for n in range(1, 11):
         for key, value in tests["layout"]().items():
           file[f"video_{n}/{key}"] = value
+  if page == "docs/videos.md":
+    pytest.importorskip("av", reason="pip install -e '.[video]'")
+    pytest.importorskip("onnx", reason="pip install -e '.[onnx]'")
+    (folder / "films").mkdir()
+    for n, name in enumerate(("beach", "cat", "dinner", "game", "walk")):
+      frames = films.scenes([35, 20, 50, 25, 60, 30, 15], seed=n)
+      films.write(folder / "films" / f"{name}.mp4", frames)
+    films.write_onnx(folder / "googlenet.onnx", width=1024, output="flat")
   if page == "README.md":  # a short version of the run of the quickstart
     text = "python -m seqsum.main --config=configs/sum_tiny.py"
     run(pages.Block(page, 0, "bash", ("hour",), text))
