@@ -29,6 +29,7 @@ PAGES = (
   "docs/runs.md",
   "docs/studies.md",
   "docs/use.md",
+  "docs/video_benchmarks.md",
   "docs/your_own_sequences.md",
   "launch/README.md",
   "benchmarks/README.md",
