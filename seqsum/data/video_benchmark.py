@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from absl import logging
+from tqdm import tqdm
 
 from seqsum.data import tvsum
 from seqsum.data.recordings import NO_BENCHMARK, Benchmark
@@ -97,7 +98,7 @@ class FeatureSource:
         f"{path}: features of {min(widths)} to {max(widths)} numbers a "
         "frame, expected the same number in all videos"
       )
-    self.shape = (1, 1, *widths)
+    self.shape = (1, 1, min(widths))
     self.lengths = np.array([len(x) for x in scores], np.int32)
     self.targets = np.zeros((len(scores), self.lengths.max()), np.float32)
     for row, values in zip(self.targets, scores, strict=True):
@@ -185,37 +186,44 @@ def _parse_key(key: str) -> tuple[str, str]:
 def _read_videos(
   names: dict[Path, list[str] | None],
 ) -> Iterator[tuple[Path, Video]]:
-  """Yields the file and the video; warns of what is missing in them."""
-  missing = {"gtscore": 0, "user_summary": 0, "change_points": 0}
-  count = lost = 0
+  """Yields the file and the video; warns of what is missing in a file."""
   size = sum(path.stat().st_size for path in names if path.is_file())
   for path, chosen in names.items():
-    for video in tvsum.read(path, chosen, size <= IN_MEMORY):
-      count += 1
-      missing["gtscore"] += video.gtscore is None
+    missing: Counter[str] = Counter()
+    videos = tvsum.read(path, chosen, size <= IN_MEMORY)
+    quiet = None if processes.is_lead() else True
+    bar = {"desc": path.name, "unit": " videos", "delay": 5, "leave": False}
+    for video in tqdm(videos, **bar, disable=quiet):
+      missing["videos"] += 1
       missing["user_summary"] += video.user_summary is None
       missing["change_points"] += video.shots is None
+      missing["gtscore"] += video.gtscore is None
       if video.gtscore is None and video.user_summary is not None:
         mean = video.user_summary.mean(axis=0, dtype=np.float32)
         video = video._replace(gtscore=mean[video.picks])
-      lost += video.gtscore is None
+      missing["both"] += video.gtscore is None
       yield path, video
-  if not processes.is_lead():
-    return
+    if processes.is_lead():
+      _warn(path, missing)
+
+
+def _warn(path: Path, missing: Counter[str]) -> None:
+  """Warns of the data sets that videos of a file do not have."""
   remedies = {
-    "gtscore": f"the mean of user_summary replaces it; {lost} have neither",
+    "gtscore": f"the mean of user_summary replaces it; {missing['both']} have "
+    "neither",
     "user_summary": "no F-scores, and no correlations with summaries",
     "change_points": "no F-scores, and no correlations of summaries",
   }
-  for name, number in missing.items():
-    if number:
+  for name, remedy in remedies.items():
+    if missing[name]:
       logging.warning(
         "%s: %d of %d videos have no %s: %s",
-        next(iter(names)),
-        number,
-        count,
+        path,
+        missing[name],
+        missing["videos"],
         name,
-        remedies[name],
+        remedy,
       )
 
 
@@ -228,14 +236,11 @@ def read_splits(path: Path) -> list[Split]:
   """
   text = read_text(path)
   if path.suffix == ".txt":
-    found = [_parse_line(path, line) for line in text.splitlines() if line]
+    found = [_parse_line(path, x) for x in text.splitlines() if x.strip()]
   else:
+    parse = _parse_yaml if path.suffix in (".yml", ".yaml") else json.loads
     try:
-      found = (
-        _parse_yaml(text)
-        if path.suffix in (".yml", ".yaml")
-        else (json.loads(text))
-      )
+      found = parse(text)
     except (ValueError, RecursionError) as error:
       raise InputError(f"{path}: cannot be read ({one_line(error)})") from error
     found = [found] if isinstance(found, dict) else found

@@ -108,22 +108,22 @@ def score_people(video: Video) -> dict[str, float]:
 
   Returns:
     The metrics of `score`, means over annotators; {} for fewer than two. An
-    annotator's scores, or, if there are none, the annotator's summary, take the
-    place of the predicted scores, the other annotators' mean that of gtscore,
-    and the annotator's summary that of the predicted summary.
+    annotator's scores and summary take the place of the predicted ones. That of
+    gtscore is taken by the mean of the other annotators' scores, or summaries
+    if there are no scores.
   """
-  masks, users = video.user_summary, video.user_scores
   found: list[dict[str, float]] = []
-  judged = masks if users is None else users
-  if judged is not None and len(judged) > 1:
-    for scores, others in _leave_one_out(judged[:, video.picks]):
-      metrics = _correlate(scores, others.mean(axis=0), "")
-      suffix = "_masks" if users is None else "_users"
-      found.append(metrics | _correlate(scores, others, suffix))
+  users, masks = video.user_scores, video.user_summary
+  for suffix, rows in (("_users", users), ("_masks", masks)):
+    if rows is not None and len(rows) > 1:
+      for scores, others in _leave_one_out(rows[:, video.picks]):
+        found.append(_correlate(scores, others, suffix))
+        if suffix == "_users" or users is None:
+          found.append(_correlate(scores, others.mean(axis=0), ""))
   if masks is not None and len(masks) > 1 and video.shots is not None:
     for kept, others in _leave_one_out(masks):
-      metrics = _summarize(keyshots.f_scores(kept, others))
-      found.append(metrics | _correlate(kept, others.mean(axis=0), "_summary"))
+      found.append(_correlate(kept, others.mean(axis=0), "_summary"))
+      found.append(_summarize(keyshots.f_scores(kept, others)))
   return _mean(found)
 
 

@@ -21,6 +21,7 @@ from seqsum.studies import plan
 h5py = pytest.importorskip("h5py", reason="pip install -e '.[video]'")
 
 STEPS, FRAMES = 4, 15 * 3 + 10
+SHOTS = [[0, 6], [7, 19], [20, 27], [28, FRAMES - 1]]  # 8 frames may be kept
 # Split n tests one of them and trains on the others.
 KEYS = [f"video_{n}" for n in range(1, 6)]
 
@@ -35,8 +36,8 @@ def write_h5(path, names=KEYS, without=(), width=8, **more):
         "features": features,
         "gtscore": features[:, 0],
         "user_summary": (rng.random((3, frames)) < 0.3).astype(np.float32),
-        "change_points": np.array([[0, 19], [20, frames - 1]], np.int32),
-        "n_frame_per_seg": np.array([20, frames - 20], np.int32),
+        "change_points": np.array(SHOTS, np.int32),
+        "n_frame_per_seg": np.array([7, 13, 8, 27], np.int32),
         "n_frames": np.array(frames),
         "n_steps": np.array(STEPS),
         "picks": 15 * np.arange(STEPS),

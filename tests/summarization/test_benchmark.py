@@ -108,6 +108,7 @@ def test_people_are_compared_with_the_others(video):
   f_scores = f_scores[~np.eye(3, dtype=bool)].reshape(3, 2)
   assert found["f_score_mean"] == pytest.approx(f_scores.mean())
   assert found["f_score_max"] == pytest.approx(f_scores.max(axis=1).mean())
+  assert found.keys() == benchmark.METRICS.keys()
   # SumMe: masks only.
   found = benchmark.score_people(video._replace(user_scores=None))
   assert "kendall_users" not in found
