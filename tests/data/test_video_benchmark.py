@@ -351,6 +351,7 @@ def test_five_splits_are_trained_and_judged_in_one_command(run, tmp_path):
     "video | chance | people |"
   )
   lines = (workdir / "results.jsonl").read_text().splitlines()
+  gain = 0.0
   for n, line in enumerate(map(json.loads, lines)):
     assert line["variant"] == f"split_{n}"
     measured = line["measured"]
@@ -360,9 +361,9 @@ def test_five_splits_are_trained_and_judged_in_one_command(run, tmp_path):
     config = workdir / "runs" / line["variant"] / "0" / "config.json"
     config = json.loads(config.read_text())["config"]
     assert config["benchmark"]["split"] == n
-    # Feature 0 is the importance.
-    predicted = measured["predicted importance"]["spearman"]
-    assert predicted > measured["chance"]["spearman"]
+    gain += measured["predicted importance"]["spearman"] / 5
+    gain -= measured["chance"]["spearman"] / 5
+  assert gain > 0.2  # feature 0 is the importance
   run_folder = workdir / "runs" / "split_0" / "0"
   done = run(f"--workdir={run_folder}", program="seqsum.importance")
   assert done.returncode == 0, done.stderr
