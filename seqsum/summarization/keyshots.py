@@ -51,9 +51,7 @@ def keep(
     InputError: Scores are nan or inf, or the shots do not cover the video.
   """
   scores = np.asarray(scores, np.float64)
-  if not np.isfinite(scores).all():
-    bad = int(np.argmin(np.isfinite(scores)))
-    raise InputError(f"the score of frame {bad} is {scores[bad]}")
+  check_finite(scores)
   limit = budget(len(scores), share)
   if shots is None:
     kept = np.zeros(len(scores), bool)
@@ -64,6 +62,13 @@ def keep(
   lengths = shots[:, 1] - shots[:, 0] + 1
   values = np.add.reduceat(scores, shots[:, 0]) / lengths
   return np.repeat(knapsack(values, lengths, limit), lengths)
+
+
+def check_finite(scores: np.ndarray) -> None:
+  """Raises `InputError` if a frame's score, of [n_frames], is nan or inf."""
+  if not np.isfinite(scores).all():
+    bad = int(np.argmin(np.isfinite(scores)))
+    raise InputError(f"the score of frame {bad} is {scores[bad]}")
 
 
 def knapsack(

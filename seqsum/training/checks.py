@@ -192,6 +192,22 @@ CHECKS_OF_KIND: dict[str, tuple[Check, ...]] = {
   ),
 }
 
+BENCHMARK: tuple[Check, ...] = (  # The section of configs/summarize.py.
+  ("benchmark.split", *AT_LEAST_0),
+  (
+    "benchmark.split",
+    lambda v, c: v == 0 or c.benchmark.splits != "",
+    "needs config.benchmark.splits, the file that has this split",
+  ),
+  ("benchmark.validation", *BELOW_1),
+  (
+    "benchmark.validation",
+    lambda v, c: v > 0 or c.checkpoint.best == "last",
+    "holds out no video to choose a checkpoint on: also set "
+    "config.checkpoint.best='last'",
+  ),
+)
+
 # (field, value, other field, values of that field that the first one needs).
 # None stands for every value but 0, False and ().
 NEEDS: tuple[tuple[str, str | None, str, Collection[Any]], ...] = (
@@ -241,7 +257,10 @@ def check_config(config: ConfigDict) -> None:
     kind,
     "needs the section config.video of configs/importance.py",
   )
-  for fields, is_valid, remedy in CHECKS + CHECKS_OF_KIND[kind]:
+  checks = CHECKS + CHECKS_OF_KIND[kind]
+  if "benchmark" in config:
+    checks += BENCHMARK
+  for fields, is_valid, remedy in checks:
     for field in fields.split():
       value = _get(config, field)
       if not is_valid(value, config):
