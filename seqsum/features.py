@@ -45,6 +45,8 @@ def main(*videos: str) -> int:
   if not videos:
     raise InputError("no videos: name video files")
   out = files.parse_path(OUT.value, "--out")
+  if not str(out).endswith((".h5", ".hdf5")):
+    raise InputError(f"--out={out}: must end in .h5 or .hdf5")
   from seqsum.inference import frame_features  # takes seconds
   from seqsum.summarization import video_features
 

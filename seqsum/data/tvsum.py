@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seqsum.data.targets import check_precision
+from seqsum.data.targets import check_precision, check_shots
 from seqsum.runtime import natural_order
 from seqsum.runtime.errors import InputError, one_line
 
@@ -87,27 +87,46 @@ def read(
     InputError: The file cannot be used, or h5py is not installed. The message
       names the file, the video and the data set.
   """
-  try:
-    import h5py
-  except ImportError as error:
-    raise InputError(
-      f"{path}: HDF5 needs h5py: pip install 'seqsum[video]'"
-    ) from error
   with contextlib.ExitStack() as stack:
     with _prefix_errors(f"{path}"):
-      if not os.path.isfile(path):  # a pipe has no end
-        raise InputError("there is no such file")
-      # Not every file system has locks, and nothing is written.
-      file = stack.enter_context(h5py.File(path, "r", locking=False))
+      file = stack.enter_context(_open_file(path))
       if names is None:
         names = natural_order.sort(file)
       if not names:
         raise InputError("contains no video")
     for name in names:
       with _prefix_errors(f"{path}: {name!r}"):
-        group = _open(file, name, h5py.Group)
+        group = _open(file, name, "Group")
         video = _read_video(group, name, with_features)
       yield video
+
+
+def names(path: str | os.PathLike) -> list[str]:
+  """Names of the videos of a file, in natural order; see `read`."""
+  with _prefix_errors(f"{path}"), _open_file(path) as file:
+    return natural_order.sort(file)
+
+
+def titles(path: str | os.PathLike) -> dict[str, str]:
+  """`Video.title` of each video of a file by name, "" for none; see `read`."""
+  found = {}
+  with _prefix_errors(f"{path}"), _open_file(path) as file:
+    for name in natural_order.sort(file):
+      group = _open(file, name, "Group")
+      has_title = "video_name" in group
+      found[name] = _text(group, "video_name") if has_title else ""
+  return found
+
+
+def _open_file(path: str | os.PathLike) -> Any:
+  try:
+    import h5py
+  except ImportError as error:
+    raise InputError("HDF5 needs h5py: pip install 'seqsum[video]'") from error
+  if not os.path.isfile(path):  # a pipe has no end
+    raise InputError("there is no such file")
+  # Not every file system has locks, and nothing is written.
+  return h5py.File(path, "r", locking=False)
 
 
 @contextlib.contextmanager
@@ -126,8 +145,8 @@ def _prefix_errors(where: str) -> Iterator[None]:
     raise InputError(f"{where}: {reason}") from error
 
 
-def _open(group: Any, name: str, kind: type) -> Any:
-  """A member of an h5py group that is in the same file."""
+def _open(group: Any, name: str, kind: str) -> Any:
+  """A member of an h5py group that is in the same file, such as a "Dataset"."""
   import h5py
 
   link = group.get(name, getlink=True)
@@ -136,16 +155,14 @@ def _open(group: Any, name: str, kind: type) -> Any:
   if not isinstance(link, h5py.HardLink):
     raise InputError(LINK)
   found = group[name]
-  if not isinstance(found, kind):
-    raise InputError(f"a {type(found).__name__}, expected a {kind.__name__}")
+  if not isinstance(found, getattr(h5py, kind)):
+    raise InputError(f"a {type(found).__name__}, expected a {kind}")
   return found
 
 
 def _open_dataset(group: Any, name: str) -> Any:
   """A data set that is in the same file and fits into memory."""
-  import h5py
-
-  found = _open(group, name, h5py.Dataset)
+  found = _open(group, name, "Dataset")
   if found.is_virtual or found.external:
     raise InputError(LINK)
   if found.shape is None:
@@ -200,8 +217,12 @@ def _text(group: Any, name: str) -> str:
       value = value.decode(errors="replace")
     if not isinstance(value, str):
       raise InputError("expected one text")
-    # No escape sequences for the terminal.
-    return "".join(x if x.isprintable() else "?" for x in value[:MAX_TITLE])
+    return printable(value)
+
+
+def printable(text: str) -> str:
+  """A title without escape sequences for the terminal, at most 200 long."""
+  return "".join(x if x.isprintable() else "?" for x in text[:MAX_TITLE])
 
 
 def _read_video(group: Any, name: str, with_features: bool) -> Video:
@@ -292,29 +313,3 @@ def _read_shots(group: Any, frames: int) -> np.ndarray | None:
       f"{shots[i, 0]}..{shots[i, 1]}"
     )
   return shots
-
-
-def check_shots(shots: np.ndarray, frames: int) -> None:
-  """Raises `InputError` unless shots cover every frame of a video once.
-
-  Args:
-    shots: [n_shots, 2] int, first and last frame of each shot.
-    frames: Number of frames of the video.
-  """
-  if shots.ndim != 2 or shots.shape[1] != 2 or not len(shots):
-    raise InputError(f"shots of shape {[*shots.shape]}, expected [n_shots, 2]")
-  first, last = shots.T.astype(np.int64)
-  wanted = np.append(0, last[:-1] + 1)  # first frame of each shot
-  for i in np.flatnonzero((first != wanted) | (last < first))[:1]:
-    if last[i] < first[i]:
-      what = "ends before it starts"
-    elif i == 0:
-      what = "must start at 0"
-    else:
-      odd = "overlaps" if first[i] < wanted[i] else "leaves a gap after"
-      what = f"{odd} the one before, which ends at {last[i - 1]}"
-    raise InputError(f"shot {i} is {first[i]}..{last[i]}: it {what}")
-  if last[-1] != frames - 1:
-    raise InputError(
-      f"the last shot ends at frame {last[-1]}, the last frame is {frames - 1}"
-    )

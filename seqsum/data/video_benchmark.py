@@ -156,6 +156,10 @@ def _choose(
 
   A key may name another HDF5 file, which must be in the folder of `path`. If
   all keys name the same file, it is `path`, whatever its name.
+
+  Raises:
+    InputError: There is no such split, its keys do not name `path`, or `path`
+      has a video that is in no split: they are those of another data set.
   """
   splits = read_splits(Path(benchmark.splits))
   require(
@@ -174,7 +178,24 @@ def _choose(
     place = path if is_one or file == path.name else path.parent / file
     names[place] = [*(names.get(place) or ()), name]
     renamed[key] = name if place == path else f"{file}/{name}"
+  require(
+    path in names,
+    "config.data.name",
+    path.name,
+    f"is not among the files that {benchmark.splits} names: "
+    + ", ".join(place.name for place in names),
+  )
+  every = {_parse_key(x)[1] for x in keys if is_one or _names(x, path)}
+  if left := natural_order.sort(set(tvsum.names(path)) - every):
+    raise InputError(
+      f"{benchmark.splits}: {len(left)} videos of {path}, such as {left[0]!r}, "
+      "are in none of its splits: it is of another data set"
+    )
   return Split(*([renamed[x] for x in part] for part in chosen)), names
+
+
+def _names(key: str, path: Path) -> bool:
+  return _parse_key(key)[0] == path.name
 
 
 def _parse_key(key: str) -> tuple[str, str]:

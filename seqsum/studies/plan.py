@@ -150,11 +150,13 @@ def parse_fields(base: ConfigDict, settings: Sequence[str]) -> dict[str, Any]:
   for setting in settings:
     field, equals, text = setting.partition("=")
     require(equals != "", "--set", setting, "must be FIELD=VALUE")
+    require(field != "seed", "--set", setting, "use --seeds")
+    require(field not in fields, "--set", setting, "is given twice")
     fields[field] = text
     if not isinstance(known.get(field, ""), str):
       try:
         fields[field] = ast.literal_eval(text)
-      except (ValueError, SyntaxError) as error:
+      except (ValueError, SyntaxError, TypeError, MemoryError) as error:
         raise InputError(
           f"--set={setting}: must be a value like {known[field]!r}"
         ) from error

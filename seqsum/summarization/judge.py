@@ -79,14 +79,14 @@ def _examples(run: Run) -> Iterator[Example]:
       path = Path(source.benchmark.annotations)
       videos = annotations.add(chosen, path)
   for n, video in zip(data.test, videos, strict=True):
-    truth = _last_part(source.targets[n, : source.lengths[n]])
+    truth = last_part(source.targets[n, : source.lengths[n]])
     yield Example(source.read(n), truth, video)
 
 
 def make_scores(model: TrainedModel) -> dict[str, Score]:
   """Functions that score the frames of a video, by name of the ranking."""
   sampler: Any = model.experiment.sampler
-  predicted = lambda frames, n: _last_part(model.predict(frames))
+  predicted = lambda frames, n: last_part(model.predict(frames))
   if sampler.kind != "videos":
     return {"predicted importance": predicted}
   attribute = jax.jit(_make_attribute(model))
@@ -107,7 +107,7 @@ def make_scores(model: TrainedModel) -> dict[str, Score]:
   return scores
 
 
-def _last_part(values: np.ndarray) -> np.ndarray:
+def last_part(values: np.ndarray) -> np.ndarray:
   return values if values.ndim == 1 else values[:, -1]
 
 

@@ -24,8 +24,8 @@ def kendall(scores: np.ndarray, truth: np.ndarray) -> float:
 
   Returns:
     In -1..1, averaged over annotators, without those whose scores are all
-    equal. nan if none is left, if all `scores` are equal, or if a number is
-    nan.
+    equal. nan if none is left, or if a number is nan; 0 if all `scores` are
+    equal, which is what a random order of them has on average.
   """
   return _mean(scores, truth, scipy.stats.kendalltau)
 
@@ -43,8 +43,10 @@ def _mean(
 ) -> float:
   scores, truth = np.asarray(scores), np.atleast_2d(truth)
   ranked = [row for row in truth if _has_order(row)]
-  if not ranked or not _has_order(scores):
+  if not ranked:
     return float("nan")
+  if not _has_order(scores):
+    return 0.0 * float(scores[0])  # nan of a nan
   return float(np.mean([correlate(scores, row).statistic for row in ranked]))
 
 

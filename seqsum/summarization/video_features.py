@@ -7,6 +7,7 @@ of the file, "network" and "network_sha256", name what computed the features.
 import contextlib
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -167,6 +168,13 @@ def write(
   check_rate(rate)
   if not 0 < penalty < math.inf:
     raise InputError(f"--shot_penalty={penalty}: must be above 0")
+  titles = Counter(map(_title, paths))
+  for path in paths:
+    if titles[_title(path)] > 1:
+      raise InputError(
+        f"{path}: {titles[_title(path)]} videos have this name, but for their "
+        "folders and endings; rename one, or write two files"
+      )
   failed = 0
   with files.open_atomically(out) as stream, h5py.File(stream, "w") as file:
     file.attrs["network"] = network.name
@@ -225,47 +233,32 @@ def read(
     The features, without times (nan), and [n_shots, 2] int64.
 
   Raises:
-    InputError: The file is damaged, or has not this video.
+    InputError: The file is damaged, or does not contain the video.
   """
-  try:
-    import h5py
-  except ImportError as error:
-    raise InputError(f"{path}: {HDF5}") from error
-  with tvsum._prefix_errors(f"{path}"):
-    if not os.path.isfile(path):  # a pipe has no end
-      raise InputError("there is no such file")
-    with h5py.File(path, "r", locking=False) as file:
-      names = {}
-      for name in file:
-        group = tvsum._open(file, name, h5py.Group)
-        has_name = "video_name" in group
-        names[name] = tvsum._text(group, "video_name") if has_name else ""
-      title = _title(video)[: tvsum.MAX_TITLE]
-      found = [name for name in names if names[name] == title]
-      if not found and len(names) == 1:
-        found = list(names)
-      if len(found) != 1:
-        number = "several videos are" if found else "none of its videos is"
-        raise InputError(
-          f"{number} named {title!r}; write the video's own file"
-        )
-      group = file[found[0]]
-      frames = int(tvsum._integers(group, "n_frames", ()))
-      features = tvsum._numbers(group, "features", (None, None))
-      picks = tvsum._integers(group, "picks", (len(features),))
-      if (np.diff(picks) <= 0).any() or not 0 <= picks[0] <= picks[-1] < frames:
-        raise InputError(f"picks: must ascend, in 0..{frames - 1}")
-      cuts = tvsum._integers(group, "change_points", (None, 2))
-      tvsum.check_shots(cuts, frames)
-  features = features.astype(np.float32)
-  seconds = np.full(len(picks), np.nan)
-  return VideoFeatures(features, picks, seconds, frames, np.nan), cuts
+  titles, title = tvsum.titles(path), _title(video)
+  names = [name for name in titles if titles[name] == title]
+  if not names and len(titles) == 1:
+    names = list(titles)
+  if len(names) != 1:
+    number = "several videos are" if names else "none of its videos is"
+    raise InputError(
+      f"{path}: {number} named {title!r}; write the video's own file"
+    )
+  (found,) = tvsum.read(path, names)
+  if found.shots is None or found.features is None:
+    raise InputError(f"{path}: {names[0]!r}: change_points: missing")
+  seconds = np.full(len(found.picks), np.nan)
+  features = VideoFeatures(
+    found.features, found.picks, seconds, found.n_frames, np.nan
+  )
+  return features, found.shots
 
 
 def _title(path: str | os.PathLike) -> str:
   """The `video_name` of a file."""
   name = os.path.splitext(os.path.basename(path))[0]
-  return name.encode(errors="backslashreplace").decode()
+  name = name.encode(errors="backslashreplace").decode()
+  return tvsum.printable(name)
 
 
 def read_network(path: str | os.PathLike) -> tuple[str, str] | None:

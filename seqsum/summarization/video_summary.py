@@ -178,7 +178,7 @@ def _predict(model: TrainedModel, inputs: np.ndarray) -> np.ndarray:
       model.experiment, model=module.clone(remat=ENCODED)
     )
     model = dataclasses.replace(model, experiment=experiment)
-  scores = judge._last_part(model.predict(inputs))
+  scores = judge.last_part(model.predict(inputs))
   if not np.isfinite(scores).all():
     raise InputError(f"{model.name}: a predicted importance is nan or inf")
   return scores
@@ -190,13 +190,11 @@ def choose(
   """Frames of the summary, [n_frames] bool, at least one.
 
   Args:
-    scores: [n_steps] float, finite. If some are negative, the least is
-      subtracted from all: a shot of negative scores would never be kept.
+    scores: [n_steps] float, finite.
     video: The sampled frames.
     shots: [n_shots, 2] int.
     share: Of the frames in the summary.
   """
-  scores = np.asarray(scores, np.float64) - min(0.0, float(scores.min()))
   everywhere = benchmark.upsample(scores, video.picks, video.n_frames)
   kept = keyshots.keep(everywhere, shots, share)
   if kept.any():
