@@ -35,6 +35,7 @@ def refused(done):
     [
       ((), "--out is missing"),
       (("--out=x.h5",), "no videos: name video files"),
+      (("--out=x.mp4", "y.mp4"), "--out=x.mp4: must end in .h5 or .hdf5"),
       (("--out=x.h5", "x.mp4", "--rate=0"), "--rate=0.0: must be in"),
       (("--out=x.h5", "x.mp4", "--network=no.onnx"), "No such file"),
       (("--out=x.h5", "x.mp4", "--network=no"), "no run is there"),

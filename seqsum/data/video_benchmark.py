@@ -158,8 +158,7 @@ def _choose(
   all keys name the same file, it is `path`, whatever its name.
 
   Raises:
-    InputError: There is no such split, its keys do not name `path`, or `path`
-      has a video that is in no split: they are those of another data set.
+    InputError: There is no such split, or its keys do not name `path`.
   """
   splits = read_splits(Path(benchmark.splits))
   require(
@@ -187,9 +186,10 @@ def _choose(
   )
   every = {_parse_key(x)[1] for x in keys if is_one or _names(x, path)}
   if left := natural_order.sort(set(tvsum.names(path)) - every):
-    raise InputError(
-      f"{benchmark.splits}: {len(left)} videos of {path}, such as {left[0]!r}, "
-      "are in none of its splits: it is of another data set"
+    logging.warning(
+      "%s: %d videos of %s, such as %r, are in none of its splits: are they of "
+      "another data set?",
+      *(benchmark.splits, len(left), path, left[0]),
     )
   return Split(*([renamed[x] for x in part] for part in chosen)), names
 

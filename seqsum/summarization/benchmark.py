@@ -11,7 +11,7 @@ import numpy as np
 
 from seqsum.data.tvsum import Video
 from seqsum.summarization import keyshots
-from seqsum.summarization.rank_correlation import kendall, spearman
+from seqsum.summarization.rank_correlation import correlate
 
 DRAWS = 10  # random scores of a video, whose metrics are averaged
 # Metric -> what is compared. Each has a kendall_ and a spearman_ form.
@@ -68,7 +68,7 @@ def score(video: Video, scores: np.ndarray) -> dict[str, float]:
       a value above 0, since both favor short shots.
     f_score_mean, f_score_max: Of the summary, over the rows of user_summary.
 
-    See `rank_correlation` for when a coefficient is nan.
+    See `rank_correlation.correlate` for when a coefficient is 0 or nan.
 
   Raises:
     InputError: A score is nan or inf.
@@ -135,10 +135,8 @@ def _leave_one_out(rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def _correlate(
   scores: np.ndarray, truth: np.ndarray, suffix: str
 ) -> dict[str, float]:
-  return {
-    f"kendall{suffix}": kendall(scores, truth),
-    f"spearman{suffix}": spearman(scores, truth),
-  }
+  tau, rho = correlate(scores, truth)
+  return {f"kendall{suffix}": tau, f"spearman{suffix}": rho}
 
 
 def _summarize(f_scores: np.ndarray) -> dict[str, float]:

@@ -149,10 +149,13 @@ def judge(examples: Iterable[Example], scores: dict[str, Score]) -> Results:
     for name, score in scores.items():
       if example.video is None:
         predicted = score(example.frames, n)
-        found = {
-          "kendall": rank.kendall(predicted, example.truth),
-          "spearman": rank.spearman(predicted, example.truth),
-        }
+        found = dict(
+          zip(
+            ("kendall", "spearman"),
+            rank.correlate(predicted, example.truth),
+            strict=True,
+          )
+        )
       elif name == CHANCE:
         found = benchmark.score_random(example.video, n)
       else:

@@ -144,6 +144,15 @@ def test_each_split_of_each_format_is_read(tmp_path, style, renamed):
     load(path, splits=splits, split=5)
 
 
+@pytest.mark.parametrize("style", ["json", "txt", "yml"])
+def test_splits_of_another_data_set_are_reported(tmp_path, caplog, style):
+  """SumMe's 25 videos have the names of half of TVSum's."""
+  path = write_h5(tmp_path / "x.h5", names=[*KEYS, "video_6", "video_10"])
+  splits = str(write_splits(tmp_path, style))
+  _, (line,) = warnings_of(caplog, path, splits=splits, split=0)
+  assert "x.h5, such as 'video_6', are in none of its splits" in line
+
+
 def test_all_training_videos_are_used_without_validation(tmp_path):
   path = write_h5(tmp_path / "x.h5")
   splits = str(write_splits(tmp_path, "json"))
@@ -377,6 +386,8 @@ def test_five_splits_are_trained_and_judged_in_one_command(run, tmp_path):
     ("data.name", "--set='data.name': must be FIELD=VALUE"),
     ("data.nam=x", "unknown config field 'data.nam': did you mean 'data.name'"),
     ("epochs=many", "--set=epochs=many: must be a value like 20"),
+    ("epochs={{}}", "--set=epochs={{}}: must be a value like 20"),
+    ("seed=7", "--set='seed=7': use --seeds"),
     ("epochs='7'", "config.epochs='7': must be of type int"),
     ("benchmark.split=1", "--set='benchmark.split': is what the variants"),
     ("benchmark.splits=", "split=1: needs config.benchmark.splits"),

@@ -159,3 +159,12 @@ def test_f_scores_by_hand():
   )
   none = np.zeros(5, bool)
   np.testing.assert_allclose(keyshots.f_scores(none, users), 0)
+
+
+def test_negative_scores_are_raised():
+  shots = np.array([[0, 4], [5, 5], [6, 6], [7, 19]])
+  scores = np.repeat([-3.0, -1.0, -2.0, -4.0], [5, 1, 1, 13])
+  kept = keyshots.keep(scores, shots, 0.1)
+  np.testing.assert_array_equal(np.flatnonzero(kept), [5, 6])
+  raised = keyshots.keep(scores + 4, shots, 0.1)
+  np.testing.assert_array_equal(kept, raised)
