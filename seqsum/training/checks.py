@@ -41,7 +41,7 @@ CHOICES: dict[str, Collection[str]] = {
   "matmul_precision": ("default", "high", "highest"),
   "on_nonfinite": ("stop", "skip", "continue"),
   "data.kind": ("digits", "videos", "files"),
-  "task.name": ChainMap[str, Any](TASKS, COLUMN_TASKS),  # follows new tasks
+  "task.name": ChainMap[str, Any](COLUMN_TASKS, TASKS),  # sees new tasks
   "task.target": TRANSFORMS,
   "model.core": CORES | KNOWN_FOLDS,
   "model.cell_activation": ACTIVATIONS,
