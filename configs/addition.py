@@ -1,6 +1,6 @@
 r"""Multi-digit addition, labelled by the digits of the sum alone.
 
-    python -m seqsum.main --config=configs/addition.py \\
+    python -m seqsum.main --config=configs/addition.py \
         --config.addition.digits=4
 
 Two numbers of N digits, least significant column first. The core adds with a
@@ -30,6 +30,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.sequences_per_epoch = 10 * (55_000 // (2 * digits))
   config.epochs = 3
   config.batch_size = 16
+  config.eval_sequences = 40_000 // digits
+  config.eval_batch_size = 800 // digits
   config.task.name = "addition"
   config.model.core = "carry"
   return config

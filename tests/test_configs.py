@@ -13,7 +13,9 @@ from configs import addition, fold, importance, own
 from configs import sum as post
 from seqsum.runtime.devices import make_mesh
 from seqsum.runtime.errors import InputError
+from seqsum.sequences import tasks
 from seqsum.sequences.recorded import describe
+from seqsum.training.checks import check_config
 from seqsum.training.experiment import build_experiment, build_schedule
 from seqsum.training.metrics import Totals
 from seqsum.training.parallel import compile_init, compile_step
@@ -174,6 +176,8 @@ def test_an_invalid_value_of_videos_is_refused(field, value, words):
     ("sequence.max_len", 9, "max_len=9: must be even: addition needs two"),
     ("task.per_step", True, "name='addition': needs config.task.per_step=Fal"),
     ("task.name", "sum", "core='carry': needs config.task.name='addition'"),
+    ("accumulate", 2, "core='carry': needs config.accumulate=1"),
+    ("eval_sequences", 10**7, "eval_sequences=10000000: must be lower for"),
     ("loss", "mse", "core='carry': needs config.loss='cross_entropy'"),
     ("sequence.curriculum", 0.5, "num_sequences=6875: needs config.sequence.c"),
   ],
@@ -351,3 +355,21 @@ def test_the_schedule_is_that_of_the_original_post():
   assert schedule.epoch(1_876) == 2
   assert schedule.next_event(0) == 250
   assert schedule.next_event(1_800) == 1_875
+
+
+def test_a_task_that_is_added_later_has_a_valid_name(monkeypatch):
+  task = tasks.Task("odd", 0.0, lambda count, digit: count + digit % 2)
+  monkeypatch.setitem(tasks.TASKS, "odd", task)
+  config = fold.get_config()
+  config.task.name = "odd"
+  check_config(config)
+  assert build_experiment(config).sampler.task.name == "odd"
+
+
+@pytest.mark.parametrize("digits", [1, 4, 100, 800])
+def test_long_additions_have_fewer_test_sequences(digits):
+  config = addition.get_config()
+  config.addition.digits = digits
+  config.sequence.num_sequences = 0
+  check_config(config)
+  assert config.eval_sequences * digits == 40_000 // digits * digits

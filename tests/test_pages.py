@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import types
 
 import films
 import numpy as np
@@ -226,24 +227,40 @@ def test_launch_files_named_in_commands_exist(commands):
   assert found >= 6
 
 
-def test_python_blocks_compile():
-  blocks = [block for block in BLOCKS if block.language == "python"]
-  assert len(blocks) >= 6
-  for block in blocks:
-    compile(block.text, block.name, "exec")
-
-
-def test_names_of_seqsum_in_python_blocks_exist():
-  found = 0
+def python_code():
+  """Yields name and text of each block of Python and each cell of the tour."""
   for block in BLOCKS:
-    if block.language != "python":
-      continue
-    tree, modules = ast.parse(block.text), {}
+    if block.language == "python":
+      yield block.name, block.text
+  tour = json.loads((ROOT / "docs" / "tour.ipynb").read_text())
+  for n, cell in enumerate(tour["cells"]):
+    if cell["cell_type"] == "code":
+      yield f"tour.ipynb:{n}", "".join(cell["source"])
+
+
+def test_python_code_compiles():
+  code = list(python_code())
+  assert len(code) >= 12
+  for name, text in code:
+    compile(text, name, "exec")
+
+
+def test_names_of_seqsum_in_python_code_exist():
+  found, modules = 0, {}
+  for name, text in python_code():
+    if not name.startswith("tour"):  # the cells share their names
+      modules = {}
+    tree = ast.parse(text)
     for node in ast.walk(tree):
-      if isinstance(node, ast.ImportFrom) and node.module == "seqsum":
+      if isinstance(node, ast.ImportFrom) and node.module.startswith("seqsum"):
+        owner = importlib.import_module(node.module)
         for alias in node.names:
-          module = importlib.import_module(f"seqsum.{alias.name}")
-          modules[alias.asname or alias.name] = module
+          value = getattr(owner, alias.name, None)
+          if value is None:
+            value = importlib.import_module(f"{node.module}.{alias.name}")
+          if isinstance(value, types.ModuleType):
+            modules[alias.asname or alias.name] = value
+          found += 1
       elif isinstance(node, ast.Import):
         for alias in node.names:
           if alias.name == "seqsum":
@@ -253,10 +270,10 @@ def test_names_of_seqsum_in_python_blocks_exist():
       if isinstance(node, ast.Attribute) and isinstance(owner, ast.Name):
         module = modules.get(owner.id)
         assert module is None or hasattr(module, node.attr), (
-          f"{block.name}: {node.attr}"
+          f"{name}: {node.attr}"
         )
         found += module is not None
-  assert found >= 6
+  assert found >= 30
 
 
 def test_config_fields_named_in_pages_exist():

@@ -53,7 +53,7 @@ class AdditionAnswer:
 
   @property
   def columns(self) -> int:
-    """N."""
+    """N, digits of each number."""
     return len(self.names) // 2
 
   @property
@@ -93,7 +93,7 @@ class AdditionAnswer:
         lines.append(answer.frame_as_text(frame, columns))
         line = name
         if self.digits is not None and self.digit_probabilities is not None:
-          probability = self.digit_probabilities[t].max()
+          probability = self.digit_probabilities[t, self.digits[t]]
           line = f"{name:{width}}  {self.digits[t]}  {probability:6.1%}"
         lines.append(line)
     lines += self._as_on_paper()
@@ -115,7 +115,8 @@ class AdditionAnswer:
     """
     rows: list[dict[str, Any]] = [{"file": name} for name in self.names]
     if self.digits is not None and self.digit_probabilities is not None:
-      likeliest = self.digit_probabilities.max(axis=-1).tolist()
+      places = np.arange(len(self.digits)), self.digits
+      likeliest = self.digit_probabilities[places].tolist()
       for row, digit, probability in zip(
         rows, self.digits.tolist(), likeliest, strict=True
       ):

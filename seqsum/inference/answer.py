@@ -15,6 +15,7 @@ from seqsum.inference.trained import Prediction, TrainedModel
 from seqsum.plots import figures, prediction
 from seqsum.runtime import files
 from seqsum.runtime.errors import InputError
+from seqsum.sequences.addition import Subtraction
 
 MIN_PROBABILITY = 0.001  # less probable values are not in the JSON
 
@@ -125,6 +126,12 @@ def predict_files(model: TrainedModel, paths: Sequence[str]) -> Answer:
   Raises:
     InputError: A file cannot be read; see `TrainedModel.read_files`.
   """
+  if model.task == Subtraction.name:
+    raise InputError(
+      f"{model.name}: a run of the task 'subtraction' predicts in Python only: "
+      "seqsum.load(workdir).predict(frames), in the order of "
+      "sequences/addition.py"
+    )
   if "+" in paths:
     raise InputError(
       f"+: separates two numbers of a run of the task 'addition'; {model.name} "

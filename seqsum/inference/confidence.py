@@ -8,6 +8,7 @@ import numpy as np
 
 from seqsum.inference.trained import TrainedModel
 from seqsum.models.carry import CarryCore
+from seqsum.sequences.tasks import Task
 
 # Probabilities of a single digit. Below LOW it is always reported, below
 # LOW_UPRIGHT if another digit has more than HIGH after a quarter turn.
@@ -68,9 +69,16 @@ def _predict_digits(
     classify = jax.jit(lambda *args: fold.probabilities(apply(*args)))
     probabilities = np.asarray(classify(model.params, frames))
     return np.arange(10), probabilities.reshape(*shape, -1)
-  if model.experiment.sampler.min_len > 1:
+  sampler = model.experiment.sampler
+  if sampler.min_len > 1 or not _is_digit(sampler.task):
     return None
   predicted = model.predict_distribution(frames)
   if predicted.probabilities is None:
     return None
   return predicted.values, predicted.probabilities.reshape(*shape, -1)
+
+
+def _is_digit(task: Task) -> bool:
+  """Whether the target of one digit is that digit."""
+  one = (task.observe(task.combine(task.initial, x)) for x in task.digits)
+  return tuple(one) == task.digits

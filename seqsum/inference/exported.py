@@ -70,8 +70,8 @@ def pack_programs(
   if model.experiment.objective.fold or model.task in COLUMN_TASKS:
     raise InputError(
       f"--workdir={workdir}: a run of config.model.core='fold' or of the task "
-      f"{' or '.join(COLUMN_TASKS)} cannot be exported: the size of its "
-      "predictions depends on the sequence length"
+      f"{' or '.join(COLUMN_TASKS)} cannot be exported: predictions of "
+      "longer sequences are larger"
     )
   if onnxruntime_web is not None and not model.takes_digits:
     raise InputError(

@@ -22,6 +22,7 @@ from seqsum.runs import run_files
 from seqsum.runs.restore import restore_best
 from seqsum.runs.session import open_trained
 from seqsum.runtime.errors import InputError
+from seqsum.sequences.addition import COLUMN_TASKS
 from seqsum.sequences.tasks import ROUNDING
 from seqsum.training.state import Experiment
 
@@ -121,8 +122,10 @@ class TrainedModel:
     *batch, time = frames.shape[: -len(self.shape)]
     frames = frames.reshape(-1, time, *self.shape)
     # Predictions do not depend on later frames, so padding to a power of two
-    # bounds the number of compiled programs.
+    # bounds the number of compiled programs. The size of a sum's predictions
+    # depends on the number of columns.
     blank = (1 << (time - 1).bit_length()) - time
+    blank = 0 if self.task in COLUMN_TASKS else blank
     frames = np.pad(frames, [(0, 0), (0, blank)] + [(0, 0)] * 3)
     padded = jax.device_get(self._predict(self.params, frames))
     predictions, probabilities = jax.tree.map(

@@ -11,7 +11,7 @@ and DeepProofLog (arXiv 2511.08581) pose the task.
 Such labels have a symmetry. A relabelling tau of the digits keeps the last
 digit of every column's sum if tau(a) + tau(b) = a + b mod 10 for all digits a
 and b, so tau(a) = a + c with 2 c = 0 mod 10: c is 0 or 5. Which of these two
-*codes* a network begins to learn is chance, and with c = 5 it gets the carry of
+*codes* a network begins to learn is random, and with c = 5 it gets the carry of
 half of the columns wrong. So the code is a latent variable of the network, see
 `training/addition_loss.py`. Differences have ten codes, because tau(a) - tau(b)
 = a - b mod 10 for every c (`Addition.shifts`).
@@ -23,9 +23,9 @@ k is learned by itself, with a sign by chance. Only two choices of signs are the
 coefficients of a digit, those of the codes. Others end in a mixture: a network
 that was sure of "a - 2 or a + 2", half each, had p_5 right and p_2 of the wrong
 sign. So the head predicts the logits of the classes as waves over the digits,
-and the lowest frequency, whose sign is that of the code, is learned first: one
-wave has room for all ten digits, and once it is known the other digit of a
-column is, and with it the sign of every frequency.
+and the lowest frequency, whose sign is that of the code, is learned first. One
+wave has room for all ten digits. Once it is learned, the other digit of a
+column is known, and that determines the sign of every other frequency.
 """
 
 import dataclasses
@@ -63,11 +63,13 @@ class CarryCore:
     return WAVES + len(self.task.shifts)
 
   def inputs(self, outputs: jax.Array) -> jax.Array:
+    """[..., 9 + codes] of the head -> [..., 10 + codes] log-probabilities."""
     classes = outputs[..., :WAVES] @ jnp.asarray(waves())
     parts = classes, outputs[..., WAVES:]
     return jnp.concatenate([nn.log_softmax(part) for part in parts], axis=-1)
 
   def digits(self, inputs: jax.Array) -> jax.Array:
+    """[..., 10 + codes] -> [...] int32, the likeliest digits."""
     classes, code = inputs[..., :10].argmax(-1), inputs[..., 10:].argmax(-1)
     shift = jnp.asarray(self.task.shifts)[code]
     return ((classes + shift) % 10).astype(jnp.int32)
@@ -123,7 +125,7 @@ class CarryCore:
 
 
 def waves() -> np.ndarray:
-  """[9, 10] float32: sin and cos of the frequencies 1..4, cos of 5.
+  """[9, 10] float32: cos and sin of the frequencies 1..4, cos of 5.
 
   Those of frequency 1 come first and have amplitude 1, the others `HIGHER`.
   """

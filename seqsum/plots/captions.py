@@ -7,17 +7,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seqsum.plots.addition import MISTAKES, MOST_COLUMNS
-from seqsum.sequences.addition import Addition
+from seqsum.sequences.addition import COLUMN_TASKS
 from seqsum.sequences.tasks import ROUNDING
 from seqsum.training.scores import number
 
-PLURALS = {  # of names of tasks without a regular one
-  "max": "maxima",
-  "parity": "parities",
-  "mod10": "sums modulo 10",
-  "threes": "counts of threes",
-  "sorted": "answers",
+NOUNS = {  # for a target, of tasks whose name is none
+  "max": "maximum",
+  "mod10": "sum modulo 10",
+  "threes": "count of threes",
+  "sorted": "answer",
+  "addition": "sum",
+  "subtraction": "difference",
 }
+PLURALS = {"maximum": "maxima", "parity": "parities"}
 
 
 class Caption(NamedTuple):
@@ -39,8 +41,9 @@ def exact_name(tolerance: float) -> str:
 
 
 def value_name(task: str) -> str:
-  """What a predicted number is called: the task, "sum", or a part of it."""
-  return "digit of the sum" if task == Addition.name else task
+  """What a predicted number is called: "sum", "digit of the difference"."""
+  noun = NOUNS.get(task, task)
+  return f"digit of the {noun}" if task in COLUMN_TASKS else noun
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +95,7 @@ class Captions:
     return (
       f"{_progress(history)} the mean squared error on {where} is "
       f"{numbers['mean squared error']}; {numbers[self.right]} of the "
-      f"{_plural(self.task)} are {self.right}."
+      f"{_plural(NOUNS.get(self.task, self.task))} are {self.right}."
     )
 
   def notes(
@@ -158,7 +161,7 @@ class Captions:
     return Caption(
       "Circles of likely values after each frame, joined by lines.",
       "How the distribution evolves.",
-      f"Circles are values of the {self.task} so far, larger where more "
+      f"Circles are values of the fold '{self.task}', larger where more "
       "probable; the true one has a ring. Above each "
       "step: its frame, and the predicted digit, which had no label in "
       "training.",
@@ -173,7 +176,9 @@ class Captions:
       title,
       "The network reads the frames one by one; nothing marks the last. Only "
       f"the last prediction counts: ✓ if it {self._rounds_to} the true "
-      f"{self.task}." + " Of vectors the first part is shown." * is_vector,
+      f"{NOUNS.get(self.task, self.task)}."
+      + " Of vectors the first part is shown."
+      * is_vector,
     )
 
   def mistakes(self, shown: int) -> Caption:

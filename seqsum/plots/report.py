@@ -20,7 +20,7 @@ from seqsum.plots import (
 )
 from seqsum.plots.captions import Caption, Captions, value_name
 from seqsum.runtime.files import write_atomically
-from seqsum.sequences.addition import Addition
+from seqsum.sequences.addition import COLUMN_TASKS, Addition
 from seqsum.sequences.tasks import Task
 from seqsum.training.metrics import is_exact, of_sequence
 from seqsum.training.scores import number
@@ -121,7 +121,7 @@ def write_report(
     about_digits = captions.digits(is_sequence=lengths.max() > 1)
     add("digits", errors.confusion, matrix, about_digits)
   random, worst = _choose(lengths, miss)
-  if task == Addition.name:
+  if task in COLUMN_TASKS:
     random, worst = _choose_additions(exact), worst[:0]
   images = read_frames(np.concatenate([random, worst]))
   is_image = min(images.shape[2:4]) > 1  # else frames are vectors of numbers
@@ -147,7 +147,7 @@ def write_report(
       (images, lengths[random], *sums, *known),
       captions.additions(wrong, columns, has_digits=read is not None),
     )
-  else:
+  elif task not in COLUMN_TASKS:
     about_random = captions.sequences(len(random), len(lengths), is_vector)
     add_sequences("sequences", random, images[: len(random)], about_random)
   if fold and (some := _choose_flow(lengths, exact, evaluation)).size:

@@ -60,14 +60,19 @@ class Addition:
       A number whose digit of a column has not arrived has a 0 there. The
       padding repeats the final sum.
     """
+    return self._add(jnp.cumsum(self._parts(digits, lengths), axis=1))
+
+  def _parts(self, digits: jax.Array, lengths: Lengths) -> jax.Array:
+    """[B, T, N] float32, what each frame adds to the total of each column."""
     frame = np.arange(digits.shape[1])
-    real = jnp.where(frame[None] < lengths[:, None], digits, 0).astype(
-      jnp.float32
-    )
+    real = jnp.where(frame[None] < lengths[:, None], digits, 0)
     column = frame[:, None] // 2 == np.arange(self.columns)  # [T, N]
     signs = np.where(frame % 2, -1, 1) if self.subtracts else 1
     column = column * np.broadcast_to(signs, frame.shape)[:, None]
-    totals = jnp.cumsum(real[..., None] * column[None], axis=1)
+    return real.astype(jnp.float32)[..., None] * column[None]
+
+  def _add(self, totals: jax.Array) -> Values:
+    """Totals [..., N] of the columns -> [..., N + 1], the digits of the sum."""
     if self.subtracts:
       totals = totals + 9
 
@@ -75,7 +80,7 @@ class Addition:
       total = total + carry
       return jnp.floor(total / 10), total % 10
 
-    totals = jnp.moveaxis(totals, -1, 0)  # [N, B, T]
+    totals = jnp.moveaxis(totals, -1, 0)  # [N, ...]
     first = jnp.full_like(totals[0], self.subtracts)
     carry, sums = jax.lax.scan(add, first, totals)
     return jnp.moveaxis(jnp.append(sums, carry[None], axis=0), 0, -1)
@@ -89,29 +94,30 @@ class Addition:
   def moments(
     self, max_len: int, min_len: int = 1, per_step: bool = False
   ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of the targets, [D]; see `Task.moments`."""
-    targets = self._sample(np.array(self.digits), max_len, min_len, per_step)
+    """Mean and deviation of the last targets, [D]; see `Task.moments`."""
+    targets = self._sample(np.array(self.digits), max_len, min_len)
     deviation = targets.std(axis=0)
     return targets.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
 
   def mean_target(
     self, labels: np.ndarray, max_len: int, min_len: int, per_step: bool
   ) -> np.ndarray:
-    """[D], the mean target of images with these labels [M]."""
-    return self._sample(labels, max_len, min_len, per_step).mean(axis=0)
+    """[D], the mean last target of images with these labels [M]."""
+    return self._sample(labels, max_len, min_len).mean(axis=0)
 
   def _sample(
-    self, labels: np.ndarray, max_len: int, min_len: int, per_step: bool
+    self, labels: np.ndarray, max_len: int, min_len: int
   ) -> np.ndarray:
-    """[M, D], targets of random pairs of numbers of these digits."""
+    """[M, D], sums of random pairs of numbers of these digits."""
     rng = np.random.default_rng(0)
     count = max(100, SAMPLE // max_len)
-    digits = jnp.asarray(rng.choice(labels, (count, max_len)).astype(np.int32))
+    digits = rng.choice(labels, (count, max_len)).astype(np.float32)
     lengths = 2 * rng.integers(min_len // 2, max_len // 2 + 1, count)
-    targets = np.asarray(self.running(digits, jnp.asarray(lengths)))
-    steps = np.arange(max_len)
-    last = lengths[:, None] - 1
-    return targets[steps <= last if per_step else steps == last]
+    digits[np.arange(max_len) >= lengths[:, None]] = 0
+    totals = digits[:, ::2] - digits[:, 1::2]
+    if not self.subtracts:
+      totals = digits[:, ::2] + digits[:, 1::2]
+    return np.asarray(self._add(jnp.asarray(totals)))
 
 
 def column_order(columns: int) -> np.ndarray:

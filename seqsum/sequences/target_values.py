@@ -83,7 +83,7 @@ def moments(
   values, weights = task.observe(np.concatenate(found)), np.concatenate(counts)
   mean = np.average(values, weights=weights)
   square = np.average(np.square(values - mean), weights=weights)
-  return float(mean), float(np.sqrt(square))
+  return float(mean), float(np.sqrt(square)) or 1.0
 
 
 def mean_target(

@@ -26,9 +26,10 @@ class CarryObjective:
   the sum, in nats. The prediction is the sum of the likeliest digits.
 
   The code of the classes (`models/carry.py`) is one latent variable of a whole
-  batch. Its posterior weighs the losses under all codes, so the gradient is
-  that of the batch's likelihood with the code summed out. Whichever code the
-  network has begun to learn, the loss says so, and soon its own outputs do.
+  batch, on several devices of the rows of each. Its posterior weighs the losses
+  under all codes, so the gradient is that of the likelihood with the code
+  summed out. The posterior selects the code that the network has begun to
+  learn; the code's logits follow.
 
   Attributes:
     fold: The core.

@@ -5,6 +5,7 @@ No other file checks a field. What is built from a config trusts its values.
 
 import functools
 import math
+from collections import ChainMap
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -29,6 +30,7 @@ from seqsum.training.optimizers import OPTIMIZERS, SCHEDULES
 from seqsum.training.targets import TRANSFORMS
 
 MOST = np.iinfo(np.int32).max  # The largest step number on a device.
+MAX_DIGITS = 1 << 28  # Of the sums after every frame of an evaluation.
 MAX_LAYERS = 64  # Of a kind, since each makes compilation longer.
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 RECURRENCES = {"flax": SequenceModel, "fused": PackedModel}
@@ -39,7 +41,7 @@ CHOICES: dict[str, Collection[str]] = {
   "matmul_precision": ("default", "high", "highest"),
   "on_nonfinite": ("stop", "skip", "continue"),
   "data.kind": ("digits", "videos", "files"),
-  "task.name": TASKS | COLUMN_TASKS,
+  "task.name": ChainMap[str, Any](COLUMN_TASKS, TASKS),  # sees new tasks
   "task.target": TRANSFORMS,
   "model.core": CORES | KNOWN_FOLDS,
   "model.cell_activation": ACTIVATIONS,
@@ -141,6 +143,15 @@ CHECKS_OF_KIND: dict[str, tuple[Check, ...]] = {
       "must be even: {c.task.name} needs two digits in every column",
     ),
     (
+      "eval_sequences",
+      lambda v, c: (
+        c.task.name not in COLUMN_TASKS
+        or v * c.sequence.max_len * (c.sequence.max_len // 2 + 1) <= MAX_DIGITS
+      ),
+      "must be lower for config.sequence.max_len={c.sequence.max_len}: the "
+      "sums after every frame would need more than 1 GiB",
+    ),
+    (
       "sequence.num_sequences",
       lambda v, c: v == 0 or v >= c.batch_size,
       "must be 0, or at least config.batch_size={c.batch_size}",
@@ -218,6 +229,7 @@ NEEDS: tuple[tuple[str, str | None, str, Collection[Any]], ...] = (
   ("model.core", "additive", "task.name", TASKS),
   ("model.core", "carry", "loss", ("cross_entropy",)),
   ("model.core", "carry", "task.name", COLUMN_TASKS),
+  ("model.core", "carry", "accumulate", (1,)),
   ("task.name", "addition", "data.kind", ("digits",)),
   ("task.name", "addition", "task.per_step", (False,)),
   ("task.name", "subtraction", "data.kind", ("digits",)),
@@ -227,7 +239,7 @@ NEEDS: tuple[tuple[str, str | None, str, Collection[Any]], ...] = (
   ("loss", "cross_entropy", "task.target", ("raw",)),
   ("data.kind", "videos", "loss", REGRESSIONS),
   ("data.size", None, "data.kind", ("files",)),
-  ("task.center_targets", None, "model.core", KNOWN_FOLDS),
+  ("task.center_targets", None, "model.core", ("fold", "additive")),
   ("task.center_targets", None, "task.name", ("sum",)),
   ("task.center_targets", None, "task.per_step", (False,)),
   ("task.center_targets", None, "accumulate", (1,)),

@@ -34,7 +34,7 @@ class ObjectiveOutput(NamedTuple):
 
 
 class Objective(Protocol):
-  """A loss and a decoder. `StepObjective` and `FoldObjective` implement it.
+  """A loss and a decoder, such as `StepObjective` and `FoldObjective`.
 
   Attributes:
     outputs: K, outputs of the head at each step.

@@ -124,7 +124,7 @@ def is_exact(
   Args:
     predictions, targets: [N], or [N, D] vectors, all of whose parts must agree.
     tolerance: The absolute error below which a prediction is exact. Products
-      too large for float32 must agree to 2**-20, some 20 roundings of 2**-24.
+      above 2**24, not all of them float32, must agree to 2**-20.
   """
   error = abs(predictions - targets)
   near = (error < tolerance) | (error <= 2.0**-20 * abs(targets))

@@ -53,7 +53,7 @@ class Experiment:
     accumulate: Micro-batches per device (gradient accumulation); the gradient
       is that of the whole batch, the memory that of a micro-batch.
     log_norms: Whether to log activation RMS and gradient norm.
-    skip_nonfinite: Whether to skip updates with a loss or result inf or nan.
+    skip_nonfinite: Whether to skip updates with a nonfinite loss or gradient.
     ema_decay: Decay of the parameters' moving average; 0 for none.
     center_targets: Fraction 0..1 of the batch-mean error taken off targets.
   """

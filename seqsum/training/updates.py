@@ -1,4 +1,4 @@
-"""What few runs ask of a step.
+"""Optional parts of a training step.
 
 Centered targets, gradient accumulation, moving averages and skipped updates.
 """

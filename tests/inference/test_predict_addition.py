@@ -220,6 +220,24 @@ def test_plus_is_refused_by_other_tasks():
     answer.predict_files(one, files("4 + 7"))
 
 
+def test_subtraction_is_refused():
+  changes = {"task.name": "subtraction"}
+  with pytest.raises(InputError, match="'subtraction' predicts in Python only"):
+    answer.predict_files(model(**changes), files("47 + 65"))
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_predictions_have_the_columns_of_the_frames(columns):
+  """Frames are not padded to a power of two, as those of other tasks are."""
+  frames = np.full((2 * columns, *SHAPE), 7, np.uint8)
+  found = model().predict(frames)
+  digits = max(2, columns) + 1  # a model of two columns
+  assert found.shape == (2 * columns, digits)
+  assert "".join(f"{x:.0f}" for x in found[-1][::-1]).lstrip("0") == str(
+    2 * int("7" * columns)
+  )
+
+
 def test_diverged_model_has_no_sum():
   class Diverged(Reads):
     def apply(self, params, frames):

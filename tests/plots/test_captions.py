@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from seqsum.plots import scales
-from seqsum.plots.captions import Captions, count_noun
+from seqsum.plots.captions import Captions, count_noun, value_name
 from seqsum.sequences.tasks import ROUNDING
 from seqsum.training.scores import number
 
@@ -83,3 +83,8 @@ def test_plurals_of_tasks(task, plural):
   numbers = {"mean squared error": "1", captions.right: "90%"}
   headline = captions.headline([], 100, numbers, "test")
   assert headline.endswith(f"90% of the {plural} are exactly right.")
+
+
+def test_targets_have_nouns():
+  nouns = [value_name(x) for x in ("sum", "max", "sorted", "subtraction")]
+  assert nouns == ["sum", "maximum", "answer", "digit of the difference"]

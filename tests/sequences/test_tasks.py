@@ -92,6 +92,8 @@ def test_moments_by_hand():
   # E[(xy)^2] = E[x^2]^2, and E[x^2] = 28.5.
   deviation = np.sqrt(28.5**2 - 4.5**4)
   np.testing.assert_allclose(PRODUCT.moments(2, 2), (4.5**2, deviation))
+  constant = dataclasses.replace(SUM, digits=(3,))
+  assert constant.moments(2, 2) == (6, 1)  # divisible by the deviation
 
 
 @pytest.mark.parametrize("per_step", [False, True])
