@@ -34,7 +34,7 @@ def draw(results: dict[str, Any], path: pathlib.Path) -> plt.Figure:
   fig, axes = plt.subplots(
     1,
     len(settings),
-    figsize=(2.4 + 2.9 * len(settings), 1.5 + 0.27 * len(names)),
+    figsize=(2.4 + 2.9 * len(settings), 1.8 + 0.27 * len(names)),
     sharex=True,
     sharey=True,
     squeeze=False,
@@ -59,12 +59,13 @@ def draw(results: dict[str, Any], path: pathlib.Path) -> plt.Figure:
         fontweight="bold" if ours else "normal",
         color="white" if ours else "black",
       )
-    for frames, label in ((table.PADDED, "padded"), (table.REAL, "no padding")):
+    limits = (table.PADDED, "padded", 0.4), (table.REAL, "no padding", -0.6)
+    for frames, label, above in limits:  # one label below the other
       if place := table.limit(setting, frames, "train"):
         ax.axvline(place, color=LIMIT, lw=1, ls=(0, (4, 3)), zorder=0)
         ax.annotate(
-          f"roofline, {label}\n{place:,.0f}",
-          (place, len(names) - 0.4),
+          f"roofline, {label}: {place:,.0f}",
+          (place, len(names) - above),
           (-3, 0),
           textcoords="offset points",
           ha="right",
@@ -74,7 +75,7 @@ def draw(results: dict[str, Any], path: pathlib.Path) -> plt.Figure:
         )
     ax.set_title(f"batch {setting['batch']}", loc="left", fontsize=10)
     ax.set_yticks(range(len(names)), [table.LABELS[name] for name in names])
-    ax.set_ylim(len(names) + 0.5, -0.6)
+    ax.set_ylim(len(names) + 1.6, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.tick_params(axis="x", labelsize=8, colors=LIMIT)

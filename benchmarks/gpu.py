@@ -2,12 +2,15 @@
 
     pip install -e '.[cuda,bench]'
     python -m benchmarks.gpu --mnist_dir=FOLDER
+    KERAS_BACKEND=torch python -m benchmarks.gpu --mnist_dir=FOLDER
     python -m benchmarks.gpu --check   # a tiny version, on any device
 
 Takes some minutes. The network of network.py on sequences of 1 to 4 digits that
-every peer draws on the device from images that are there. All peers are in one
-process and take turns of `--steps` steps; the order reverses from round to
-round.
+every peer draws on the device from images that are there; Keras repeats four
+batches that are there. All peers are in one process and take turns of `--steps`
+steps; the order reverses from round to round. A process has one backend of
+Keras, `$KERAS_BACKEND`: jax, unless it is set. A peer whose package is not
+installed is skipped.
 """
 
 import argparse
@@ -23,7 +26,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks import gpu_torch, network
+from benchmarks import gpu_keras, gpu_torch, network
 from benchmarks.process import ROOT
 from configs import sum as post
 from seqsum.data import digits
@@ -35,13 +38,21 @@ from seqsum.training.step import train_steps
 
 PRECISIONS = {"fp32": "highest", "tf32": "default", "bf16": "default"}
 OURS = ("seqsum", "flax")
+KERAS = ("keras-jax", "keras-torch")
 LABELS = {
   "seqsum": "seqsum",
   "flax": "Flax, plain",
   "torch-eager": "PyTorch, eager",
   "torch-graph": "PyTorch, CUDA graph",
   "torch-packed-graph": "PyTorch, packed, CUDA graph",
+  "keras-jax": "Keras 3 on JAX",
+  "keras-torch": "Keras 3 on PyTorch",
 }
+PEERS = [
+  name
+  for name in LABELS
+  if name not in KERAS or name == f"keras-{gpu_keras.BACKEND}"
+]
 Block = Callable[[int], Any]  # takes n steps and waits for the last one
 
 
@@ -50,7 +61,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
   names = lambda text: text.split(",")
   numbers = lambda text: [int(x) for x in text.split(",")]
   add = parser.add_argument
-  add("--peers", type=names, default=list(LABELS), help="; ".join(LABELS))
+  add("--peers", type=names, default=PEERS, help="; ".join(LABELS))
   add("--precisions", type=names, default=list(PRECISIONS))
   add("--batches", type=numbers, default=[32, 128, 512, 2048])
   add("--steps", type=int, default=250, help="steps of a turn")
@@ -63,6 +74,10 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
   flags = parser.parse_args(argv)
   if unknown := set(flags.peers) - set(LABELS):
     parser.error(f"unknown peers: {', '.join(sorted(unknown))}")
+  if other := set(flags.peers) - set(PEERS):
+    parser.error(
+      f"{', '.join(sorted(other))}: set KERAS_BACKEND, now {gpu_keras.BACKEND}"
+    )
   if unknown := set(flags.precisions) - set(PRECISIONS):
     parser.error(f"unknown precisions: {', '.join(sorted(unknown))}")
   if flags.check:
@@ -117,8 +132,16 @@ def build(
 ) -> Block:
   if name in OURS:
     return ours(name, precision, batch, images, labels, tiny=tiny)
+  if name in KERAS:
+    return gpu_keras.block(precision, batch, images, labels)
   kind = name.removeprefix("torch-")
   return gpu_torch.block(kind, precision, batch, images, labels)
+
+
+def is_installed(name: str) -> bool:
+  if name in KERAS:
+    return gpu_keras.is_installed()
+  return name in OURS or gpu_torch.is_installed()
 
 
 def measure(flags: argparse.Namespace, batch: int, data) -> dict[str, Any]:
@@ -131,9 +154,11 @@ def measure(flags: argparse.Namespace, batch: int, data) -> dict[str, Any]:
   """
   blocks: dict[str, Block] = {}
   found: dict[str, dict[str, Any]] = {}
-  for name in flags.peers:
-    if name not in OURS and not gpu_torch.is_installed():
-      print(f"{name} is skipped: torch is not installed")
+  # Keras last: if it has loaded TensorFlow, an import of Triton by PyTorch ends
+  # the process by a segmentation fault.
+  for name in sorted(flags.peers, key=list(LABELS).index):
+    if not is_installed(name):
+      print(f"{name} is skipped: its packages are not installed")
       continue
     for precision in flags.precisions:
       start = time.perf_counter()
@@ -295,7 +320,9 @@ def main() -> None:
     "device": device.device_kind,
     "deterministic": numerics(device)["deterministic"],
     "data": data.name,
-    "versions": {"jax": jax.__version__} | gpu_torch.versions(),
+    "versions": {"jax": jax.__version__}
+    | gpu_torch.versions()
+    | gpu_keras.versions(),
     "network": {"parameters": network.PARAMETERS},
     "settings": {
       str(batch): measure(flags, batch, data.train) for batch in flags.batches

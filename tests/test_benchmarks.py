@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 
@@ -96,9 +97,9 @@ def test_failure_of_a_child_names_its_exception(folder):
 
 
 def test_stored_page_matches_stored_results():
-  for name in ("peers", "peers_default"):
-    results = json.loads((RESULTS / f"{name}.json").read_text())
-    page = (RESULTS / f"{name}.md").read_text()
+  for stem in ("peers", "peers_default", "peers_xeon", "peers_xeon_default"):
+    results = json.loads((RESULTS / f"{stem}.json").read_text())
+    page = (RESULTS / f"{stem}.md").read_text()
     assert table.write(results) == page
     assert all(label in page for label in table.LABELS.values())
 
@@ -159,8 +160,12 @@ def test_gpu_comparison_runs_on_a_cpu(run, tmp_path):
   ].values()
   peers = {key.split()[0] for key in measured}
   torch = {"torch-eager", "torch-graph", "torch-packed-graph"}
-  has_torch = importlib.util.find_spec("torch") is not None
-  assert peers == {"seqsum", "flax"} | (torch if has_torch else set())
+  expected = {"seqsum", "flax"}
+  if importlib.util.find_spec("torch"):
+    expected |= torch
+  if importlib.util.find_spec("keras"):
+    expected.add("keras-jax")
+  assert peers == expected
   for key, found in measured.items():
     assert found["rates"][0] > 0, key
     assert 0 < found["loss"] < 1e3, key
@@ -188,6 +193,12 @@ def test_gpu_comparison_without_a_gpu_is_refused(start):
   assert done.stderr.endswith("benchmarks.peers, or use --check\n")
 
 
+def test_gpu_comparison_has_one_backend_of_keras(start):
+  done = start("gpu", "--peers=keras-torch")
+  assert done.returncode == 2
+  assert "keras-torch: set KERAS_BACKEND, now jax" in done.stderr
+
+
 def test_missing_peers_are_reported(start):
   absent = [
     name
@@ -210,6 +221,13 @@ def test_profile_prints_each_part_and_the_whole_step(run):
   assert "| RMSProp of the projection |" in page
   assert "| the whole step |" in page
   assert "MB of temporary buffers" in page
+
+
+@pytest.mark.slow
+def test_products_are_compared(run):
+  page = run("products", "--frames=8", "--rounds=2")
+  assert "| product | XLA | NumPy |" in page
+  assert re.search(r"\| projection \| \d+, \d+ \|", page)
 
 
 @pytest.mark.slow
