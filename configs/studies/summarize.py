@@ -30,6 +30,7 @@ def get_study() -> Study:
     question="How well does a model rank the frames of new videos?",
     base=get_config(),
     variants={f"split_{n}": {"benchmark.split": n} for n in range(SPLITS)},
+    display_names={f"split_{n}": f"split {n}" for n in range(SPLITS)},
     seeds=1,
     figures=("learning",),
     measure=judge.measure,

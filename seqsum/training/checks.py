@@ -173,6 +173,11 @@ CHECKS_OF_KIND: dict[str, tuple[Check, ...]] = {
     ),
   ),
   "videos": (
+    (
+      "data.kind",
+      lambda v, c: "video" in c,
+      "needs the section config.video of configs/importance.py",
+    ),
     *GENERATED,
     ("video.windows", *COUNT),
     (
@@ -214,8 +219,7 @@ BENCHMARK: tuple[Check, ...] = (  # The section of configs/summarize.py.
   (
     "benchmark.validation",
     lambda v, c: v > 0 or c.checkpoint.best == "last",
-    "holds out no video to choose a checkpoint on: also set "
-    "config.checkpoint.best='last'",
+    "holds out no video to choose by: also set config.checkpoint.best='last'",
   ),
 )
 
@@ -262,16 +266,8 @@ def check_config(config: ConfigDict) -> None:
   """
   for field, names in CHOICES.items():
     choose(f"config.{field}", _get(config, field), dict.fromkeys(names))
-  kind = config.data.kind
-  require(
-    kind != "videos" or "video" in config,
-    "config.data.kind",
-    kind,
-    "needs the section config.video of configs/importance.py",
-  )
-  checks = CHECKS + CHECKS_OF_KIND[kind]
-  if "benchmark" in config:
-    checks += BENCHMARK
+  checks = CHECKS + CHECKS_OF_KIND[config.data.kind]
+  checks += BENCHMARK if "benchmark" in config else ()
   for fields, is_valid, remedy in checks:
     for field in fields.split():
       value = _get(config, field)
@@ -300,9 +296,8 @@ def check_frames(config: ConfigDict, sampler: AnySampler) -> None:
     config.sequence.shift,
     f"must be below the frame's {side} pixels",
   )
-  for kernel, stride, pool in zip(
-    conv.kernels, conv.strides, conv.pool, strict=True
-  ):
+  layers = zip(conv.kernels, conv.strides, conv.pool, strict=True)
+  for kernel, stride, pool in layers:
     for field in ("kernels", "pool"):
       side = (
         (side - kernel) // stride + 1 if field == "kernels" else side // pool
@@ -317,12 +312,9 @@ def check_frames(config: ConfigDict, sampler: AnySampler) -> None:
     config.task.target != "log" or task.least >= 0,
     "config.task.target",
     "log",
-    f"needs targets of at least 0, the smallest is {task.least:g}; use "
-    "'standard'",
+    f"needs targets of at least 0, not {task.least:g}; use 'standard'",
   )
 
 
 def _get(config: ConfigDict, field: str) -> Any:
-  return functools.reduce(
-    lambda node, name: node[name], field.split("."), config
-  )
+  return functools.reduce(lambda x, name: x[name], field.split("."), config)
