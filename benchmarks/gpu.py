@@ -74,10 +74,6 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
   flags = parser.parse_args(argv)
   if unknown := set(flags.peers) - set(LABELS):
     parser.error(f"unknown peers: {', '.join(sorted(unknown))}")
-  if other := set(flags.peers) - set(PEERS):
-    parser.error(
-      f"{', '.join(sorted(other))}: set KERAS_BACKEND, now {gpu_keras.BACKEND}"
-    )
   if unknown := set(flags.precisions) - set(PRECISIONS):
     parser.error(f"unknown precisions: {', '.join(sorted(unknown))}")
   if flags.check:
@@ -307,6 +303,10 @@ def draw(results: dict[str, Any], path: pathlib.Path) -> None:
 
 def main() -> None:
   flags = parse()
+  if other := set(flags.peers) - set(PEERS):
+    raise SystemExit(
+      f"{', '.join(sorted(other))}: set KERAS_BACKEND, now {gpu_keras.BACKEND}"
+    )
   set_numerics(flags.deterministic, "default")
   device = jax.devices()[0]
   if device.platform == "cpu" and not flags.check:

@@ -1,7 +1,7 @@
 """Compares libraries at the largest matrix products of a training step.
 
     pip install -e '.[bench]'
-    taskset -c 0 python -m benchmarks.products
+    python -m benchmarks.products
 
 The *projection* maps features of packed frames to the gates of the first GRU;
 it and its two gradients are most of a step's time. XLA multiplies with Eigen,

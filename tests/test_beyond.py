@@ -132,7 +132,6 @@ def test_digits_of_all_test_images_are_counted(whole):
     ("sorted", {"sequence.min_len": 2}),
     ("subtraction", {"model.core": "carry", "sequence.min_len": 4}),
     ("subtraction", {"model.core": "gru", "sequence.min_len": 4}),
-    ("parity", {"model.core": "gru"}),
     ("max", {"model.core": "gru", "loss": "mse", "task.target": "standard"}),
   ],
 )
