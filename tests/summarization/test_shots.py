@@ -75,6 +75,7 @@ def test_degenerate_features_are_one_shot():
     assert shots.find(x).tolist() == [0]
 
 
+@pytest.mark.slow
 def test_memory_is_linear_in_the_number_of_steps():
   rng = np.random.default_rng(3)
   peaks = []
