@@ -7,7 +7,9 @@ r"""Importance of the frames of SumMe and TVSum, from precomputed features.
 The file has 1,024 features for about every fifteenth frame, and the ratings of
 annotators (`seqsum/data/tvsum.py` describes the layout). A GRU reads the frames
 in order and predicts the importance of each. A fifth of the videos is held out,
-half of it for the test. With 25 or 50 videos the results depend on the split.
+half of it for the test; `config.benchmark` has the published splits instead.
+With 25 or 50 videos the results depend on the split: the study
+configs/studies/summarize.py trains on five (docs/video_benchmarks.md).
 """
 
 import ml_collections
@@ -22,6 +24,13 @@ def get_config() -> ml_collections.ConfigDict:
   config.batch_size = 4
   config.log_every = 50
   config.data.kind = "files"
+  config.benchmark = ml_collections.ConfigDict()
+  config.benchmark.splits = ""  # file of train and test keys: json, txt or yml;
+  # "": at random
+  config.benchmark.split = 0  # its number in the file
+  config.benchmark.validation = 0.2  # fraction of the training videos on which
+  # the checkpoint is chosen; 0: none, with config.checkpoint.best = "last"
+  config.benchmark.annotations = ""  # ydata-tvsum50-anno.tsv: people's scores
   config.eval_batch_size = 5
   config.sequence.shift = 0
   config.task.per_step = True

@@ -45,6 +45,11 @@ SEQUENCES = flags.DEFINE_integer(
 MANUAL_DIR = flags.DEFINE_string(
   "manual_dir", "", "Folder with the four MNIST files."
 )
+SET = flags.DEFINE_multi_string(
+  "set",
+  [],
+  "A field of every run's config, such as data.name=npz:mine.npz; repeatable.",
+)
 PRINT_COMMANDS = flags.DEFINE_bool(
   "print_commands", False, "Print each run as a command, and exit."
 )
@@ -59,9 +64,10 @@ def main() -> int:
   name = pathlib.Path(STUDY.value).stem
   workdir = files.parse_path(WORKDIR.value or os.path.join("studies", name))
   study = plan.load(STUDY.value)
-  runs = plan.lay_out(
-    study, workdir, SEEDS.value, SEQUENCES.value, MANUAL_DIR.value
-  )
+  fields = plan.parse_fields(study.base, SET.value)
+  if MANUAL_DIR.value:
+    fields["data.manual_dir"] = MANUAL_DIR.value
+  runs = plan.lay_out(study, workdir, SEEDS.value, SEQUENCES.value, fields)
   if PRINT_COMMANDS.value:
     print("\n".join(plan.commands(runs, STUDY.value)))
     return 0

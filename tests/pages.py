@@ -30,6 +30,8 @@ PAGES = (
   "docs/runs.md",
   "docs/studies.md",
   "docs/use.md",
+  "docs/videos.md",
+  "docs/video_benchmarks.md",
   "docs/your_own_sequences.md",
   "launch/README.md",
   "benchmarks/README.md",

@@ -119,6 +119,7 @@ def test_a_learned_recurrence_trains(core, loss, tmp_path):
   assert all(np.isfinite(x["loss"]) for x in lines(run))
 
 
+@pytest.mark.slow
 def test_accuracy_by_column_of_a_constant_prediction(tmp_path):
   """33 and a leading 1, for numbers of any number of digits."""
   with open_session(learned(), tmp_path / "run") as session:

@@ -86,6 +86,7 @@ def folder(tmp_path):
   return tmp_path
 
 
+@pytest.mark.slow
 def test_failure_of_a_child_names_its_exception(folder):
   # The child cannot read its batches and exits with a traceback.
   (folder / "4.npz").write_bytes(b"no file of NumPy's")
@@ -187,18 +188,21 @@ def test_seconds_until_targets(run, tmp_path):
   assert out.with_suffix(".md").read_text() in page
 
 
+@pytest.mark.slow
 def test_gpu_comparison_without_a_gpu_is_refused(start):
   done = start("gpu", "--precisions=tf32")
   assert done.returncode == 1
   assert done.stderr.endswith("benchmarks.peers, or use --check\n")
 
 
+@pytest.mark.slow
 def test_gpu_comparison_has_one_backend_of_keras(start):
   done = start("gpu", "--peers=keras-torch")
   assert done.returncode == 1
   assert done.stderr.endswith("keras-torch: set KERAS_BACKEND, now jax\n")
 
 
+@pytest.mark.slow
 def test_missing_peers_are_reported(start):
   absent = [
     name

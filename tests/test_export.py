@@ -48,7 +48,9 @@ def read_alone(out, title, shape, environment):
   return np.array(eval(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("shape", [(2, 3), (1, 7)])
+@pytest.mark.parametrize(
+  "shape", [(2, 3), pytest.param((1, 7), marks=pytest.mark.slow)]
+)
 def test_stablehlo_runs_without_seqsum(finished, exported, environment, shape):
   shape = (*shape, 28, 28, 1)
   model = seqsum.load(finished[0])

@@ -190,7 +190,7 @@ def test_a_run_on_features_is_judged(run, layout, tmp_path):
 def test_features_of_different_sizes_are_refused(layout, tmp_path):
   import shutil
 
-  from seqsum.data.tvsum import FeatureSource
+  from seqsum.data.video_benchmark import FeatureSource
 
   other = tmp_path / "other.h5"
   shutil.copy(layout, other)

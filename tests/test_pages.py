@@ -20,6 +20,7 @@ import sys
 import tomllib
 import types
 
+import films
 import numpy as np
 import pages
 import pytest
@@ -338,6 +339,25 @@ def prepare(page: str, folder: pathlib.Path, run) -> None:
       for n in range(1, 11):
         for key, value in tests["layout"]().items():
           file[f"video_{n}/{key}"] = value
+  if page == "docs/videos.md":
+    pytest.importorskip("av", reason="pip install -e '.[video]'")
+    pytest.importorskip("onnx", reason="pip install -e '.[onnx]'")
+    (folder / "films").mkdir()
+    for n, name in enumerate(("beach", "cat", "dinner", "game", "walk")):
+      frames = films.scenes([35, 20, 50, 25, 60, 30, 15], seed=n)
+      films.write(folder / "films" / f"{name}.mp4", frames)
+    films.write_onnx(folder / "googlenet.onnx", width=1024, output="flat")
+  if page == "docs/video_benchmarks.md":
+    pytest.importorskip("h5py", reason="pip install -e '.[video]'")
+    tests = runpy.run_path(
+      str(ROOT / "tests" / "data" / "test_video_benchmark.py")
+    )
+    name = "eccv16_dataset_tvsum_google_pool5.h5"
+    tests["write_h5"](folder / name)
+    for style in ("json", "txt"):
+      tests["write_splits"](folder, style)
+    tests["write_annotations"](folder / "ydata-tvsum50-anno.tsv")
+    tests["write_mr_hisum"](folder / "mr_hisum.h5")
   if page == "README.md":  # a short version of the run of the quickstart
     text = "python -m seqsum.main --config=configs/sum_tiny.py"
     run(pages.Block(page, 0, "bash", ("hour",), text))

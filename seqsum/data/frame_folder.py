@@ -14,13 +14,14 @@ import csv
 import hashlib
 import math
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from seqsum.data import image_files, natural_order, targets, video_files
+from seqsum.data import image_files, targets, video_files
+from seqsum.data.sequence_dataset import Splits
+from seqsum.runtime import natural_order
 from seqsum.runtime.errors import InputError, require_file
 from seqsum.sequences.pixel_rule import PixelRule
 
@@ -87,7 +88,7 @@ class FrameFolder:
           f"{table}, line {lines[name][0].number}: there is no sequence "
           f"{name!r} in the folder"
         )
-    self.splits: Sequence[str] | None = _splits(table, lines)
+    self.splits: Splits = _splits(table, lines)
     _check_all_named(path, lines)
     survey = video_files.survey(path / name for name in self._names)
     self.pictures: PixelRule | None = survey.rule

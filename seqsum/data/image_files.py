@@ -16,8 +16,9 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from seqsum.data import natural_order, pixels
+from seqsum.data import pixels
 from seqsum.data.pixels import PictureFacts
+from seqsum.runtime import natural_order
 from seqsum.runtime.errors import InputError, one_line, require_file
 from seqsum.sequences.pixel_rule import PixelRule
 

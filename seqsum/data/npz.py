@@ -9,12 +9,12 @@ larger than memory; `python -m zipfile -e mine.npz mine` makes one.
 
 import hashlib
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from seqsum.data import targets
+from seqsum.data.sequence_dataset import Splits
 from seqsum.runtime.errors import InputError, one_line, require_file
 from seqsum.sequences.pixel_rule import PixelRule
 
@@ -54,7 +54,7 @@ class NpzSource:
     self.targets = targets.per_frame(
       f"{path}: targets", arrays["targets"], self.lengths, frames.shape[1]
     )
-    self.splits: Sequence[str] | None = None
+    self.splits: Splits = None
     if "split" in arrays:
       split = arrays["split"]
       if split.shape != self.lengths.shape:

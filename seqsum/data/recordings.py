@@ -2,41 +2,66 @@
 
 `config.data.name` is 'npz:FILE' or 'npz:FOLDER' (NumPy arrays),
 'frames:FOLDER' (pictures and videos) or 'eccv16:FILE' (features of the frames
-of SumMe or TVSum).
+of SumMe, TVSum or MR.HiSum).
 """
 
+import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from seqsum.data.sequence_dataset import SPLITS, SequenceDataset, Source
+from seqsum.data.sequence_dataset import SPLITS, SequenceDataset, Source, Splits
 from seqsum.runtime.errors import InputError, choose, require
 from seqsum.sequences.recorded import describe
 
 HELD_OUT = 0.1  # fraction of sequences for validation and test, by default
 
 
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+  """Files beside those of 'eccv16:FILE', and their use; `config.benchmark`.
+
+  Attributes:
+    splits: A file of splits, see `video_benchmark.py`; "" splits at random.
+    split: The number of a split in the file, from 0.
+    validation: Fraction of the training videos that is held out to choose the
+      checkpoint, unless the file has validation videos. With 0 the validation
+      videos are the training videos.
+    annotations: `ydata-tvsum50-anno.tsv`, or ""; read to judge a run.
+  """
+
+  splits: str = ""
+  split: int = 0
+  validation: float = 0.2
+  annotations: str = ""
+
+
+NO_BENCHMARK = Benchmark()
+
+
 # Each reader is imported where it is used: no other run needs Pillow or h5py.
-def _open_npz(path: Path, size: tuple[int, ...]) -> Source:
+def _open_npz(path: Path, size: tuple[int, ...], _: Benchmark) -> Source:
   from seqsum.data import npz
 
   return npz.NpzSource(path)
 
 
-def _open_frames(path: Path, size: tuple[int, ...]) -> Source:
+def _open_frames(path: Path, size: tuple[int, ...], _: Benchmark) -> Source:
   from seqsum.data import frame_folder
 
   return frame_folder.FrameFolder(path, size)
 
 
-def _open_eccv16(path: Path, size: tuple[int, ...]) -> Source:
-  from seqsum.data import tvsum
+def _open_eccv16(
+  path: Path, size: tuple[int, ...], benchmark: Benchmark
+) -> Source:
+  from seqsum.data import video_benchmark
 
-  return tvsum.FeatureSource(path)
+  return video_benchmark.FeatureSource(path, benchmark)
 
 
 READERS = {"npz": _open_npz, "frames": _open_frames, "eccv16": _open_eccv16}
@@ -46,6 +71,7 @@ def load(
   name: str,
   data_dir: str | os.PathLike | None = None,
   size: tuple[int, ...] = (),
+  benchmark: Benchmark = NO_BENCHMARK,
 ) -> SequenceDataset:
   """Opens a data set; reads everything but the frames.
 
@@ -54,6 +80,7 @@ def load(
     data_dir: Folder that relative paths start from; by default the current one.
     size: (H, W) that the frames of 'frames:FOLDER' are resized to; () keeps the
       size of the first frame.
+    benchmark: Of 'eccv16:FILE'; its paths start from `data_dir` as well.
 
   Raises:
     InputError: The files cannot be used; the message names the file.
@@ -63,12 +90,28 @@ def load(
   require(path != "", "config.data.name", name, "add a path after the colon")
   remedy = "only frames:FOLDER resizes frames; leave it at ()"
   require(not size or prefix == "frames", "config.data.size", size, remedy)
-  where = Path(data_dir or "").expanduser() / Path(path).expanduser()
+  remedy = f"is for eccv16:FILE, config.data.name is {name!r}"
+  for field in ("splits", "annotations"):
+    file = getattr(benchmark, field)
+    require(
+      not file or prefix == "eccv16", f"config.benchmark.{field}", file, remedy
+    )
+  folder = Path(data_dir or "").expanduser()
+  where = folder / Path(path).expanduser()
+  others = [
+    folder / Path(file).expanduser() if file else None
+    for file in (benchmark.splits, benchmark.annotations)
+  ]
+  splits, annotations = (str(x or "") for x in others)
+  benchmark = dataclasses.replace(
+    benchmark, splits=splits, annotations=annotations
+  )
   try:
-    return _load(name, open_source, where, size, _stamps(where))
+    stamps = tuple(_stamps(x) for x in (where, *others) if x)
+    return _load(name, open_source, where, size, benchmark, stamps)
   except OSError as error:
     reason = error.strerror or str(error)
-    raise InputError(f"{where}: {reason}") from error
+    raise InputError(f"{error.filename or where}: {reason}") from error
 
 
 def _stamps(path: Path) -> tuple:
@@ -83,12 +126,13 @@ def _stamps(path: Path) -> tuple:
 @functools.lru_cache(maxsize=1)  # a run loads its data twice, a study often
 def _load(
   name: str,
-  open_source: Callable[[Path, tuple[int, ...]], Source],
+  open_source: Callable[[Path, tuple[int, ...], Benchmark], Source],
   where: Path,
   size: tuple[int, ...],
-  stamp: tuple,
+  benchmark: Benchmark,
+  stamps: tuple,
 ) -> SequenceDataset:
-  source = open_source(where, size)
+  source = open_source(where, size, benchmark)
   splits = _split(where, source.splits, len(source.lengths))
   train, validation, test = splits
   sha256 = hashlib.sha256(source.fingerprint)
@@ -108,16 +152,16 @@ def _load(
   )
 
 
-def _split(
-  where: Path, names: Sequence[str] | None, count: int
-) -> list[np.ndarray]:
+def _split(where: Path, names: Splits, count: int) -> list[np.ndarray]:
   """Indices of the sequences of each of `SPLITS`, [M] int64, ascending.
 
   Args:
     where: The files, for messages.
-    names: Split of each sequence; None draws a random split.
+    names: `Source.splits`; None draws a random split.
     count: Number of sequences.
   """
+  if isinstance(names, Mapping):
+    return [names[split] for split in SPLITS]
   if names is None:
     if count < 3:
       raise InputError(

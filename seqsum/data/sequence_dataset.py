@@ -6,7 +6,7 @@ n), so there is no iterator state to save.
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import jax
@@ -19,6 +19,9 @@ from seqsum.sequences.recorded import RecordedSampler, SequenceSpec
 from seqsum.sequences.shapes import Feed
 
 SPLITS = ("train", "validation", "test")
+# [N] str, each one of `SPLITS`; or the indices of the sequences of each; None
+# if the files have no splits.
+Splits = Sequence[str] | Mapping[str, np.ndarray] | None
 MAX_SEQUENCES = 1 << 48  # of all passes; Grain's counter is finite
 PREFETCH = 4  # batches
 
@@ -32,7 +35,7 @@ class Source(Protocol):
     lengths: [N] int32, at least 1.
     targets: [N, T] or [N, T, D] float32; padding frames have the target of
       the last real frame.
-    splits: [N] str, each one of `SPLITS`; None if the files have no splits.
+    splits: See `Splits`.
     fingerprint: Changes when the files' content changes.
     pictures, sizes: See `SequenceSpec`.
   """
@@ -41,7 +44,7 @@ class Source(Protocol):
   floats: bool
   lengths: np.ndarray
   targets: np.ndarray
-  splits: Sequence[str] | None
+  splits: Splits
   fingerprint: bytes
   pictures: PixelRule | None
   sizes: tuple[tuple[int, int], ...]

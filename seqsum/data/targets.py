@@ -1,4 +1,4 @@
-"""Targets of user data: one float32 target for every frame."""
+"""Checks of user data: one float32 target for every frame, and shots."""
 
 import numpy as np
 
@@ -85,3 +85,29 @@ def check_precision(what: str, targets: np.ndarray) -> None:
         f"{high:.12g}, which float32 rounds by up to {error:.3g}: subtract an "
         f"offset (the minimum is {low:.12g}), or divide by a larger unit"
       )
+
+
+def check_shots(shots: np.ndarray, frames: int) -> None:
+  """Raises `InputError` unless shots cover every frame of a video once.
+
+  Args:
+    shots: [n_shots, 2] int, first and last frame of each shot.
+    frames: Number of frames of the video.
+  """
+  if shots.ndim != 2 or shots.shape[1] != 2 or not len(shots):
+    raise InputError(f"shots of shape {[*shots.shape]}, expected [n_shots, 2]")
+  first, last = shots.T.astype(np.int64)
+  wanted = np.append(0, last[:-1] + 1)  # first frame of each shot
+  for i in np.flatnonzero((first != wanted) | (last < first))[:1]:
+    if last[i] < first[i]:
+      what = "ends before it starts"
+    elif i == 0:
+      what = "must start at 0"
+    else:
+      odd = "overlaps" if first[i] < wanted[i] else "leaves a gap after"
+      what = f"{odd} the one before, which ends at {last[i - 1]}"
+    raise InputError(f"shot {i} is {first[i]}..{last[i]}: it {what}")
+  if last[-1] != frames - 1:
+    raise InputError(
+      f"the last shot ends at frame {last[-1]}, the last frame is {frames - 1}"
+    )

@@ -5,6 +5,7 @@ follow a playlist to other files and to the network, so only containers that
 hold the video themselves are opened, and sizes are checked before decoding.
 """
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from seqsum.sequences.pixel_rule import PixelRule
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,ogg,flv,gif"
 MAX_PIXELS = 8192 * 4320  # of a frame
 MAX_BYTES = 1 << 30  # of all frames of a sequence
+DEFAULT_RATE = 25.0  # frames a second, of a file that has no times
 NO_FRAME = "contains no frame"
 
 
@@ -103,7 +105,7 @@ def survey(paths: Iterable[str | os.PathLike]) -> Survey:
       size = height, width
       first = first or size
       sizes.add(size)
-      coloured = not pixels.coloured and _is_coloured(frame)
+      coloured = not pixels.coloured and bool((frame != frame[..., :1]).any())
       pixels.add(name, PictureFacts(size, "8-bit", coloured=coloured))
     if not count:
       raise InputError(f"{path}: {NO_FRAME}")
@@ -117,10 +119,6 @@ def survey(paths: Iterable[str | os.PathLike]) -> Survey:
     coloured=pixels.coloured,
     rule=pixels.rule(),
   )
-
-
-def _is_coloured(frame: np.ndarray) -> bool:
-  return bool((frame != frame[..., :1]).any())
 
 
 def names(path: str | os.PathLike, count: int) -> list[str]:
@@ -147,13 +145,61 @@ def _frames(
   if is_pictures(path):
     yield from _pictures(path, channels, rule or PixelRule())
     return
-  if not os.path.isfile(path):  # a pipe has no end
-    raise InputError(f"{path}: there is no such file")
-  if not os.path.getsize(path):
-    raise InputError(f"{path}: empty, zero bytes")
-  av = require_av(path)
+  with errors(path):
+    for frame in frames_of(path):
+      yield f"{path}: frame {frame.number}", frame.pixels(channels)
+
+
+class VideoFrame(NamedTuple):
+  """A decoded frame of a video."""
+
+  number: int  # from 0
+  seconds: float  # since the first frame; never decreases
+  decoded: Any  # an `av.VideoFrame`
+
+  def pixels(self, channels: int = 3) -> np.ndarray:
+    """[h, w, channels] uint8, upright; 1 channel is luminance, 3 are RGB."""
+    name = "gray" if channels == 1 else "rgb24"
+    picture = self.decoded.to_ndarray(format=name)
+    # `rotation` is in degrees, counterclockwise.
+    turned = np.rot90(picture, round(self.decoded.rotation / 90))
+    return np.ascontiguousarray(turned).reshape(*turned.shape[:2], channels)
+
+
+def frames_of(path: str | os.PathLike) -> Iterator[VideoFrame]:
+  """Decodes a video file, one frame in memory, with the times of the file.
+
+  A frame without a time follows the one before by the mean duration of a frame.
+
+  Raises:
+    InputError: The file cannot be read or holds no video, or PyAV is missing.
+  """
+  with errors(path), _open(path) as (box, stream):
+    rate = float(stream.average_rate or stream.guessed_rate or DEFAULT_RATE)
+    first, last = None, 0.0
+    for i, frame in enumerate(box.decode(stream)):
+      seconds = frame.time
+      if seconds is None:
+        seconds = (first or 0.0) + last + (1 / rate if i else 0.0)
+      first = seconds if first is None else first
+      last = max(last, seconds - first)
+      yield VideoFrame(i, last, frame)
+
+
+def estimate_length(path: str | os.PathLike) -> int:
+  """The number of frames by the header of a video; 0 if it has none."""
+  with errors(path), _open(path) as (box, stream):
+    if stream.frames:
+      return stream.frames
+    duration = (box.duration or 0) / 1_000_000  # microseconds
+    return max(0, round(duration * float(stream.average_rate or 0)))
+
+
+@contextlib.contextmanager
+def errors(path: str | os.PathLike) -> Iterator[None]:
+  """Turns the errors of PyAV in the block into an `InputError` of one line."""
   try:
-    yield from _decode(av, path, channels)
+    yield
   except InputError:
     raise
   except Exception as error:  # PyAV has a class for each error of FFmpeg
@@ -188,7 +234,7 @@ def _collect(
   found: list[np.ndarray] = []
   size = 0
   for name, frame in frames:
-    frame = frame if shape is None else _resize(frame, *shape[:2])
+    frame = frame if shape is None else resize(frame, *shape[:2])
     if found and frame.shape != found[0].shape:
       (h, w, _), (height, width, _) = frame.shape, found[0].shape
       raise InputError(
@@ -231,9 +277,14 @@ def _pictures(
     )
 
 
-def _decode(
-  av: Any, path: str | os.PathLike, channels: int
-) -> Iterator[tuple[str, np.ndarray]]:
+@contextlib.contextmanager
+def _open(path: str | os.PathLike) -> Iterator[tuple[Any, Any]]:
+  """Opens a video: its container and the first stream that is no cover."""
+  if not os.path.isfile(path):  # a pipe has no end
+    raise InputError(f"{path}: there is no such file")
+  if not os.path.getsize(path):
+    raise InputError(f"{path}: empty, zero bytes")
+  av = require_av(path)
   options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "none"}
   limit = {"max_pixels": str(MAX_PIXELS)}
   # An open file, so that FFmpeg takes no file name for a protocol.
@@ -241,10 +292,11 @@ def _decode(
     open(path, "rb") as file,
     av.open(file, options=options | limit, metadata_errors="replace") as box,
   ):
-    if not box.streams.video:
+    cover = av.stream.Disposition.attached_pic  # a picture in a music file
+    streams = [x for x in box.streams.video if not x.disposition & cover]
+    if not streams:
       raise InputError(f"{path}: contains no video")
-    stream = box.streams.video[0]
-    codec = stream.codec_context
+    codec = streams[0].codec_context
     if codec is None:
       raise InputError(f"{path}: FFmpeg has no decoder for this video")
     if codec.width * codec.height > MAX_PIXELS:
@@ -253,15 +305,10 @@ def _decode(
         "down"
       )
     codec.options = limit  # the size may change within the video
-    for i, frame in enumerate(box.decode(stream)):
-      picture = frame.to_ndarray(format="gray" if channels == 1 else "rgb24")
-      picture = picture.reshape(*picture.shape[:2], channels)
-      # `rotation` is in degrees, counterclockwise.
-      turned = np.rot90(picture, round(frame.rotation / 90))
-      yield f"{path}: frame {i}", np.ascontiguousarray(turned)
+    yield box, streams[0]
 
 
-def _resize(frame: np.ndarray, height: int, width: int) -> np.ndarray:
+def resize(frame: np.ndarray, height: int, width: int) -> np.ndarray:
   """[h, w, C] -> [H, W, C] uint8."""
   if frame.shape[:2] == (height, width):
     return frame

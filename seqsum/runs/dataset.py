@@ -87,4 +87,7 @@ def load_data(config: ConfigDict) -> Dataset:
     return load_digits(**fields).only(tuple(config.sequence.digits))
   from seqsum.data import recordings  # Grain and readers of files: a second.
 
-  return recordings.load(config.data.name, config.data.data_dir, size)
+  benchmark = recordings.Benchmark(**config.get("benchmark", {}))
+  return recordings.load(
+    config.data.name, config.data.data_dir, size, benchmark
+  )

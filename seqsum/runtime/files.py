@@ -6,7 +6,7 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 from etils import epath
 
@@ -100,20 +100,33 @@ def write_atomically(path: epath.Path, content: str | bytes) -> None:
         f"{os.fspath(path)} cannot be written: {one_line(error)}"
       ) from error
     return
+  with open_atomically(path) as file:
+    file.write(content)
+
+
+@contextlib.contextmanager
+def open_atomically(path: epath.PathLike) -> Iterator[IO[bytes]]:
+  """Yields a local file that becomes `path` when the block has ended.
+
+  If the block raises, there is no new file, and `path` stays as it was.
+  Otherwise as `write_atomically`, for content that does not fit into memory.
+  """
   path = os.fspath(path)
   partial = f"{path}.partial"
   try:
     with contextlib.suppress(FileNotFoundError):
       os.unlink(partial)  # of a killed program, or an untrusted link
-    with open(partial, "xb") as file:
-      file.write(content)
+    with open(partial, "x+b") as file:
+      yield file
       file.flush()
       os.fsync(file.fileno())
     os.replace(partial, path)
-  except OSError as error:
+  except BaseException as error:
     with contextlib.suppress(OSError):  # frees space on a full disk
       os.unlink(partial)
-    raise OSError(error.errno, error.strerror, path) from error
+    if isinstance(error, OSError):
+      raise OSError(error.errno, error.strerror, path) from error
+    raise
   sync_folder(os.path.dirname(path) or ".")
 
 

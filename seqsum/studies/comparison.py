@@ -152,13 +152,15 @@ def write_table(question: str, lines: Lines, runs: int) -> str:
       ]
     )
   data = " and ".join(_unique(lines, "dataset")) or "no"
+  if ":" not in data:  # else files of sequences
+    data += " digits"
   return "\n".join(
     [
       question,
       "",
       markdown(titles, rows),
       "",
-      f"{len(lines)} of {runs} runs, tested on {data} digits. Mean ± standard "
+      f"{len(lines)} of {runs} runs, tested on {data}. Mean ± standard "
       "deviation over the seeds that did not diverge (the worst seed); mean "
       "wall-clock seconds of a run; sequences per second while training.",
       "",

@@ -12,6 +12,7 @@ function:
       )
 """
 
+import ast
 import copy
 import dataclasses
 import difflib
@@ -19,6 +20,7 @@ import os
 import re
 import runpy
 import shlex
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -141,12 +143,32 @@ def override(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
   return config
 
 
+def parse_fields(base: ConfigDict, settings: Sequence[str]) -> dict[str, Any]:
+  """Parses "field=value" as overrides of a config; see `override`."""
+  known = dict(files.flatten(base.to_dict()))
+  fields: dict[str, Any] = {}
+  for setting in settings:
+    field, equals, text = setting.partition("=")
+    require(equals != "", "--set", setting, "must be FIELD=VALUE")
+    require(field != "seed", "--set", setting, "use --seeds")
+    require(field not in fields, "--set", setting, "is given twice")
+    fields[field] = text
+    if not isinstance(known.get(field, ""), str):
+      try:
+        fields[field] = ast.literal_eval(text)
+      except (ValueError, SyntaxError, TypeError, MemoryError) as error:
+        raise InputError(
+          f"--set={setting}: must be a value like {known[field]!r}"
+        ) from error
+  return fields
+
+
 def lay_out(
   study: Study,
   workdir: epath.PathLike,
   seeds: int | None = None,
   sequences: int | None = None,
-  manual_dir: str = "",
+  fields: Mapping[str, Any] = types.MappingProxyType({}),
 ) -> list[Run]:
   """Returns all runs of a study, after checking their configs.
 
@@ -157,7 +179,7 @@ def lay_out(
     workdir: The study's folder.
     seeds: Seeds of each variant; None for those of the study.
     sequences: Training sequences of each run; None for those of its config.
-    manual_dir: Every run's config.data.manual_dir; '' for that of the config.
+    fields: Overrides of every run's config, which no variant changes.
 
   Raises:
     InputError: A config cannot be used, or a run's folder has another config.
@@ -173,9 +195,12 @@ def lay_out(
   for seed in range(seeds):
     for variant, changes in study.variants.items():
       try:
-        config = override(study.base, changes)
-        if manual_dir:
-          config.data.manual_dir = manual_dir
+        for field in fields:
+          free = field not in changes
+          require(
+            free, "--set", field, "is what the variants of a study change"
+          )
+        config = override(override(study.base, changes), fields)
         runs.append(_run(config, variant, changes, seed, sequences, workdir))
       except InputError as error:
         raise InputError(f"variant {variant!r}: {error}") from error

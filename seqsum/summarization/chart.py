@@ -19,6 +19,7 @@ from seqsum.plots.figures import (
 ACROSS = 10  # frames side by side
 MAX_FRAMES = 40  # longer videos show kept frames only
 MAX_BINS = 500  # of the score plot of a longer video; a bin shows its maximum
+TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)  # seconds
 # Inches.
 MARGIN, GAP = 0.1, 0.08  # of the figure, between frames
 SIDE = 0.9  # maximum, of a frame
@@ -34,6 +35,7 @@ def draw(
   scores: np.ndarray,
   kept: np.ndarray,
   truth: np.ndarray | None = None,
+  seconds: np.ndarray | None = None,
 ) -> None:
   """Plots all frames of a short video, or the best kept frames of a long one.
 
@@ -48,6 +50,8 @@ def draw(
     scores: [T] float; inf and nan have no bar.
     kept: [T] bool.
     truth: [T] float, the true scores, or None.
+    seconds: [T] float, ascending, the times of the frames of a long video; None
+      numbers them.
   """
   if not len(frames):
     return
@@ -55,8 +59,17 @@ def draw(
   shown = shown[np.isfinite(shown)]
   low, high = shown.min(initial=0.0), shown.max(initial=0.0)  # bars start at 0
   limits = (low, high if high > low else low + 1)
-  show = _draw_all if len(frames) <= MAX_FRAMES else _draw_chosen
-  show(figure, frames, scores, kept, truth, limits)
+  if len(frames) <= MAX_FRAMES:
+    _draw_all(figure, frames, scores, kept, truth, limits)
+  else:
+    _draw_chosen(figure, frames, scores, kept, truth, limits, seconds)
+
+
+def shown(scores: np.ndarray, kept: np.ndarray) -> np.ndarray:
+  """Indices of the frames that `draw` shows; it reads no other."""
+  if len(scores) <= MAX_FRAMES:
+    return np.arange(len(scores))
+  return _best(_plottable(scores), kept)
 
 
 def _sheet(figure: Any, height: float) -> Any:
@@ -136,8 +149,8 @@ def _draw_all(figure, frames, scores, kept, truth, limits) -> None:
     )
 
 
-def _draw_chosen(figure, frames, scores, kept, truth, limits) -> None:
-  scores = np.nan_to_num(scores, nan=0, posinf=limits[1], neginf=limits[0])
+def _draw_chosen(figure, frames, scores, kept, truth, limits, seconds) -> None:
+  scores = _plottable(scores, *limits)
   best = _best(scores, kept)
   cell = min(SIDE + GAP, (WIDTH - 2 * MARGIN) / max(len(best), 1))
   size = _size(frames, cell)
@@ -152,7 +165,8 @@ def _draw_chosen(figure, frames, scores, kept, truth, limits) -> None:
     x = start + i * cell
     _show(axes, frames[frame], x, top, size, True)
     middle, below = x + size[1] / 2, top + size[0] + LINE
-    axes.text(middle, below - 0.02, frame, ha="center", color=BLUE, fontsize=8)
+    label = frame if seconds is None else _clock(seconds[frame])
+    axes.text(middle, below - 0.02, label, ha="center", color=BLUE, fontsize=8)
     place = LEFT + (frame + 0.5) / len(frames) * across
     level = top + strip + CURVE * (limits[1] - scores[frame]) / np.ptp(limits)
     axes.plot(
@@ -174,10 +188,28 @@ def _draw_chosen(figure, frames, scores, kept, truth, limits) -> None:
     curve.stairs(true, edges, color=INK, lw=0.8, baseline=None)
   curve.set_zorder(-1)  # below the lines
   curve.set(xlim=(0, len(frames)), ylim=limits)
-  curve.set_xlabel("frame", fontsize=9)
+  curve.set_xlabel("frame" if seconds is None else "time", fontsize=9)
+  if seconds is not None:
+    step = next((x for x in TICKS if seconds[-1] < 8 * x), TICKS[-1])
+    times = np.arange(0, seconds[-1] + 1e-6, step)
+    places = np.interp(times, seconds, np.arange(len(seconds)))
+    curve.set_xticks(places, [_clock(x) for x in times])
   curve.set_ylabel("score", fontsize=9)
   curve.tick_params(labelsize=9)
   curve.locator_params(axis="y", nbins=3)
+
+
+def _plottable(
+  scores: np.ndarray, low: float = 0.0, high: float = np.inf
+) -> np.ndarray:
+  return np.nan_to_num(scores, nan=0, posinf=high, neginf=low)
+
+
+def _clock(seconds: float) -> str:
+  """0:07, 1:02:03."""
+  minutes, rest = divmod(round(seconds), 60)
+  hours, minutes = divmod(minutes, 60)
+  return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _best(scores: np.ndarray, kept: np.ndarray) -> np.ndarray:

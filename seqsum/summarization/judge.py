@@ -2,32 +2,36 @@
 
 Rankings of frames: by the predicted importance, if the model was trained on it;
 by attributions of its final prediction; by distance to the video's middle; and
-random.
+random. The videos of SumMe and TVSum are judged as `benchmark` describes.
 """
 
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from tqdm import tqdm
 
 from seqsum.data import tvsum
+from seqsum.data.video_benchmark import FeatureSource
 from seqsum.inference.trained import TrainedModel
 from seqsum.runs.dataset import load_data
 from seqsum.runs.session import Run
 from seqsum.runtime.errors import InputError
-from seqsum.summarization import benchmark
+from seqsum.summarization import annotations, benchmark
 from seqsum.summarization import rank_correlation as rank
 from seqsum.summarization.attribution import integrated_gradients, shapley
 from seqsum.training import evaluate
 from seqsum.training.state import TEST, batch_key
 
 BATCH = 20  # videos
+CHANCE = "chance"
 Results = dict[str, dict[str, float]]  # ranking -> metric -> value
 
 
@@ -68,16 +72,21 @@ def _examples(run: Run) -> Iterator[Example]:
       "this run; train configs/importance.py"
     )
   source = data.source
-  for n in data.test:
-    truth = _last_part(source.targets[n, : source.lengths[n]])
-    videos = getattr(source, "videos", None)
-    yield Example(source.read(n), truth, videos and videos[n])
+  videos: Sequence[tvsum.Video | None] = [None] * len(data.test)
+  if isinstance(source, FeatureSource):
+    videos = chosen = [source.videos[n] for n in data.test]
+    if source.benchmark.annotations:
+      path = Path(source.benchmark.annotations)
+      videos = annotations.add(chosen, path)
+  for n, video in zip(data.test, videos, strict=True):
+    truth = last_part(source.targets[n, : source.lengths[n]])
+    yield Example(source.read(n), truth, video)
 
 
 def make_scores(model: TrainedModel) -> dict[str, Score]:
   """Functions that score the frames of a video, by name of the ranking."""
   sampler: Any = model.experiment.sampler
-  predicted = lambda frames, n: _last_part(model.predict(frames))
+  predicted = lambda frames, n: last_part(model.predict(frames))
   if sampler.kind != "videos":
     return {"predicted importance": predicted}
   attribute = jax.jit(_make_attribute(model))
@@ -98,7 +107,7 @@ def make_scores(model: TrainedModel) -> dict[str, Score]:
   return scores
 
 
-def _last_part(values: np.ndarray) -> np.ndarray:
+def last_part(values: np.ndarray) -> np.ndarray:
   return values if values.ndim == 1 else values[:, -1]
 
 
@@ -120,46 +129,80 @@ def _make_attribute(model: TrainedModel):
   return attribute
 
 
-def judge(examples: list[Example], scores: dict[str, Score]) -> Results:
+def judge(examples: Iterable[Example], scores: dict[str, Score]) -> Results:
   """Kendall's tau and Spearman's rho of each ranking, means over videos.
 
   Videos whose frames all have the same importance are left out.
 
   Returns:
     Name -> {"kendall", "spearman", ...} and their standard deviations over
-    videos, "kendall_deviation", ...; for SumMe and TVSum also F-scores.
+    videos, "kendall_deviation", ...; for SumMe and TVSum `benchmark.METRICS`,
+    "chance" is the mean of several random rankings, and there is "people".
   """
   scores = scores | {
     "the middle of the video": lambda frames, n: rank.middle(len(frames)),
-    "chance": lambda frames, n: np.random.default_rng(n).random(len(frames)),
+    CHANCE: lambda frames, n: np.random.default_rng(n).random(len(frames)),
   }
   metrics: dict[str, list[dict[str, float]]] = {name: [] for name in scores}
+  people = []
   for n, example in enumerate(tqdm(examples, unit=" videos", disable=None)):
     for name, score in scores.items():
-      predicted = score(example.frames, n)
-      if example.video is not None:
-        found = benchmark.score(example.video, predicted)
+      if example.video is None:
+        predicted = score(example.frames, n)
+        found = dict(
+          zip(
+            ("kendall", "spearman"),
+            rank.correlate(predicted, example.truth),
+            strict=True,
+          )
+        )
+      elif name == CHANCE:
+        found = benchmark.score_random(example.video, n)
       else:
-        found = {
-          "kendall": rank.kendall(predicted, example.truth),
-          "spearman": rank.spearman(predicted, example.truth),
-        }
+        found = benchmark.score(example.video, score(example.frames, n))
       metrics[name].append(found)
-  results = {}
-  for name, videos in metrics.items():
-    means: dict[str, float] = {}
-    for key in videos[0]:
-      values = np.array([video[key] for video in videos])
-      values = values[np.isfinite(values)]
-      if values.size:
-        means[key] = float(values.mean())
-        means[f"{key}_deviation"] = float(values.std())
-    results[name] = means
-  return results
+    if example.video is not None:
+      people.append(benchmark.score_people(example.video))
+  if any(people):
+    metrics["people"] = people
+  return {name: _mean(videos) for name, videos in metrics.items()}
+
+
+def _mean(videos: list[dict[str, float]]) -> dict[str, float]:
+  """Means and standard deviations over the videos that have a metric."""
+  means: dict[str, float] = {}
+  for key in dict.fromkeys(itertools.chain(*videos)):
+    values = np.array([video[key] for video in videos if key in video])
+    values = values[np.isfinite(values)]
+    if values.size:
+      means[key] = float(values.mean())
+      means[f"{key}_deviation"] = float(values.std())
+  return means
+
+
+def measure(run: Run, params: optax.Params) -> Results:
+  """Judges a run's parameters on the videos of the test split.
+
+  At most `config.eval_sequences`. For `Study.measure`; `params` are the run's
+  `TrainState.evaluated`.
+  """
+  experiment = run.experiment
+  model = TrainedModel(
+    name=run.workdir.name,
+    step=0,
+    experiment=experiment,
+    params=params,
+    shape=experiment.sampler.shape,
+  )
+  examples = itertools.islice(_examples(run), run.config.eval_sequences)
+  return judge(examples, make_scores(model))
 
 
 def table(results: Results) -> str:
   """The results as text."""
+  metrics = {metric for means in results.values() for metric in means}
+  if metrics & benchmark.METRICS.keys() > {"kendall", "spearman"}:
+    return benchmark.table(results)
   columns = [k for k in next(iter(results.values())) if "deviation" not in k]
   wide = max(map(len, results))
   lines = [" " * wide + "".join(f"  {column:>16}" for column in columns)]

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from seqsum.data.tvsum import check_shots
+from seqsum.data.targets import check_shots
 from seqsum.runtime.errors import InputError
 
 SHARE = 0.15  # of a video's frames in its summary
@@ -37,23 +37,22 @@ def keep(
   """Chooses the frames of a summary.
 
   Args:
-    scores: [n_frames] float, finite.
+    scores: [n_frames] float, finite. If some are negative, the least is
+      subtracted from all: the sum of values keeps no negative shot.
     shots: [n_shots, 2] int, the first and the last frame of each shot, see
       `check_shots`. None: keeps the single frames with the highest scores, the
       earlier of equal ones.
     share: Fraction of the frames, in 0..1.
 
   Returns:
-    [n_frames] bool. Shots longer than the budget, and those with a mean score
-    of at most 0, are never kept.
+    [n_frames] bool. Shots longer than the budget, and those whose scores are
+    all 0 or the least of negative ones, are never kept.
 
   Raises:
     InputError: Scores are nan or inf, or the shots do not cover the video.
   """
   scores = np.asarray(scores, np.float64)
-  if not np.isfinite(scores).all():
-    bad = int(np.argmin(np.isfinite(scores)))
-    raise InputError(f"the score of frame {bad} is {scores[bad]}")
+  check_finite(scores)
   limit = budget(len(scores), share)
   if shots is None:
     kept = np.zeros(len(scores), bool)
@@ -61,9 +60,17 @@ def keep(
     return kept
   shots = np.asarray(shots)
   check_shots(shots, len(scores))
+  scores = scores - min(0.0, scores.min())
   lengths = shots[:, 1] - shots[:, 0] + 1
   values = np.add.reduceat(scores, shots[:, 0]) / lengths
   return np.repeat(knapsack(values, lengths, limit), lengths)
+
+
+def check_finite(scores: np.ndarray) -> None:
+  """Raises `InputError` if a frame's score, of [n_frames], is nan or inf."""
+  if not np.isfinite(scores).all():
+    bad = int(np.argmin(np.isfinite(scores)))
+    raise InputError(f"the score of frame {bad} is {scores[bad]}")
 
 
 def knapsack(

@@ -38,14 +38,27 @@ def spearman(scores: np.ndarray, truth: np.ndarray) -> float:
   return _mean(scores, truth, scipy.stats.spearmanr)
 
 
+def correlate(scores: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+  """Kendall's tau and Spearman's rho of predicted scores; see `kendall`.
+
+  A prediction that is the same for all frames has 0, as a random order of the
+  frames has on average. nan would leave its video out of means over videos.
+  """
+  scores, truth = np.asarray(scores), np.atleast_2d(truth)
+  is_constant = np.isfinite(scores).all() and not _has_order(scores)
+  if is_constant and any(map(_has_order, truth)):
+    return 0.0, 0.0
+  return kendall(scores, truth), spearman(scores, truth)
+
+
 def _mean(
-  scores: np.ndarray, truth: np.ndarray, correlate: Callable[..., Any]
+  scores: np.ndarray, truth: np.ndarray, coefficient: Callable[..., Any]
 ) -> float:
   scores, truth = np.asarray(scores), np.atleast_2d(truth)
   ranked = [row for row in truth if _has_order(row)]
   if not ranked or not _has_order(scores):
     return float("nan")
-  return float(np.mean([correlate(scores, row).statistic for row in ranked]))
+  return float(np.mean([coefficient(scores, row).statistic for row in ranked]))
 
 
 def _has_order(scores: np.ndarray) -> bool:

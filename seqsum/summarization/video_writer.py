@@ -2,6 +2,8 @@
 
 import fractions
 import io
+from collections.abc import Iterable
+from typing import IO, Any
 
 import numpy as np
 from etils import epath
@@ -9,9 +11,11 @@ from etils import epath
 from seqsum.data import video_files
 from seqsum.runtime import files
 from seqsum.runtime.errors import InputError
+from seqsum.runtime.object_storage import is_remote
 
 RATE = 2.0  # frames a second
 MIN_SIDE = 280  # pixels; smaller frames are magnified
+TICKS = 90_000  # time units in a second, as MPEG has
 
 
 def write(
@@ -41,31 +45,77 @@ def write(
     )
   if not 0.01 <= rate <= 240:
     raise InputError(f"rate={rate}: must be in 0.01..240 frames a second")
+  timed = ((frame, i / rate) for i, frame in enumerate(frames))
+  return write_timed(path, timed, rate)
+
+
+def write_timed(
+  path: epath.PathLike,
+  frames: Iterable[tuple[np.ndarray, float]],
+  rate: float,
+) -> tuple[int, int]:
+  """Writes frames that are shown at given times, with one in memory at a time.
+
+  Args:
+    path: The file, replaced atomically; or gs://, which needs memory for the
+      whole file.
+    frames: At least one [H, W, C] uint8, and its time in seconds, which
+      increases from 0. Frames are scaled to the size of the first.
+    rate: Mean number of frames a second.
+
+  Returns:
+    The height and the width of the video, pixels.
+
+  Raises:
+    InputError: As for `write`, or raised by `frames`.
+  """
   av = video_files.require_av(path)
-  file = io.BytesIO()
+  path = epath.Path(path)
   try:
-    with av.open(file, "w", format="mp4") as box:
-      stream = box.add_stream(
-        "libx264", rate=fractions.Fraction(rate).limit_denominator(1000)
-      )
-      stream.height, stream.width = size = _shown(frames[0]).shape[:2]
-      stream.pix_fmt = "yuv420p"  # the format that all players decode
-      stream.options = {"crf": "16"}  # 0..51, 0 is lossless
-      for frame in frames:
-        shown = av.VideoFrame.from_ndarray(_shown(frame), format="rgb24")
-        box.mux(stream.encode(shown))
-      box.mux(stream.encode(None))
+    if is_remote(path):
+      file = io.BytesIO()
+      size = _encode(av, file, frames, rate)
+      files.write_atomically(path, file.getvalue())
+      return size
+    with files.open_atomically(path) as local:
+      return _encode(av, local, frames, rate)
+  except InputError:
+    raise
   except (av.FFmpegError, ValueError) as error:
     raise InputError(
       f"{path}: FFmpeg cannot write it ({video_files.reason(error)})"
     ) from error
-  try:
-    files.write_atomically(epath.Path(path), file.getvalue())
   except OSError as error:
     raise InputError(
       f"{path}: cannot be written ({video_files.reason(error)})"
     ) from error
-  return size
+
+
+def _encode(
+  av: Any, file: IO[bytes], frames: Iterable[tuple[np.ndarray, float]], rate
+) -> tuple[int, int]:
+  """Encodes into an open file; returns the height and the width."""
+  rate = fractions.Fraction(rate).limit_denominator(1000)
+  first: np.ndarray | None = None
+  last = -1  # ticks
+  with av.open(file, "w", format="mp4") as box:
+    stream = box.add_stream("libx264", rate=rate)
+    stream.pix_fmt = "yuv420p"  # the format that all players decode
+    stream.options = {"crf": "16"}  # 0..51, 0 is lossless
+    # Of the times below; a rate alone could not show frames at any time.
+    stream.codec_context.time_base = fractions.Fraction(1, TICKS)
+    for frame, seconds in frames:
+      if first is None:
+        first = frame
+        stream.height, stream.width = _shown(frame).shape[:2]
+      elif frame.shape != first.shape:
+        frame = video_files.resize(frame, *first.shape[:2])
+      shown = av.VideoFrame.from_ndarray(_shown(frame), format="rgb24")
+      last = max(last + 1, round(seconds * TICKS))
+      shown.pts, shown.time_base = last, fractions.Fraction(1, TICKS)
+      box.mux(stream.encode(shown))
+    box.mux(stream.encode(None))
+    return stream.height, stream.width
 
 
 def _shown(frame: np.ndarray) -> np.ndarray:

@@ -173,6 +173,11 @@ CHECKS_OF_KIND: dict[str, tuple[Check, ...]] = {
     ),
   ),
   "videos": (
+    (
+      "data.kind",
+      lambda v, c: "video" in c,
+      "needs the section config.video of configs/importance.py",
+    ),
     *GENERATED,
     ("video.windows", *COUNT),
     (
@@ -202,6 +207,21 @@ CHECKS_OF_KIND: dict[str, tuple[Check, ...]] = {
     ),
   ),
 }
+
+BENCHMARK: tuple[Check, ...] = (  # The section of configs/summarize.py.
+  ("benchmark.split", *AT_LEAST_0),
+  (
+    "benchmark.split",
+    lambda v, c: v == 0 or c.benchmark.splits != "",
+    "needs config.benchmark.splits, the file that has this split",
+  ),
+  ("benchmark.validation", *BELOW_1),
+  (
+    "benchmark.validation",
+    lambda v, c: v > 0 or c.checkpoint.best == "last",
+    "holds out no video to choose by: also set config.checkpoint.best='last'",
+  ),
+)
 
 # (field, value, other field, values of that field that the first one needs).
 # None stands for every value but 0, False and ().
@@ -246,14 +266,9 @@ def check_config(config: ConfigDict) -> None:
   """
   for field, names in CHOICES.items():
     choose(f"config.{field}", _get(config, field), dict.fromkeys(names))
-  kind = config.data.kind
-  require(
-    kind != "videos" or "video" in config,
-    "config.data.kind",
-    kind,
-    "needs the section config.video of configs/importance.py",
-  )
-  for fields, is_valid, remedy in CHECKS + CHECKS_OF_KIND[kind]:
+  checks = CHECKS + CHECKS_OF_KIND[config.data.kind]
+  checks += BENCHMARK if "benchmark" in config else ()
+  for fields, is_valid, remedy in checks:
     for field in fields.split():
       value = _get(config, field)
       if not is_valid(value, config):
@@ -281,9 +296,8 @@ def check_frames(config: ConfigDict, sampler: AnySampler) -> None:
     config.sequence.shift,
     f"must be below the frame's {side} pixels",
   )
-  for kernel, stride, pool in zip(
-    conv.kernels, conv.strides, conv.pool, strict=True
-  ):
+  layers = zip(conv.kernels, conv.strides, conv.pool, strict=True)
+  for kernel, stride, pool in layers:
     for field in ("kernels", "pool"):
       side = (
         (side - kernel) // stride + 1 if field == "kernels" else side // pool
@@ -298,12 +312,9 @@ def check_frames(config: ConfigDict, sampler: AnySampler) -> None:
     config.task.target != "log" or task.least >= 0,
     "config.task.target",
     "log",
-    f"needs targets of at least 0, the smallest is {task.least:g}; use "
-    "'standard'",
+    f"needs targets of at least 0, not {task.least:g}; use 'standard'",
   )
 
 
 def _get(config: ConfigDict, field: str) -> Any:
-  return functools.reduce(
-    lambda node, name: node[name], field.split("."), config
-  )
+  return functools.reduce(lambda x, name: x[name], field.split("."), config)

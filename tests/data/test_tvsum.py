@@ -92,6 +92,19 @@ def test_scores_are_repeated_until_the_next_pick():
   assert held.tolist() == [7, 7, 7, 8, 9, 9]
 
 
+def pearson(a, b):
+  """Of ranks written out by hand."""
+  a, b = a - np.mean(a), b - np.mean(b)
+  return (a * b).sum() / ((a * a).sum() * (b * b).sum()) ** 0.5
+
+
+# Ranks of the summary, 17 zeros and 3 ones, and of the mean of the masks.
+SPEARMAN = pearson(
+  np.array([9] * 5 + [19] * 3 + [9] * 12),
+  np.array([8.5] * 4 + [17.5, 19.5, 19.5, 17.5] + [8.5] * 12),
+)
+
+
 def test_a_score_by_hand(path):
   # Each user's order of frames is that of the picks, or the reverse.
   users = np.repeat([[1, 4, 3, 2], [4, 1, 2, 3]], 5, axis=1)
@@ -108,6 +121,16 @@ def test_a_score_by_hand(path):
       "f_score_mean": (4 / 5 + 6 / 7) / 2,
       "kendall_users": 1,
       "spearman_users": 1,
+      # Each user keeps one pick, frame 5, which has the highest score: 3 of 6
+      # pairs are untied in the mask, and agree. The mask's ranks are 2 and 4.
+      "kendall_masks": 3 / (6 * 3) ** 0.5,
+      "spearman_masks": 1.5 * 2 / (5 * 3) ** 0.5,
+      # The mean mask: frames 4 to 7 have 1/2, 1, 1, 1/2. The summary has 5, 6
+      # and 7, one of them 1/2. Pairs of a kept and another frame agree but
+      # those of 7 and 4, which is tied: 3 * 17 - 1. Untied in the mask: 2 with
+      # 18 others and 2 with 16.
+      "kendall_summary": 50 / (51 * (2 * 18 + 2 * 16)) ** 0.5,
+      "spearman_summary": SPEARMAN,
     }
   )
   # The last two the wrong way round.
@@ -132,7 +155,8 @@ def test_a_score_by_hand(path):
   ("changes", "words"),
   [
     ({"features": None}, "features: missing"),
-    ({"user_summary": None}, "user_summary: missing"),
+    ({"n_frames": None}, "n_frames: missing"),
+    ({"picks": None}, "picks: missing, for 4 features of 20 frames"),
     ({"features": np.ones((0, 9))}, "features: has no rows"),
     ({"features": np.ones(4)}, r"features: shape \[4\], expected \[any, any\]"),
     ({"gtscore": np.ones(5)}, r"gtscore: shape \[5\], expected \[4\]"),
@@ -286,7 +310,7 @@ def test_huge_declared_shapes_are_refused(path):
 def test_names_with_newlines_stay_in_one_line(path):
   with h5py.File(path, "w") as file:
     file.create_group("two\nlines")
-  refuse(path, "n_frames: missing", where=r"'two\nlines': ")
+  refuse(path, "features: missing", where=r"'two\nlines': ")
 
 
 def test_without_h5py_the_error_has_the_remedy(path, monkeypatch):

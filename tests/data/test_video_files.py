@@ -106,9 +106,9 @@ def test_pixels_are_repeated():
 
 def test_a_mean_of_pixels_by_hand():
   frame = np.array([[0, 100], [200, 20], [1, 1], [3, 3]], np.uint8)[..., None]
-  small = video_files._resize(frame, 2, 1)
+  small = video_files.resize(frame, 2, 1)
   np.testing.assert_array_equal(small[..., 0], [[80], [2]])
-  large = video_files._resize(frame, 8, 4)
+  large = video_files.resize(frame, 8, 4)
   np.testing.assert_array_equal(large[::2, ::2], frame)
   np.testing.assert_array_equal(large[1::2, 1::2], frame)
 

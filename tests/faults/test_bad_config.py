@@ -257,6 +257,7 @@ cli.run(lambda: int(jnp.zeros((1 << 45,), jnp.uint8).sum()))
 """
 
 
+@pytest.mark.slow
 def test_out_of_memory_is_one_line(environment):
   done = subprocess.run(
     [sys.executable, "-c", TOO_LARGE],

@@ -35,6 +35,7 @@ time.sleep(300)
 """
 
 
+@pytest.mark.slow
 def test_a_lock_ends_with_its_process(tmp_path):
   folder = epath.Path(tmp_path)
   holder = subprocess.Popen(

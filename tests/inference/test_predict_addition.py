@@ -327,6 +327,7 @@ def test_digits_are_those_of_the_model(untrained, sheets):
   assert len(find_doubtful(loaded, found.names, found.frames)) == 4
 
 
+@pytest.mark.slow
 def test_command_adds(untrained, sheets, run, tmp_path):
   paths = [str(sheets / f"{i}.png") for i in range(4)]
   plot = tmp_path / "sum.png"

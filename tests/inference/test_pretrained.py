@@ -57,6 +57,7 @@ def test_readme_matches_the_files():
   assert config["data"]["manual_dir"] == config["data"]["data_dir"] == ""
 
 
+@pytest.mark.slow
 def test_load_needs_neither_data_nor_network(tmp_path, environment):
   """In an empty folder, without a network."""
   code = (

@@ -37,7 +37,7 @@ def by_enumeration(digits, time, kind):
 @pytest.mark.parametrize("kind", [Addition, Subtraction])
 @pytest.mark.parametrize(
   "time",
-  [3, 4, *(pytest.param(time, marks=pytest.mark.slow) for time in (1, 2))],
+  [3, *(pytest.param(time, marks=pytest.mark.slow) for time in (1, 2, 4))],
 )
 def test_the_likelihood_is_that_of_all_combinations(time, kind):
   digits = random_digits(1, 4)
@@ -60,6 +60,7 @@ def test_a_sum_of_known_digits_is_certain():
   assert wrong < -60
 
 
+@pytest.mark.slow
 def test_long_sums_have_finite_gradients():
   digits = random_digits(2, 1000, scale=1.0)
   frames = jnp.full((2, 1000), 4)
@@ -142,6 +143,7 @@ def test_a_mixture_of_two_digits_is_a_local_optimum_of_the_last_digit():
       assert likelihood([moved, moved]) < best
 
 
+@pytest.mark.slow
 def test_probabilities_of_sums_are_those_of_the_codes():
   core = carry.CarryCore(Addition(1))
   inputs = core.inputs(jax.random.normal(jax.random.key(1), (1, 2, 11)))

@@ -106,7 +106,7 @@ VECTORS = make_spec([[[0.5, -2]] * 3, [[1.5, 4]] * 3, [[0, 0]] * 3])
     (
       VECTORS,
       {"task__target": "log"},
-      "the smallest is -2; use 'standard'",
+      "not -2; use 'standard'",
     ),
     (NUMBERS, {"model__core": "fold"}, "core='fold'"),
     (

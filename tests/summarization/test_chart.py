@@ -50,6 +50,35 @@ def test_scores_and_truth_change_the_chart(count):
   assert len(shown) == 6
 
 
+def test_a_chart_of_a_video_has_times():
+  frames = np.zeros((50, 8, 8, 3), np.uint8)
+  scores, kept = np.linspace(0, 1, 50), np.arange(50) % 20 == 9
+  drawn = {
+    chart.draw(frames, scores, kept),
+    chart.draw(frames, scores, kept, seconds=np.arange(50.0)),
+    chart.draw(frames, scores, kept, seconds=100 * np.arange(50.0)),
+    chart.draw(frames, scores, kept, seconds=np.zeros(50)),
+  }
+  assert len(drawn) == 4
+  assert [chart._clock(x) for x in (0, 59.6, 3723)] == [
+    "0:00",
+    "1:00",
+    "1:02:03",
+  ]
+
+
+def test_frames_that_are_not_shown_are_not_read():
+  rng = np.random.default_rng(0)
+  for count in (12, 70):
+    scores, kept = rng.uniform(size=count), rng.uniform(size=count) < 0.3
+    frames = rng.integers(0, 256, (count, 8, 8, 3), np.uint8)
+    read = np.zeros_like(frames)
+    shown = chart.shown(scores, kept)
+    read[shown] = frames[shown]
+    whole, part = (chart.draw(x, scores, kept) for x in (frames, read))
+    assert whole == part
+
+
 def test_best_frame_of_each_run_by_hand():
   scores = np.array([3, 5, 4, 9, 1, 2, 7, 7])
   kept = np.array([1, 1, 1, 0, 1, 0, 1, 1], bool)

@@ -38,6 +38,24 @@ def test_knapsack_by_hand():
   assert keyshots.knapsack(values[:0], lengths[:0], 5).shape == (0,)
 
 
+def test_knapsack_equals_published_solution():
+  """P01 and P02 of Burkardt's data set "knapsack_01".
+
+  P01 is also the test of li-plus/DSNet, tests/helpers/test_vsumm_helper.py.
+  """
+  for values, lengths, capacity, best in (
+    (
+      [92, 57, 49, 68, 60, 43, 67, 84, 87, 72],
+      [23, 31, 29, 44, 53, 38, 63, 85, 89, 82],
+      165,
+      [1, 1, 1, 1, 0, 1, 0, 0, 0, 0],
+    ),
+    ([24, 13, 23, 15, 16], [12, 7, 11, 8, 9], 26, [0, 1, 1, 1, 0]),
+  ):
+    taken = keyshots.knapsack(np.array(values), np.array(lengths), capacity)
+    assert taken.astype(int).tolist() == best
+
+
 def test_a_knapsack_too_large_raises():
   many = np.ones(40_000, int)
   with pytest.raises(InputError, match="too many"):
@@ -134,5 +152,19 @@ def test_f_scores_by_hand():
     bool,
   )
   np.testing.assert_allclose(keyshots.f_scores(kept, users), [1, 0.4, 0, 0])
+  # The test of li-plus/DSNet, tests/helpers/test_vsumm_helper.py.
+  kept = np.array([0, 1, 1, 0, 1], bool)
+  np.testing.assert_allclose(
+    keyshots.f_scores(kept, np.array([[1, 1, 0, 1, 1]], bool)), 4 / 7
+  )
   none = np.zeros(5, bool)
   np.testing.assert_allclose(keyshots.f_scores(none, users), 0)
+
+
+def test_negative_scores_are_raised():
+  shots = np.array([[0, 4], [5, 5], [6, 6], [7, 19]])
+  scores = np.repeat([-3.0, -1.0, -2.0, -4.0], [5, 1, 1, 13])
+  kept = keyshots.keep(scores, shots, 0.1)
+  np.testing.assert_array_equal(np.flatnonzero(kept), [5, 6])
+  raised = keyshots.keep(scores + 4, shots, 0.1)
+  np.testing.assert_array_equal(kept, raised)

@@ -81,3 +81,13 @@ def test_middle_by_hand():
   )
   assert rank_correlation.middle(1) == [1]
   assert rank_correlation.middle(0).shape == (0,)
+
+
+def test_a_prediction_without_an_order_has_zero():
+  assert rank_correlation.correlate([2, 2, 2], [1, 2, 3]) == (0, 0)
+  assert rank_correlation.correlate([2, 2, 2], [[4, 4, 4], [1, 2, 3]]) == (0, 0)
+  for scores, truth in (([2, 2], [4, 4]), ([np.nan, np.nan], [1, 2])):
+    assert np.isnan(rank_correlation.correlate(scores, truth)).all()
+  assert rank_correlation.correlate([1, 2, 3], [1, 2, 3]) == pytest.approx(
+    (1, 1)
+  )

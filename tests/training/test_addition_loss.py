@@ -55,6 +55,7 @@ def test_columns_have_one_loss_for_every_digit():
   np.testing.assert_allclose(output.losses, [[0, 0, 0, expected]], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_sums_of_different_numbers_of_columns():
   """7 + 5 = 12 beside 47 + 85 = 132, in one batch."""
   outputs = jnp.tile(columns((2, 3), (1, 1)), (2, 1, 1))
@@ -102,6 +103,7 @@ def test_classes_that_are_digits_shifted_by_five_are_as_good():
   np.testing.assert_array_equal(output.predictions, TARGETS)
 
 
+@pytest.mark.slow
 def test_classes_that_are_shifted_digits_are_as_good_for_differences():
   """And if the code is undecided, the loss tells it."""
   task = Subtraction(1)

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from seqsum.data import natural_order
+from seqsum.runtime import natural_order
 
 
 @pytest.mark.parametrize(
