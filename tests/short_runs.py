@@ -22,6 +22,17 @@ QUICK = (
   "--config.eval_batch_size=32",
   "--config.checkpoint.every_steps=5",
 )
+QUICK_VIDEOS = (  # digit videos
+  "--config=configs/importance.py",
+  *QUICK[1:],
+  "--config.data.name=digits",
+  "--config.model.conv.features=(4,4,4)",
+  "--config.model.hidden_sizes=(8,)",
+  "--config.sequence.max_len=6",
+  "--config.sequence.min_len=6",
+  "--config.video.windows=2",
+  "--config.video.side=32",
+)
 WHEN = ("seconds", "sequences_per_second")  # differ between equal runs
 
 

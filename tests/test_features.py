@@ -6,7 +6,7 @@ import films
 import numpy as np
 import pytest
 from PIL import Image
-from short_runs import QUICK, first
+from short_runs import QUICK_VIDEOS, first
 
 from seqsum.data import video_files
 
@@ -122,15 +122,7 @@ def test_a_run_on_pictures_reads_the_video_itself(run, tmp_path):
   )
   workdir = tmp_path / "run"
   done = run(
-    "--config=configs/importance.py",
-    *QUICK[1:],
-    "--config.data.name=digits",
-    "--config.model.conv.features=(4,4,4)",
-    "--config.model.hidden_sizes=(8,)",
-    "--config.sequence.max_len=6",
-    "--config.sequence.min_len=6",
-    "--config.video.windows=2",
-    "--config.video.side=32",
+    *QUICK_VIDEOS,
     f"--workdir={workdir}",
     "--noreport",
   )

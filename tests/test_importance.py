@@ -5,7 +5,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from short_runs import QUICK, first
+from short_runs import QUICK_VIDEOS, first
 
 import seqsum
 from seqsum.data import video_files
@@ -45,15 +45,7 @@ def test_rank_correlations_by_hand():
 def trained(run, tmp_path_factory, request):
   workdir = tmp_path_factory.mktemp("importance") / "run"
   done = run(
-    "--config=configs/importance.py",
-    *QUICK[1:],
-    "--config.data.name=digits",
-    "--config.model.conv.features=(4,4,4)",
-    "--config.model.hidden_sizes=(8,)",
-    "--config.sequence.max_len=6",
-    "--config.sequence.min_len=6",
-    "--config.video.windows=2",
-    "--config.video.side=32",
+    *QUICK_VIDEOS,
     f"--config.video.importance={request.param}",
     f"--config.task.per_step={request.param}",
     f"--workdir={workdir}",
