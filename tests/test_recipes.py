@@ -114,7 +114,7 @@ class TextSource:
   pictures, sizes, splits = None, (), None
   shape, floats = (8, 8, 1), False
 
-  def __init__(self, path, size=()):
+  def __init__(self, path):
     self.fingerprint = path.read_bytes()
     lines = self.fingerprint.decode().splitlines()
     self._rows = [np.array(line.split(), np.uint8) for line in lines]

@@ -44,27 +44,30 @@ NO_BENCHMARK = Benchmark()
 
 
 # Each reader is imported where it is used: no other run needs Pillow or h5py.
-def _open_npz(path: Path, size: tuple[int, ...], _: Benchmark) -> Source:
+def _open_npz(path: Path) -> Source:
   from seqsum.data import npz
 
   return npz.NpzSource(path)
 
 
-def _open_frames(path: Path, size: tuple[int, ...], _: Benchmark) -> Source:
+def _open_frames(path: Path, size: tuple[int, ...]) -> Source:
   from seqsum.data import frame_folder
 
   return frame_folder.FrameFolder(path, size)
 
 
-def _open_eccv16(
-  path: Path, size: tuple[int, ...], benchmark: Benchmark
-) -> Source:
+def _open_eccv16(path: Path, benchmark: Benchmark) -> Source:
   from seqsum.data import video_benchmark
 
   return video_benchmark.FeatureSource(path, benchmark)
 
 
-READERS = {"npz": _open_npz, "frames": _open_frames, "eccv16": _open_eccv16}
+# A reader is given the path, and what only its format has.
+READERS: dict[str, Callable[..., Source]] = {
+  "npz": _open_npz,
+  "frames": _open_frames,
+  "eccv16": _open_eccv16,
+}
 
 
 def load(
@@ -108,7 +111,8 @@ def load(
   )
   try:
     stamps = tuple(_stamps(x) for x in (where, *others) if x)
-    return _load(name, open_source, where, size, benchmark, stamps)
+    options = {"frames": (size,), "eccv16": (benchmark,)}.get(prefix, ())
+    return _load(name, open_source, where, options, stamps)
   except OSError as error:
     reason = error.strerror or str(error)
     raise InputError(f"{error.filename or where}: {reason}") from error
@@ -126,13 +130,12 @@ def _stamps(path: Path) -> tuple:
 @functools.lru_cache(maxsize=1)  # a run loads its data twice, a study often
 def _load(
   name: str,
-  open_source: Callable[[Path, tuple[int, ...], Benchmark], Source],
+  open_source: Callable[..., Source],
   where: Path,
-  size: tuple[int, ...],
-  benchmark: Benchmark,
+  options: tuple,
   stamps: tuple,
 ) -> SequenceDataset:
-  source = open_source(where, size, benchmark)
+  source = open_source(where, *options)
   splits = _split(where, source.splits, len(source.lengths))
   train, validation, test = splits
   sha256 = hashlib.sha256(source.fingerprint)
