@@ -66,8 +66,8 @@ def get_config() -> ml_collections.ConfigDict:
   # subtracted from the targets; only for the cores fold and additive
 
   config.model = ml_collections.ConfigDict()
-  config.model.core = "gru"  # or gru_keras1 (the post's), lstm, simple; with
-  # the reduction built in: fold, carry (need loss cross_entropy), additive
+  config.model.core = "gru"  # or gru_keras1 (the post's), lstm, simple; bigru,
+  # bilstm, attention; fold, carry (need loss cross_entropy), additive
   config.model.digit_prior_std = 0.0  # in digits: std of a Gaussian prior on
   # each frame's logits, core fold only; 0 disables
   config.model.cell_activation = "tanh"  # of the cell; or relu, gelu, sigmoid

@@ -10,6 +10,8 @@ from browser import add, chromium, complaints, draw, frames, said, wait_for
 from short_runs import first
 
 import seqsum
+from seqsum.models.cores import CORES
+from seqsum.models.whole_sequence import WHOLE_CORES
 
 ALONE = "import sys; sys.modules['seqsum'] = None\n"  # not installed
 
@@ -79,7 +81,7 @@ def test_onnx_runs_without_seqsum(finished, with_onnx, environment, shape):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("core", ["gru", "gru_keras1", "lstm", "simple"])
+@pytest.mark.parametrize("core", [*CORES, *WHOLE_CORES])
 @pytest.mark.parametrize("loss", ["huber", "cross_entropy"])
 def test_every_core_exports_to_onnx(finished, core, loss):
   """With initial parameters."""

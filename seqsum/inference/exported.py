@@ -7,6 +7,7 @@ from etils import epath
 
 from seqsum.inference import formats, page, weights
 from seqsum.inference.trained import TrainedModel, load
+from seqsum.models.whole_sequence import WholeCore
 from seqsum.runs import folder, run_files
 from seqsum.runtime import files
 from seqsum.runtime.errors import InputError
@@ -103,9 +104,11 @@ def readme(model: TrainedModel, names: Collection[str]) -> str:
   else:
     units = "as in training" if model.takes_floats else "bytes divided by 255"
   parts = f", {task.size}" if task.size else ""
+  sees_all = isinstance(model.experiment.model.core, WholeCore)
+  later = " Each prediction also sees later frames." if sees_all else ""
   text = f"""\
 The network of run {model.name}, step {model.step:,}: the {model.task} so far
-after each frame.
+after each frame.{later}
 frames [b, t, {shape}] float32, {units};
 predictions [b, t{parts}] float32, the last of a sequence is the answer.
 Trained on up to {model.max_len} frames.

@@ -121,13 +121,14 @@ class TrainedModel:
     )
     *batch, time = frames.shape[: -len(self.shape)]
     frames = frames.reshape(-1, time, *self.shape)
-    # Predictions do not depend on later frames, so padding to a power of two
+    # Predictions do not depend on the padding, so padding to a power of two
     # bounds the number of compiled programs. The size of a sum's predictions
     # depends on the number of columns.
     blank = (1 << (time - 1).bit_length()) - time
     blank = 0 if self.task in COLUMN_TASKS else blank
     frames = np.pad(frames, [(0, 0), (0, blank)] + [(0, 0)] * 3)
-    padded = jax.device_get(self._predict(self.params, frames))
+    lengths = np.full(len(frames), time, np.int32)
+    padded = jax.device_get(self._predict(self.params, frames, lengths))
     predictions, probabilities = jax.tree.map(
       lambda x: x[:, :time].reshape(*batch, time, *x.shape[2:]), padded
     )
@@ -165,10 +166,10 @@ class TrainedModel:
 
   @functools.cached_property
   def _predict(self):
-    """Compiled (params, frames) -> (predictions, probabilities or None)."""
+    """Compiled (params, frames, lengths) -> predictions, probabilities."""
     apply: Callable[..., Any] = self.experiment.model.apply
     decode = self.experiment.objective.decode
-    return jax.jit(lambda params, frames: decode(apply(params, frames)))
+    return jax.jit(lambda p, frames, n: decode(apply(p, frames, None, n)))
 
 
 def load(workdir: epath.PathLike | None = None) -> TrainedModel:

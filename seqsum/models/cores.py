@@ -1,8 +1,11 @@
-"""Recurrent cells: `config.model.core` names one of `CORES`."""
+"""Recurrent cells: `config.model.core` names one of `CORES`.
+
+`whole_sequence.py` has the cores that also see later frames.
+"""
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -10,6 +13,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from seqsum.models.encoder import kernel_init
+from seqsum.sequences.shapes import Lengths
 
 recurrent_init = nn.initializers.orthogonal()  # Keras's default
 
@@ -24,6 +28,27 @@ class Core(NamedTuple):
 
   name: str
   cell: Callable[..., nn.RNNCellBase]
+
+  def layer(
+    self,
+    width: int,
+    activation: Callable[[jax.Array], jax.Array],
+    dtype: DTypeLike,
+    name: str,
+  ) -> Callable[[jax.Array, Lengths | None], Any]:
+    """A layer in the module that calls this: ([B, T, F], lengths) -> [B, T, G].
+
+    The padding comes last, so that the lengths change no real step.
+    """
+    cell = self.cell(
+      width,
+      activation_fn=activation,
+      kernel_init=kernel_init,
+      recurrent_kernel_init=recurrent_init,
+      dtype=dtype,
+      name=name,
+    )
+    return lambda x, lengths: nn.RNN(cell)(x)
 
 
 def hard_sigmoid(x: jax.Array) -> jax.Array:

@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from seqsum.models.cores import GRU, Core, recurrent_init
+from seqsum.models.cores import GRU, Core
 from seqsum.models.encoder import ConvEncoder, kernel_init
 from seqsum.models.known_fold import KnownFold, KnownFoldCell
-from seqsum.sequences.shapes import Frames, Outputs, Rows
+from seqsum.models.whole_sequence import WholeCore
+from seqsum.sequences.shapes import Frames, Lengths, Outputs, Rows
 
 
 class SequenceModel(nn.Module):
@@ -26,7 +27,7 @@ class SequenceModel(nn.Module):
 
   Attributes:
     encoder: Constructor of the encoder.
-    core: The recurrent cell.
+    core: The recurrent cell, or a layer that sees the whole sequence.
     cell_activation: Activation of the cell's candidate state.
     widths: Features of each recurrent layer; () for none.
     outputs: K, features of the head.
@@ -37,7 +38,7 @@ class SequenceModel(nn.Module):
   """
 
   encoder: Callable[..., ConvEncoder] = ConvEncoder
-  core: Core = GRU
+  core: Core | WholeCore = GRU
   cell_activation: Callable[[jax.Array], jax.Array] = nn.tanh
   widths: tuple[int, ...] = (200, 100)
   outputs: int = 1
@@ -46,12 +47,18 @@ class SequenceModel(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, frames: Frames, rows: Rows | None = None) -> Outputs:
+  def __call__(
+    self,
+    frames: Frames,
+    rows: Rows | None = None,
+    lengths: Lengths | None = None,
+  ) -> Outputs:
     """Computes the outputs at every step.
 
     Args:
       frames: [B, T, H, W, C], uint8 0..255 or floating 0..1.
       rows: For `PackedModel`; not used here.
+      lengths: [B] real frames of each row, for a `WholeCore`; None: all T.
 
     Returns:
       [B, T, K] float32; undefined in the padding.
@@ -60,15 +67,9 @@ class SequenceModel(nn.Module):
     x: Any = self.over_time(encoder, self.scale(frames))  # [B, T, F]
     self.sow("intermediates", "mean_squares", mean_square(x))
     for i, width in enumerate(self.widths):
-      cell = self.core.cell(
-        width,
-        activation_fn=self.cell_activation,
-        kernel_init=kernel_init,
-        recurrent_kernel_init=recurrent_init,
-        dtype=self.dtype,
-        name=f"{self.core.name}_{i}",
-      )
-      x = nn.RNN(cell)(x)  # [B, T, width]
+      name = f"{self.core.name}_{i}"
+      layer = self.core.layer(width, self.cell_activation, self.dtype, name)
+      x = layer(x, lengths)  # [B, T, width], of both directions 2 * width
     head = nn.Dense(self.outputs, kernel_init=kernel_init, name="head")
     x = head(x.astype(jnp.float32))  # [B, T, K]
     if self.known_fold is not None:

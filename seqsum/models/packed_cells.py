@@ -17,7 +17,12 @@ from seqsum.models.cores import (
   recurrent_init,
 )
 from seqsum.models.encoder import kernel_init
-from seqsum.sequences.shapes import Packed, Rows
+from seqsum.models.whole_sequence import (
+  PackedAttention,
+  PackedBidirectional,
+  WholeCore,
+)
+from seqsum.sequences.shapes import Lengths, Packed, Rows
 
 Gates = tuple[Packed, ...]  # projections of the inputs, one for each gate
 Biases = Mapping[str, bool]  # name of a product -> whether it has a bias
@@ -75,7 +80,9 @@ class PackedCell(nn.Module):
     kernel, biases = self._affine(self.of_inputs, inputs.shape[-1])
     return _split(inputs.astype(self.dtype) @ kernel, biases)
 
-  def __call__(self, gates: Gates, rows: Rows) -> Packed:
+  def __call__(
+    self, gates: Gates, rows: Rows, lengths: Lengths | None = None
+  ) -> Packed:
     """Projected inputs -> [N, features], the output at each step."""
     affines = [self._affine(group, self.features) for group in self.of_carry]
     kernels, biases = [k for k, _ in affines], [b for _, b in affines]
@@ -237,7 +244,9 @@ class PaddedCell(nn.Module):
     """Returns the inputs; the cell projects them step by step."""
     return inputs
 
-  def __call__(self, inputs: Packed, rows: Rows) -> Packed:
+  def __call__(
+    self, inputs: Packed, rows: Rows, lengths: Lengths | None = None
+  ) -> Packed:
     """[N, F] -> [N, features], the output at each step."""
     outputs: Any = self.rnn(packing.unpack(inputs, rows, rows[0]))
     return packing.pack(outputs, rows)
@@ -251,8 +260,15 @@ PACKED_CELLS: dict[Callable[..., nn.RNNCellBase], Callable[..., PackedCell]] = {
 }
 
 
-def packed_cell(core: Core) -> Callable[..., PackedCell | PaddedCell]:
+PackedLayer = PackedCell | PaddedCell | PackedBidirectional | PackedAttention
+
+
+def packed_cell(core: Core | WholeCore) -> Callable[..., PackedLayer]:
   """Constructor of the fastest layer for a core."""
+  if isinstance(core, WholeCore):
+    if core.cell is None:
+      return PackedAttention
+    return functools.partial(PackedBidirectional, packed_cell(core.cell))
   if core.cell in PACKED_CELLS:
     return PACKED_CELLS[core.cell]
   return functools.partial(PaddedCell, core.cell)

@@ -10,12 +10,8 @@ import jax.numpy as jnp
 from seqsum.models import packing
 from seqsum.models.encoder import ConvEncoder, kernel_init
 from seqsum.models.model import SequenceModel, mean_square
-from seqsum.models.packed_cells import (
-  PackedCell,
-  PaddedCell,
-  packed_cell,
-)
-from seqsum.sequences.shapes import Frames, Outputs, Packed, Rows
+from seqsum.models.packed_cells import PackedLayer, packed_cell
+from seqsum.sequences.shapes import Frames, Lengths, Outputs, Packed, Rows
 
 
 class PackedModel(SequenceModel):
@@ -33,13 +29,20 @@ class PackedModel(SequenceModel):
   remat: int = 0
 
   @nn.compact
-  def __call__(self, frames: Frames, rows: Rows | None = None) -> Outputs:
+  def __call__(
+    self,
+    frames: Frames,
+    rows: Rows | None = None,
+    lengths: Lengths | None = None,
+  ) -> Outputs:
     """Computes the outputs at every step.
 
     Args:
       frames: [B, T, H, W, C], uint8 0..255 or floating 0..1.
       rows: For each step, how many leading rows have a real frame there; None
         for all rows at all steps.
+      lengths: [B] real frames of each row, for a `WholeCore`, which must not
+        see padding; None: as many as `rows` allows.
 
     Returns:
       [B, T, K] float32, zero beyond `rows`.
@@ -59,7 +62,7 @@ class PackedModel(SequenceModel):
     self.sow("intermediates", "mean_squares", unpack(mean_squares))
     for i, layer in enumerate(layers):
       # `_encode` has projected the inputs of the first layer.
-      x = layer(layer.project(x) if i else x, rows)
+      x = layer(layer.project(x) if i else x, rows, lengths)
     head = nn.Dense(self.outputs, kernel_init=kernel_init, name="head")
     x = head(x.astype(jnp.float32))  # [N, K]
     if self.known_fold is not None:
@@ -73,7 +76,7 @@ class PackedModel(SequenceModel):
   def _encode(
     self,
     encoder: ConvEncoder,
-    first: tuple[PackedCell | PaddedCell, ...],
+    first: tuple[PackedLayer, ...],
     images: jax.Array,
   ) -> tuple[Any, Packed]:
     """Encodes images and projects them for the first recurrent layer.

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqsum.sequences.shapes import Packed, Rows
+from seqsum.sequences.shapes import Lengths, Packed, Rows
 
 MAX_UNROLL = 16  # steps; longer recurrences are loops
 
@@ -35,6 +35,25 @@ def unpack(packed: Packed, rows: Rows, batch: int) -> jax.Array:
   index = np.full((batch, len(rows)), len(packed))
   index[places(rows)] = np.arange(len(packed))
   return packed.at[index].get(mode="fill", fill_value=0)
+
+
+def lengths(rows: Rows) -> np.ndarray:
+  """[rows[0]] int, how many frames of each row are in the packed batch."""
+  return (np.arange(rows[0])[:, None] < np.array(rows)).sum(axis=1)
+
+
+def reversal(rows: Rows, real: Lengths | None = None) -> jax.Array:
+  """[N], the packed frames with the real ones of each row in reverse.
+
+  Args:
+    rows: See the module's docstring.
+    real: [B] int, real frames of each row, at most `lengths(rows)`; None: all.
+  """
+  row, step = places(rows)
+  last = jnp.asarray(lengths(rows) if real is None else real)[row] - 1
+  index = np.zeros((rows[0], len(rows)), np.int32)
+  index[row, step] = np.arange(len(row))
+  return jnp.asarray(index)[row, jnp.where(step <= last, last - step, step)]
 
 
 def scan(

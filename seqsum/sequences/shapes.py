@@ -10,8 +10,8 @@
     D  parts of a target that is a vector
 
 A sequence is right-padded: its first `length` frames are real, the others are
-blank. Every computation is causal in time, so the padding cannot change a value
-at a real step.
+blank. The padding cannot change a value at a real step: every computation is
+causal in time, or, in `models/whole_sequence.py`, knows the lengths.
 """
 
 from collections.abc import Callable

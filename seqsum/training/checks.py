@@ -18,6 +18,7 @@ from seqsum.models.encoder import ACTIVATIONS
 from seqsum.models.known_fold import KNOWN_FOLDS, LONG
 from seqsum.models.model import SequenceModel
 from seqsum.models.packed_model import PackedModel
+from seqsum.models.whole_sequence import WHOLE_CORES
 from seqsum.runtime.errors import InputError, choose, require
 from seqsum.sequences.addition import COLUMN_TASKS, Addition
 from seqsum.sequences.any_sampler import AnySampler
@@ -43,7 +44,7 @@ CHOICES: dict[str, Collection[str]] = {
   "data.kind": ("digits", "videos", "files"),
   "task.name": ChainMap[str, Any](COLUMN_TASKS, TASKS),  # sees new tasks
   "task.target": TRANSFORMS,
-  "model.core": CORES | KNOWN_FOLDS,
+  "model.core": CORES | WHOLE_CORES | KNOWN_FOLDS,
   "model.cell_activation": ACTIVATIONS,
   "model.recurrence": RECURRENCES,
   "model.activation": ACTIVATIONS,

@@ -73,7 +73,7 @@ def eval_step(
   batch = experiment.sampler(key, *data, shard=shard, shards=shards)
   rows = experiment.sampler.rows(shards)
   outputs, variables = experiment.model.apply(
-    params, batch.frames, rows, mutable=["intermediates"]
+    params, batch.frames, rows, batch.lengths, mutable=["intermediates"]
   )
   digits, known_fold = None, experiment.model.known_fold
   if known_fold is not None and batch.labels is not None:

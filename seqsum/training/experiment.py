@@ -15,6 +15,7 @@ from seqsum.models.cores import CORES, GRU
 from seqsum.models.encoder import ACTIVATIONS, ConvEncoder
 from seqsum.models.known_fold import KNOWN_FOLDS, KnownFold
 from seqsum.models.model import SequenceModel
+from seqsum.models.whole_sequence import WHOLE_CORES
 from seqsum.sequences.addition import COLUMN_TASKS, Addition
 from seqsum.sequences.any_sampler import AnySampler
 from seqsum.sequences.augment import Augmentation
@@ -241,7 +242,7 @@ def _build_model(
       dense=tuple(config.dense),
       activation=ACTIVATIONS[config.activation],
     ),
-    core=CORES.get(config.core, GRU),
+    core=(CORES | WHOLE_CORES).get(config.core, GRU),
     cell_activation=ACTIVATIONS[config.cell_activation],
     widths=() if known_fold else tuple(config.hidden_sizes),
     outputs=outputs,

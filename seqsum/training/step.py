@@ -130,7 +130,7 @@ def shard_gradients(
 
   def loss_fn(params):
     outputs, variables = experiment.model.apply(
-      params, batch.frames, rows, mutable=["intermediates"]
+      params, batch.frames, rows, batch.lengths, mutable=["intermediates"]
     )
     targets = batch.targets
     if experiment.center_targets:
