@@ -71,10 +71,13 @@ class FoldCore:
   Attributes:
     task: The fold.
     spread: Standard deviation of the prior, in digits; 0 for none.
+    in_loss: Whether the loss computes the fold for any length, because it needs
+      the digit of every frame.
   """
 
   task: Task
   spread: float = 0.0
+  in_loss: bool = False
 
   @property
   def outputs(self) -> int:
@@ -93,7 +96,7 @@ class FoldCore:
     return jnp.asarray(self.task.digits, jnp.int32)[inputs.argmax(-1)]
 
   def is_folded_by_loss(self, time: int) -> bool:
-    return time > LONG and self.task.name == "sum"
+    return self.in_loss or (time > LONG and self.task.name == "sum")
 
   def start(self, rows: int, time: int) -> jax.Array:
     return build_support(self.task, time).delta(rows)

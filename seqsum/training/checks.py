@@ -187,6 +187,11 @@ CHECKS_OF_KIND: dict[str, tuple[Check, ...]] = {
       f"at least {SHORTEST} frames",
     ),
     (
+      "loss",
+      lambda v, c: v in REGRESSIONS or c.model.core == "fold",
+      "needs config.model.core='fold' on videos",
+    ),
+    (
       "video.side",
       lambda v, c: SHAPE[0] <= v <= 1024,
       f"must be in {SHAPE[0]}..1024 pixels",
@@ -226,9 +231,8 @@ BENCHMARK: tuple[Check, ...] = (  # The section of configs/summarize.py.
 # (field, value, other field, values of that field that the first one needs).
 # None stands for every value but 0, False and ().
 NEEDS: tuple[tuple[str, str | None, str, Collection[Any]], ...] = (
-  ("model.core", "fold", "data.kind", ("digits",)),
+  ("model.core", "fold", "data.kind", ("digits", "videos")),
   ("model.core", "fold", "loss", ("cross_entropy",)),
-  ("model.core", "fold", "task.name", TASKS),
   ("model.core", "additive", "loss", REGRESSIONS),
   ("model.core", "additive", "task.name", TASKS),
   ("model.core", "carry", "loss", ("cross_entropy",)),
@@ -241,7 +245,8 @@ NEEDS: tuple[tuple[str, str | None, str, Collection[Any]], ...] = (
   ("model.digit_prior_std", None, "model.core", ("fold",)),
   ("model.remat", None, "model.recurrence", ("fused",)),
   ("loss", "cross_entropy", "task.target", ("raw",)),
-  ("data.kind", "videos", "loss", REGRESSIONS),
+  ("model.digit_prior_std", None, "data.kind", ("digits",)),
+  ("model.core", "fold", "task.name", TASKS),
   ("data.size", None, "data.kind", ("files",)),
   ("task.center_targets", None, "model.core", ("fold", "additive")),
   ("task.center_targets", None, "task.name", ("sum",)),
