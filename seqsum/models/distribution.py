@@ -61,19 +61,6 @@ class Support:
     )
 
   @functools.cached_property
-  def before(self) -> np.ndarray:
-    """[D, K] int, inverse of `after`; K if no or several values lead there."""
-    count = len(self.values)
-    before = np.full((len(self.after), count), count)
-    for row, after in zip(before, self.after, strict=True):
-      ends, first, ways = np.unique(
-        after, return_index=True, return_counts=True
-      )
-      single = (ways == 1) & (ends < count)
-      row[ends[single]] = first[single]
-    return before
-
-  @functools.cached_property
   def merging(self) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
     """Where a digit takes several values to one, by how many these are.
 
@@ -88,7 +75,27 @@ class Support:
         origins = np.flatnonzero(after == end)
         found.setdefault(len(origins), []).append((digit, end, origins))
     groups = [zip(*group, strict=True) for group in found.values()]
-    return tuple(tuple(map(np.array, group)) for group in groups)
+    return tuple(
+      (np.array(digits), np.array(ends), np.array(origins))
+      for digits, ends, origins in groups
+    )
+
+  @functools.cached_property
+  def before(self) -> np.ndarray:
+    """[D, K] int, from where each digit leads to each value.
+
+    An index; K if no value leads there; K + 1 + n for the n-th of `merging`.
+    """
+    count = len(self.values)
+    before = np.full((len(self.after), count), count)
+    for row, after in zip(before, self.after, strict=True):
+      (inside,) = np.nonzero(after < count)
+      row[after[inside]] = inside
+    place = count + 1
+    for digits, ends, _ in self.merging:
+      before[digits, ends] = np.arange(place, place + len(ends))
+      place += len(ends)
+    return before
 
   def delta(self, rows: int) -> jax.Array:
     """[rows, K] float32, log-probability 0 of the fold of no digits."""
@@ -115,16 +122,18 @@ class Support:
     count = len(self.values)
     if self.is_translation:
       by = [min(count, int(places)) for places in self.after[:, 0]]
-      pad = functools.partial(jnp.pad, constant_values=LOWEST)
-      return jnp.stack(
-        [pad(fold[:, : count - n], ((0, 0), (n, 0))) for n in by], axis=1
-      )
-    padded = jnp.pad(fold, ((0, 0), (0, 1)), constant_values=LOWEST)
-    moved = padded[:, self.before]
-    for digits, ends, origins in self.merging:
-      many = jax.nn.logsumexp(fold[:, origins], axis=-1)
-      moved = moved.at[:, digits, ends].set(many)
-    return moved
+      # Not jnp.pad, which jax2onnx 0.17 cannot convert for an unknown n.
+      none = jnp.full_like(fold, LOWEST)
+      moved = [
+        jnp.concatenate([none[:, :n], fold[:, : count - n]], axis=1) for n in by
+      ]
+      return jnp.stack(moved, axis=1)
+    none = jnp.full_like(fold[:, :1], LOWEST)
+    merged = [
+      jax.nn.logsumexp(fold[:, origins], axis=-1)
+      for _, _, origins in self.merging
+    ]
+    return jnp.concatenate([fold, none, *merged], axis=1)[:, self.before]
 
 
 def _insert(fold: jax.Array, digit: jax.Array) -> jax.Array:
@@ -143,7 +152,7 @@ def _insert(fold: jax.Array, digit: jax.Array) -> jax.Array:
   )
   ways = [fold + jnp.log(same + TINY)]
   for bit in range(members):
-    pairs = fold.reshape(len(fold), -1, 2, 1 << bit)  # without and with it
+    pairs = fold.reshape(fold.shape[0], -1, 2, 1 << bit)  # without and with it
     new = pairs[:, :, 0] + digit[:, bit + 1, None, None]
     new = jnp.stack([jnp.full_like(new, LOWEST), new], axis=2)
     ways.append(new.reshape(fold.shape))

@@ -7,6 +7,7 @@ by `packing.scan`.
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -95,6 +96,10 @@ class FoldCore:
   def digits(self, inputs: jax.Array) -> jax.Array:
     return jnp.asarray(self.task.digits, jnp.int32)[inputs.argmax(-1)]
 
+  def probabilities(self, inputs: jax.Array) -> jax.Array:
+    """[..., D] -> [..., D], the probabilities of `task.digits`."""
+    return jnp.exp(inputs)
+
   def is_folded_by_loss(self, time: int) -> bool:
     return self.in_loss or (time > LONG and self.task.name == "sum")
 
@@ -166,7 +171,7 @@ class KnownFoldCell(nn.RNNCellBase):
 
   @nn.nowrap
   def initialize_carry(self, rng: Any, input_shape: tuple[int, ...]):
-    return self.core.start(int(np.prod(input_shape[:-1])), self.time)
+    return self.core.start(math.prod(input_shape[:-1]), self.time)
 
   @property
   def num_feature_axes(self) -> int:

@@ -23,21 +23,6 @@ DIGITS = tuple(range(10))
 BROKEN = 10  # the value of `sorted` once a digit was less than the one before
 
 
-def _bit(digit: Any) -> Any:
-  """Digits 1..9 -> 2**(digit - 1), and 0 -> 0, on numbers or arrays."""
-  return sum((digit == d) * 2.0 ** (d - 1) for d in DIGITS[1:])
-
-
-def _insert(members: Any, digit: Any) -> Any:
-  """Adds a digit to a set of digits 1..9, a sum of their `_bit`."""
-  bit = _bit(digit)
-  return members + bit * (members // (bit + (bit == 0)) % 2 == 0)
-
-
-def _sum_of_members(members: Any) -> Any:
-  return sum(d * (members // 2.0 ** (d - 1) % 2) for d in DIGITS[1:])
-
-
 @dataclasses.dataclass(frozen=True)
 class Task:
   """A fold over digits.
@@ -130,6 +115,6 @@ OTHERS = (
     observe=lambda last: 1.0 * (last < BROKEN),
   ),
   # The sum of the distinct digits. A 0 adds nothing, so it is no member.
-  Task("distinct", 0.0, _insert, observe=_sum_of_members),
+  Task("distinct", 0.0, target_values.insert, observe=target_values.total),
 )
 TASKS = {task.name: task for task in (SUM, PRODUCT, *OTHERS)}

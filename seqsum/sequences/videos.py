@@ -51,6 +51,7 @@ class DistinctSum:
   name: ClassVar[str] = "sum of distinct digits"
   tolerance: ClassVar[float] = 0.5
   least: ClassVar[float] = 0.0
+  unit: ClassVar[int] = 1
   windows: int
   window: int
   with_importance: bool = True

@@ -59,6 +59,8 @@ INT32 = lambda v, c: abs(v) < MOST, f"must be below {MOST:,}"
 AT_LEAST_0 = lambda v, c: 0 <= v < math.inf, "must be a number of at least 0"
 POSITIVE = lambda v, c: 0 < v < math.inf, "must be a positive number"
 FRACTION = lambda v, c: 0 <= v <= 1, "must be a fraction between 0 and 1"
+NOT_EMPTY = lambda v, c: len(v) > 0, "must be positive whole numbers"
+AT_MOST_LONGEST = lambda v, c: v <= LONGEST, f"must be at most {LONGEST:,}"
 BELOW_1 = lambda v, c: 0 <= v < 1, "must be at least 0 and below 1"
 
 COUNTS = (
@@ -93,11 +95,7 @@ CHECKS: tuple[Check, ...] = (
     lambda v, c: all(type(n) is int and n > 0 for n in v),
     "must be positive whole numbers, one a layer",
   ),
-  (
-    "model.conv.features",
-    lambda v, c: len(v) > 0,
-    "must be positive whole numbers, at least one",
-  ),
+  ("model.conv.features", *NOT_EMPTY),
   (
     "model.conv.kernels model.conv.strides model.conv.pool",
     lambda v, c: len(v) == len(c.model.conv.features),
@@ -122,11 +120,7 @@ GENERATED: tuple[Check, ...] = (  # Of digits and videos.
     "must be some of 0..9, ascending, such as (1, 2, 3)",
   ),
   ("sequence.max_len", *COUNT),
-  (
-    "sequence.max_len",
-    lambda v, c: v <= LONGEST,
-    f"must be at most {LONGEST:,}",
-  ),
+  ("sequence.max_len", *AT_MOST_LONGEST),
 )
 CHECKS_OF_KIND: dict[str, tuple[Check, ...]] = {
   "digits": (
