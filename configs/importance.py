@@ -27,7 +27,7 @@ from configs import sum_small as base
 
 def get_config() -> ml_collections.ConfigDict:
   config = base.get_config()
-  config.epochs = 10
+  config.epochs = 15
   config.sequences_per_epoch = 6_000
   config.batch_size = 32
   config.eval_sequences = 2_000
