@@ -17,7 +17,9 @@ A GRU that learns both from labels, as the post proposed:
     python -m seqsum.main --config=configs/importance.py \
         --config.model.core=gru --config.loss=mse --config.task.target=standard
 
-SECONDS, seed 0: EXACT (docs/use.md).
+14 minutes on one core of an Intel Xeon virtual machine, seed 0: sum and
+importance of the last frame are exact for 92.6% of the test videos, and
+Kendall's tau of the predicted with the true ranking is 0.98 (docs/use.md).
 """
 
 import ml_collections
