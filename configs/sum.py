@@ -58,8 +58,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.sequence.digits = tuple(range(10))  # classes that frames show
 
   config.task = ml_collections.ConfigDict()
-  config.task.name = "sum"  # or product, max, parity, mod10, threes, sorted;
-  # addition and subtraction of two numbers, see configs/addition.py
+  config.task.name = "sum"  # or product, max, parity, mod10, threes, sorted,
+  # distinct; of two numbers addition, subtraction (configs/addition.py)
   config.task.per_step = False  # True: a target at every frame
   config.task.target = "raw"  # or standard (z-score), log
   config.task.center_targets = 0.0  # fraction of the batch-mean error that is

@@ -14,6 +14,11 @@ Runtime for browsers,
 it also writes index.html, a page to draw digits on in one file without a
 server.
 
+    python -m seqsum.export --workdir=runs/fold --frames=20 out/
+
+writes programs of exactly 20 frames: the distribution of a fold, and the digits
+of the sum of two numbers, have a size that depends on the length.
+
     python -m seqsum.export --workdir=runs/sum --weights out/
 
 writes the parameters, without the optimizer's state, for seqsum itself:
@@ -36,6 +41,12 @@ RUNTIME = flags.DEFINE_string(
   None,
   "Folder dist/ of the npm package onnxruntime-web, to write the page.",
 )
+FRAMES = flags.DEFINE_integer(
+  "frames",
+  None,
+  "Frames of a sequence in the programs of a run with a built-in fold, or that "
+  "adds two numbers; default: those of the longest in training.",
+)
 WEIGHTS = flags.DEFINE_bool(
   "weights", False, "Write only the parameters, for seqsum.load()."
 )
@@ -55,7 +66,7 @@ def main(*arguments: str) -> int:
     outputs = exported.pack_weights(WORKDIR.value)
   else:
     outputs, differences = exported.pack_programs(
-      WORKDIR.value, ONNX.value, RUNTIME.value
+      WORKDIR.value, ONNX.value, RUNTIME.value, FRAMES.value
     )
   try:
     out.mkdir(parents=True, exist_ok=True)

@@ -156,14 +156,19 @@ def test_an_invalid_value_is_refused(field, value, words):
     ("sequence.max_len", 4, "config.sequence.max_len=4"),
     ("video.side", 27, "config.video.side=27: must be in 28..1024"),
     ("video.windows", 0, "config.video.windows=0: must be at least 1"),
-    ("loss", "cross_entropy", "data.kind='videos': needs config.loss='mse'"),
+    (
+      "model.core",
+      "gru",
+      "loss='cross_entropy': needs config.model.core='fold",
+    ),
+    ("loss", "mse", "model.core='fold': needs config.loss='cross_entropy'"),
+    ("model.digit_prior_std", 1.0, "std=1.0: needs config.data.kind='digits'"),
     ("sequence.shift", 1, "sequence.shift=1: needs config.data.kind='digits'"),
     ("sequence.curriculum", 0.5, "curriculum=0.5: needs config.data.kind"),
   ],
 )
 def test_an_invalid_value_of_videos_is_refused(field, value, words):
   config = importance.get_config()
-  config.task.target = "raw"
   config.update_from_flattened_dict({field: value})
   with pytest.raises(InputError, match=words):
     build_experiment(config)

@@ -80,6 +80,78 @@ def test_onnx_runs_without_seqsum(finished, with_onnx, environment, shape):
   np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
 
 
+# Config file, overrides, frames of the program.
+FIXED = {
+  "sum": ("fold", {}, 4),
+  "longer sum": ("fold", {}, 40),
+  "product": ("fold", {"task.name": "product"}, 3),
+  "addition": ("addition", {"addition.digits": 2}, 4),
+  "longer addition": ("addition", {"addition.digits": 2}, 6),
+  "learned addition": (
+    "addition",
+    {"addition.digits": 2, "model.core": "gru", "model.hidden_sizes": (8,)},
+    4,
+  ),
+  "videos": ("importance", {}, 24),
+}
+
+
+def untrained(name, overrides):
+  """A model of a config with initial parameters."""
+  import importlib
+
+  from seqsum.inference.trained import TrainedModel
+  from seqsum.training.experiment import build_experiment
+  from seqsum.training.state import init_state
+
+  config = importlib.import_module(f"configs.{name}").get_config()
+  config.update_from_flattened_dict(overrides)
+  experiment = build_experiment(config)
+  shape = experiment.sampler.shape
+  params = init_state(experiment, 0, shape).params
+  return TrainedModel(name, 0, experiment, params, shape)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FIXED)
+@pytest.mark.parametrize("form", ["stablehlo", "onnx"])
+def test_folds_and_sums_export_with_a_fixed_length(kind, form):
+  from seqsum.inference import formats
+
+  if form == "onnx":
+    pytest.importorskip("jax2onnx", reason="pip install -e '.[onnx]'")
+  name, overrides, length = FIXED[kind]
+  model = untrained(name, overrides)
+  assert formats.has_fixed_length(model)
+  content = getattr(formats, form)(model, length)
+  outputs = getattr(formats, f"run_{form}")
+  frames = np.random.default_rng(1).random((2, length, *model.shape), "float32")
+  frames[1, length // 2 :] = 0  # a shorter sequence
+  found = dict(
+    zip(formats.output_names(model), outputs(content, frames), strict=True)
+  )
+  expected = model.predict_distribution(frames)
+  tight = {"rtol": 1e-5, "atol": 1e-5}
+  np.testing.assert_allclose(
+    found["predictions"], expected.predictions, **tight
+  )
+  if expected.probabilities is not None:
+    values = model.experiment.objective.support(length)
+    where = np.searchsorted(expected.values, values)
+    np.testing.assert_allclose(
+      found["probabilities"], expected.probabilities[..., where], **tight
+    )
+  if model.experiment.objective.fold is not None:
+    assert found["digits"].shape == (2, length, 10)
+    np.testing.assert_allclose(found["digits"].sum(-1), 1, rtol=1e-5)
+  if kind != "videos":  # the importance of a frame depends on later ones
+    shorter = model.predict(frames[1, : length // 2])
+    padded = found["predictions"][1, : length // 2]
+    if shorter.ndim > 1:  # the digits of a shorter sum
+      padded = padded[:, : shorter.shape[-1]]
+    np.testing.assert_allclose(padded, shorter, **tight)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("core", [*CORES, *WHOLE_CORES])
 @pytest.mark.parametrize("loss", ["huber", "cross_entropy"])
@@ -170,6 +242,7 @@ def test_standalone_page_predicts_like_jax(finished, page):
         ("--workdir={run}", "out", "--noonnx", "--onnxruntime_web=x"),
         "needs ONNX",
       ),
+      (("--workdir={run}", "out", "--frames=3"), "take any number of frames"),
     ],
   ),
 )

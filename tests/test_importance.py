@@ -55,6 +55,32 @@ def trained(run, tmp_path_factory, request):
 
 
 @pytest.mark.slow
+def test_the_fold_of_distinct_digits_ranks_frames(run, tmp_path):
+  """It predicts the importance of frames from labels of sums."""
+  done = run(
+    *QUICK_VIDEOS,
+    "--config.model.core=fold",
+    "--config.loss=cross_entropy",
+    "--config.task.target=raw",
+    f"--workdir={tmp_path}",
+  )
+  assert done.returncode == 0, done.stderr
+  model = seqsum.load(tmp_path)
+  (example,) = judge.read_examples(open_trained(tmp_path), 1)
+  predicted = model.predict_distribution(example.frames)
+  assert predicted.predictions.shape == (6, 2)
+  assert predicted.probabilities.shape == (6, len(predicted.values))
+  digits = predicted.predictions[:, 1] > 0
+  longer = np.concatenate([example.frames, example.frames[digits]])
+  if digits.any():  # a digit that is seen again adds nothing
+    twice = model.predict(longer)
+    assert twice[-1, 0] == twice[5, 0]
+  scores = judge.make_scores(model)
+  for name in ("predicted importance", "Shapley values"):
+    assert scores[name](example.frames, 0).shape == (6,)
+
+
+@pytest.mark.slow
 def test_command_writes_correlations_and_a_summary(run, trained):
   done = run(
     *(f"--workdir={trained}", "--videos=3", "--share=0.5"),

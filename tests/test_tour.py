@@ -1,4 +1,4 @@
-"""docs/tour.ipynb runs, and its model beats the mean."""
+"""docs/tour.ipynb runs, its model beats the mean and its folds the model."""
 
 import re
 
@@ -27,3 +27,14 @@ def test_the_tour_runs(environment, monkeypatch):
     for words in (r"\bmse(?=.*sums exact)", "guessing the mean: mse")
   )
   assert mse < guess / 5
+  learned, folded, added = (
+    int(share) for share in re.findall(r"(\d+)% of (?:\d+|the) sums", said)
+  )
+  assert learned < folded
+  assert folded > 90
+  assert added > 80
+  first, *_ = re.findall(r"carries ([01 ]+) digits (.*) \+ (.*)", said)
+  carry, x, y = (int(part.replace(" ", "")) for part in first)
+  carries = [(x % 10**n + y % 10**n) // 10**n for n in (3, 2, 1)]
+  assert [int(c) for c in f"{carry:04}"] == [*carries, 0]
+  assert len(re.findall(r"true importance there", said)) == 4

@@ -123,9 +123,10 @@ class TrainedModel:
     frames = frames.reshape(-1, time, *self.shape)
     # Predictions do not depend on the padding, so padding to a power of two
     # bounds the number of compiled programs. The size of a sum's predictions
-    # depends on the number of columns.
+    # depends on the number of columns, and the importance of a frame on others.
     blank = (1 << (time - 1).bit_length()) - time
-    blank = 0 if self.task in COLUMN_TASKS else blank
+    is_video = self.experiment.sampler.kind == "videos"
+    blank = 0 if self.task in COLUMN_TASKS or is_video else blank
     frames = np.pad(frames, [(0, 0), (0, blank)] + [(0, 0)] * 3)
     lengths = np.full(len(frames), time, np.int32)
     padded = jax.device_get(self._predict(self.params, frames, lengths))

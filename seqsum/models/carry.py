@@ -72,7 +72,8 @@ class CarryCore:
     """[..., 10 + codes] -> [...] int32, the likeliest digits."""
     classes, code = inputs[..., :10].argmax(-1), inputs[..., 10:].argmax(-1)
     shift = jnp.asarray(self.task.shifts)[code]
-    return ((classes + shift) % 10).astype(jnp.int32)
+    digits = (classes + shift).astype(jnp.int32)
+    return jnp.where(digits < 10, digits, digits - 10)
 
   def probabilities(self, inputs: jax.Array) -> jax.Array:
     """Probabilities of the digits, [..., 10], with the code summed out."""

@@ -17,6 +17,7 @@ from seqsum.sequences import target_values
 from seqsum.sequences.tasks import Task
 
 LOWEST = -1e30  # the logarithm of 0; -inf would make gradients nan
+TINY = 1e-37  # a normal float32
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,28 +46,56 @@ class Support:
     )
 
   @functools.cached_property
-  def before(self) -> np.ndarray:
-    """[D, K] int, inverse of `after`; K if no or several values lead there."""
-    count = len(self.values)
-    before = np.full((len(self.after), count), count)
-    for row, after in zip(before, self.after, strict=True):
-      ends, first, ways = np.unique(
-        after, return_index=True, return_counts=True
-      )
-      single = (ways == 1) & (ends < count)
-      row[ends[single]] = first[single]
-    return before
+  def is_union(self) -> bool:
+    """Whether indices are sets, as sums of bits, and a digit adds a member.
+
+    The digits are 0, which adds nothing, and one for each bit, ascending.
+    """
+    indices, bits = np.arange(len(self.values)), self.after[:, :1]
+    powers = np.append(0, 1 << np.arange(len(bits) - 1))
+    return (
+      self.start == 0
+      and len(indices) == 1 << (len(bits) - 1)
+      and np.array_equal(bits[:, 0], powers)
+      and np.array_equal(self.after, indices | bits)
+    )
 
   @functools.cached_property
-  def merging(self) -> tuple[tuple[int, int, np.ndarray], ...]:
-    """(digit, value, origins) where a digit takes several values to one."""
+  def merging(self) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
+    """Where a digit takes several values to one, by how many these are.
+
+    For each number M of values: [N] the digits, [N] the indices that they lead
+    to, and [N, M] the indices that they lead from.
+    """
     count = len(self.values)
-    found = []
+    found: dict[int, list[tuple[int, int, np.ndarray]]] = {}
     for digit, after in enumerate(self.after):
       ends, ways = np.unique(after[after < count], return_counts=True)
       for end in ends[ways > 1]:
-        found.append((digit, int(end), np.flatnonzero(after == end)))
-    return tuple(found)
+        origins = np.flatnonzero(after == end)
+        found.setdefault(len(origins), []).append((digit, end, origins))
+    groups = [zip(*group, strict=True) for group in found.values()]
+    return tuple(
+      (np.array(digits), np.array(ends), np.array(origins))
+      for digits, ends, origins in groups
+    )
+
+  @functools.cached_property
+  def before(self) -> np.ndarray:
+    """[D, K] int, from where each digit leads to each value.
+
+    An index; K if no value leads there; K + 1 + n for the n-th of `merging`.
+    """
+    count = len(self.values)
+    before = np.full((len(self.after), count), count)
+    for row, after in zip(before, self.after, strict=True):
+      (inside,) = np.nonzero(after < count)
+      row[after[inside]] = inside
+    place = count + 1
+    for digits, ends, _ in self.merging:
+      before[digits, ends] = np.arange(place, place + len(ends))
+      place += len(ends)
+    return before
 
   def delta(self, rows: int) -> jax.Array:
     """[rows, K] float32, log-probability 0 of the fold of no digits."""
@@ -84,6 +113,8 @@ class Support:
       [n, K] float32. Each digit adds about 1e-7 (1 + |log p|) to the relative
       error of a probability p.
     """
+    if self.is_union:
+      return _insert(fold, digit)
     return jax.nn.logsumexp(digit[:, :, None] + self._moved(fold), axis=1)
 
   def _moved(self, fold: jax.Array) -> jax.Array:
@@ -91,16 +122,41 @@ class Support:
     count = len(self.values)
     if self.is_translation:
       by = [min(count, int(places)) for places in self.after[:, 0]]
-      pad = functools.partial(jnp.pad, constant_values=LOWEST)
-      return jnp.stack(
-        [pad(fold[:, : count - n], ((0, 0), (n, 0))) for n in by], axis=1
-      )
-    padded = jnp.pad(fold, ((0, 0), (0, 1)), constant_values=LOWEST)
-    moved = padded[:, self.before]
-    for digit, end, origins in self.merging:
-      many = jax.nn.logsumexp(fold[:, origins], axis=1)
-      moved = moved.at[:, digit, end].set(many)
-    return moved
+      # Not jnp.pad, which jax2onnx 0.17 cannot convert for an unknown n.
+      none = jnp.full_like(fold, LOWEST)
+      moved = [
+        jnp.concatenate([none[:, :n], fold[:, : count - n]], axis=1) for n in by
+      ]
+      return jnp.stack(moved, axis=1)
+    none = jnp.full_like(fold[:, :1], LOWEST)
+    merged = [
+      jax.nn.logsumexp(fold[:, origins], axis=-1)
+      for _, _, origins in self.merging
+    ]
+    return jnp.concatenate([fold, none, *merged], axis=1)[:, self.before]
+
+
+def _insert(fold: jax.Array, digit: jax.Array) -> jax.Array:
+  """`Support.move` of sets: the digit is 0, or a member, or a new member.
+
+  Args:
+    fold: [n, 2**m] float32, of sets as sums of bits.
+    digit: [n, 1 + m] float32, of 0 and of each bit.
+  """
+  count, members = fold.shape[1], digit.shape[1] - 1
+  sets = np.arange(count)[:, None]
+  keeps = np.append(np.ones_like(sets), sets >> np.arange(members) & 1, axis=1)
+  # A probability below `TINY` is none that float32 could add to another.
+  same = jnp.matmul(
+    jnp.exp(digit), keeps.T.astype(np.float32), precision="highest"
+  )
+  ways = [fold + jnp.log(same + TINY)]
+  for bit in range(members):
+    pairs = fold.reshape(fold.shape[0], -1, 2, 1 << bit)  # without and with it
+    new = pairs[:, :, 0] + digit[:, bit + 1, None, None]
+    new = jnp.stack([jnp.full_like(new, LOWEST), new], axis=2)
+    ways.append(new.reshape(fold.shape))
+  return jax.nn.logsumexp(jnp.stack(ways, axis=1), axis=1)
 
 
 @functools.cache

@@ -29,8 +29,8 @@ class ConvEncoder(nn.Module):
     pools: Side and stride of each max-pooling window; 1 for none.
     dense: Features of each dense layer.
     activation: Activation of every layer.
-    plain: Whether to use Flax's convolutions and pooling, which have the same
-      parameters and values as `conv.Conv` and `conv.max_pool`.
+    plain: Whether to use Flax's convolutions, which have the same parameters
+      and values as `conv.Conv`.
     dtype: Computation dtype; parameters are float32.
   """
 
@@ -61,9 +61,7 @@ class ConvEncoder(nn.Module):
         name=f"conv_{i}",
       )
       x = self.activation(conv(x))
-      if pool > 1 and self.plain:
-        x = nn.max_pool(x, (pool, pool), strides=(pool, pool))
-      elif pool > 1:
+      if pool > 1:
         x = max_pool(x, pool)
     x = x.reshape(x.shape[0], -1)
     for i, n in enumerate(self.dense):

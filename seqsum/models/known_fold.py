@@ -7,6 +7,7 @@ by `packing.scan`.
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -71,10 +72,13 @@ class FoldCore:
   Attributes:
     task: The fold.
     spread: Standard deviation of the prior, in digits; 0 for none.
+    in_loss: Whether the loss computes the fold for any length, because it needs
+      the digit of every frame.
   """
 
   task: Task
   spread: float = 0.0
+  in_loss: bool = False
 
   @property
   def outputs(self) -> int:
@@ -92,8 +96,12 @@ class FoldCore:
   def digits(self, inputs: jax.Array) -> jax.Array:
     return jnp.asarray(self.task.digits, jnp.int32)[inputs.argmax(-1)]
 
+  def probabilities(self, inputs: jax.Array) -> jax.Array:
+    """[..., D] -> [..., D], the probabilities of `task.digits`."""
+    return jnp.exp(inputs)
+
   def is_folded_by_loss(self, time: int) -> bool:
-    return time > LONG and self.task.name == "sum"
+    return self.in_loss or (time > LONG and self.task.name == "sum")
 
   def start(self, rows: int, time: int) -> jax.Array:
     return build_support(self.task, time).delta(rows)
@@ -163,7 +171,7 @@ class KnownFoldCell(nn.RNNCellBase):
 
   @nn.nowrap
   def initialize_carry(self, rng: Any, input_shape: tuple[int, ...]):
-    return self.core.start(int(np.prod(input_shape[:-1])), self.time)
+    return self.core.start(math.prod(input_shape[:-1]), self.time)
 
   @property
   def num_feature_axes(self) -> int:

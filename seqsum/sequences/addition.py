@@ -78,7 +78,8 @@ class Addition:
 
     def add(carry, total):
       total = total + carry
-      return jnp.floor(total / 10), total % 10
+      carry = jnp.floor(total / 10)
+      return carry, total - 10 * carry
 
     totals = jnp.moveaxis(totals, -1, 0)  # [N, ...]
     first = jnp.full_like(totals[0], self.subtracts)

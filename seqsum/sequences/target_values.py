@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -116,6 +116,22 @@ def mean_target(
       total += count * task.observe(values).mean()
       weight += count
   return float(total / weight)
+
+
+def insert(members: Any, digit: Any) -> Any:
+  """Adds a digit to a set of the digits 1..9, where d is the bit 2**(d - 1).
+
+  A 0 is no member, because it adds nothing to a sum. Elementwise on numbers and
+  arrays, and exact on floats.
+  """
+  bit = sum((digit == d) * 2.0 ** (d - 1) for d in range(1, 10))
+  is_member = members // (bit + (bit == 0)) % 2 == 1
+  return members + bit * (1 - is_member)
+
+
+def total(members: Any) -> Any:
+  """The sum of a set's members, 0..45; see `insert`."""
+  return sum(d * (members // 2.0 ** (d - 1) % 2) for d in range(1, 10))
 
 
 def _merge(

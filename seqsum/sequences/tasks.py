@@ -114,5 +114,7 @@ OTHERS = (
     lambda last, digit: BROKEN + (digit - BROKEN) * (digit >= last),
     observe=lambda last: 1.0 * (last < BROKEN),
   ),
+  # The sum of the distinct digits. A 0 adds nothing, so it is no member.
+  Task("distinct", 0.0, target_values.insert, observe=target_values.total),
 )
 TASKS = {task.name: task for task in (SUM, PRODUCT, *OTHERS)}

@@ -31,6 +31,7 @@ from seqsum.sequences.shapes import (
   Scalar,
   Values,
 )
+from seqsum.sequences.tasks import TASKS, Task
 
 SAMPLE = 10_000  # videos whose targets `moments` averages, at most
 SAMPLED_FRAMES = 2_400_000  # of all of these videos, at most
@@ -50,6 +51,7 @@ class DistinctSum:
   name: ClassVar[str] = "sum of distinct digits"
   tolerance: ClassVar[float] = 0.5
   least: ClassVar[float] = 0.0
+  unit: ClassVar[int] = 1
   windows: int
   window: int
   with_importance: bool = True
@@ -57,6 +59,11 @@ class DistinctSum:
   @property
   def size(self) -> int:
     return 2 if self.with_importance else 0
+
+  @property
+  def fold(self) -> Task:
+    """The same sum as a fold; a frame without a digit is a 0."""
+    return TASKS["distinct"]
 
   def targets(self, digits: jax.Array) -> Values:
     """[B, T] digits or `scenes.NOTHING` -> [B, T, 2] or [B, T] float32."""

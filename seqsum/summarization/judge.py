@@ -113,12 +113,14 @@ def last_part(values: np.ndarray) -> np.ndarray:
 
 def _make_attribute(model: TrainedModel):
   apply: Callable[..., Any] = model.experiment.model.apply
-  decode = model.experiment.objective.decode
+  objective = model.experiment.objective
 
   def attribute(params, frames, key):
     def predict(frames):  # [N, T, H, W, C] -> [N]
-      last = decode(apply(params, frames))[0][:, -1]
-      return last if last.ndim == 1 else last[:, 0]
+      values, probabilities = objective.decode(apply(params, frames))
+      if probabilities is not None:  # the mean, which has a gradient
+        return probabilities[:, -1] @ objective.support(frames.shape[1])
+      return values[:, -1] if values.ndim == 2 else values[:, -1, 0]
 
     frames = frames.astype(jnp.float32) / 255
     return {

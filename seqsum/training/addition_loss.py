@@ -59,7 +59,8 @@ class CarryObjective:
 
   def decode(self, outputs: Outputs) -> tuple[Values, None]:
     """Predictions; sequences longer than those of training have longer sums."""
-    lengths = jnp.full(len(outputs), outputs.shape[1])
+    batch, time, _ = outputs.shape  # an exported program's batch has no len()
+    lengths = jnp.full(batch, time)
     return self._predict(outputs, lengths), None
 
   def support(self, time: int) -> np.ndarray:
@@ -126,7 +127,9 @@ class ColumnObjective:
     part = np.arange(columns + 1)[None]  # [1, D]
     digits = jnp.argmax(outputs[:, 1::2, :10], axis=-1)  # [B, T / 2]
     missing = columns + 1 - digits.shape[1]
-    digits = jnp.pad(digits, ((0, 0), (0, missing)))[:, None]  # [B, 1, D]
+    # Not jnp.pad, which jax2onnx 0.17 cannot convert for an unknown B.
+    zero = jnp.zeros((digits.shape[0], missing), digits.dtype)
+    digits = jnp.concatenate([digits, zero], axis=1)[:, None]  # [B, 1, D]
     leading = jnp.argmax(outputs[..., 10:], axis=-1)[..., None]  # [B, T, 1]
     done = (step + 1) // 2  # whole columns after each step
     sums = jnp.where((part < done)[None], digits, 0)

@@ -60,6 +60,8 @@ INT32 = lambda v, c: abs(v) < MOST, f"must be below {MOST:,}"
 AT_LEAST_0 = lambda v, c: 0 <= v < math.inf, "must be a number of at least 0"
 POSITIVE = lambda v, c: 0 < v < math.inf, "must be a positive number"
 FRACTION = lambda v, c: 0 <= v <= 1, "must be a fraction between 0 and 1"
+NOT_EMPTY = lambda v, c: len(v) > 0, "must be positive whole numbers"
+AT_MOST_LONGEST = lambda v, c: v <= LONGEST, f"must be at most {LONGEST:,}"
 BELOW_1 = lambda v, c: 0 <= v < 1, "must be at least 0 and below 1"
 
 COUNTS = (
@@ -94,11 +96,7 @@ CHECKS: tuple[Check, ...] = (
     lambda v, c: all(type(n) is int and n > 0 for n in v),
     "must be positive whole numbers, one a layer",
   ),
-  (
-    "model.conv.features",
-    lambda v, c: len(v) > 0,
-    "must be positive whole numbers, at least one",
-  ),
+  ("model.conv.features", *NOT_EMPTY),
   (
     "model.conv.kernels model.conv.strides model.conv.pool",
     lambda v, c: len(v) == len(c.model.conv.features),
@@ -123,11 +121,7 @@ GENERATED: tuple[Check, ...] = (  # Of digits and videos.
     "must be some of 0..9, ascending, such as (1, 2, 3)",
   ),
   ("sequence.max_len", *COUNT),
-  (
-    "sequence.max_len",
-    lambda v, c: v <= LONGEST,
-    f"must be at most {LONGEST:,}",
-  ),
+  ("sequence.max_len", *AT_MOST_LONGEST),
 )
 CHECKS_OF_KIND: dict[str, tuple[Check, ...]] = {
   "digits": (
@@ -188,6 +182,11 @@ CHECKS_OF_KIND: dict[str, tuple[Check, ...]] = {
       f"at least {SHORTEST} frames",
     ),
     (
+      "loss",
+      lambda v, c: v in REGRESSIONS or c.model.core == "fold",
+      "needs config.model.core='fold' on videos",
+    ),
+    (
       "video.side",
       lambda v, c: SHAPE[0] <= v <= 1024,
       f"must be in {SHAPE[0]}..1024 pixels",
@@ -227,9 +226,8 @@ BENCHMARK: tuple[Check, ...] = (  # The section of configs/summarize.py.
 # (field, value, other field, values of that field that the first one needs).
 # None stands for every value but 0, False and ().
 NEEDS: tuple[tuple[str, str | None, str, Collection[Any]], ...] = (
-  ("model.core", "fold", "data.kind", ("digits",)),
+  ("model.core", "fold", "data.kind", ("digits", "videos")),
   ("model.core", "fold", "loss", ("cross_entropy",)),
-  ("model.core", "fold", "task.name", TASKS),
   ("model.core", "additive", "loss", REGRESSIONS),
   ("model.core", "additive", "task.name", TASKS),
   ("model.core", "carry", "loss", ("cross_entropy",)),
@@ -242,7 +240,8 @@ NEEDS: tuple[tuple[str, str | None, str, Collection[Any]], ...] = (
   ("model.digit_prior_std", None, "model.core", ("fold",)),
   ("model.remat", None, "model.recurrence", ("fused",)),
   ("loss", "cross_entropy", "task.target", ("raw",)),
-  ("data.kind", "videos", "loss", REGRESSIONS),
+  ("model.digit_prior_std", None, "data.kind", ("digits",)),
+  ("model.core", "fold", "task.name", TASKS),
   ("data.size", None, "data.kind", ("files",)),
   ("task.center_targets", None, "model.core", ("fold", "additive")),
   ("task.center_targets", None, "task.name", ("sum",)),

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from seqsum.models.cores import CORES, GRU
 from seqsum.models.encoder import ACTIVATIONS, ConvEncoder
-from seqsum.models.known_fold import KNOWN_FOLDS, KnownFold
+from seqsum.models.known_fold import KNOWN_FOLDS, FoldCore, KnownFold
 from seqsum.models.model import SequenceModel
 from seqsum.models.whole_sequence import WHOLE_CORES
 from seqsum.sequences.addition import COLUMN_TASKS, Addition
@@ -30,7 +30,7 @@ from seqsum.training.checks import (
   check_config,
   check_frames,
 )
-from seqsum.training.fold_loss import FoldObjective
+from seqsum.training.fold_loss import FoldObjective, VideoObjective
 from seqsum.training.losses import (
   LOSSES,
   Objective,
@@ -132,10 +132,16 @@ def build_experiment(
   core: str = config.model.core
   known_fold: Any = None
   objective: Objective
-  if core in KNOWN_FOLDS:
+  if core == "fold" and sampler.kind == "videos":
+    known_fold = FoldCore(sampler.task.fold, in_loss=True)
+  elif core in KNOWN_FOLDS:
     known_fold = KNOWN_FOLDS[core](sampler.task, config.model.digit_prior_std)
   if core == "carry":
     objective = CarryObjective(known_fold)
+  elif core == "fold" and sampler.kind == "videos":
+    objective = VideoObjective(
+      known_fold, config.task.per_step, config.video.importance
+    )
   elif core == "fold":
     objective = FoldObjective(known_fold)
     if not known_fold.is_folded_by_loss(sampler.max_len):

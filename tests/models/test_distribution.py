@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import jax
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from seqsum.models.distribution import LOWEST, build_support
-from seqsum.sequences.tasks import PRODUCT, SUM, Task
+from seqsum.sequences.tasks import PRODUCT, SUM, TASKS, Task
 
 LARGEST = Task("largest", 0.0, np.maximum)
 MOD3 = Task("mod 3", 0.0, lambda value, digit: (value + digit) % 3)
@@ -69,7 +70,9 @@ def test_zero_times_anything_by_hand():
   assert likely(support, third) == {0: 0.6 + 0.4 * 0.1, 6: 0.36}
 
 
-@pytest.mark.parametrize("task", [SUM, PRODUCT, LARGEST, MOD3])
+@pytest.mark.parametrize(
+  "task", [SUM, PRODUCT, LARGEST, MOD3, TASKS["distinct"]]
+)
 def test_a_fold_equals_the_sum_over_all_sequences(task):
   """All thousand sequences of three digits, each with its probability."""
   digits = jax.nn.log_softmax(jax.random.normal(jax.random.key(0), (1, 3, 10)))
@@ -83,6 +86,34 @@ def test_a_fold_equals_the_sum_over_all_sequences(task):
     place = np.searchsorted(support.values, value)
     expected[place] += np.prod(shares[range(3), list(sequence)])
   np.testing.assert_allclose(np.exp(steps[-1][0]), expected, atol=1e-6)
+
+
+def test_distinct_digits_by_hand():
+  """Sets are sums of bits: {} is 0, {1} is 1, {2} is 2, {1, 2} is 3."""
+  frames = {0: 0.5, 2: 0.5}, {1: 0.2, 2: 0.8}, {0: 0.1, 1: 0.9}
+  support, (_, second, third, *_) = fold(
+    TASKS["distinct"], logs(*frames, *6 * [{0: 1}])
+  )
+  assert support.is_union
+  assert likely(support, second) == {1: 0.1, 2: 0.4 + 0.4, 3: 0.1}
+  assert likely(support, third) == {1: 0.1, 2: 0.08, 3: 0.1 + 0.72}
+
+
+@pytest.mark.parametrize("digits", [tuple(range(10)), (0, 2, 7)])
+def test_a_set_gains_a_member_as_by_the_table(digits):
+  task = dataclasses.replace(TASKS["distinct"], digits=digits)
+  support = build_support(task, 9)
+  assert support.is_union
+  keys = jax.random.split(jax.random.key(0))
+  sets = jax.random.normal(keys[0], (3, len(support.values)))
+  digit = jax.nn.log_softmax(4 * jax.random.normal(keys[1], (3, len(digits))))
+  each = np.exp(np.asarray(sets[:, None] + digit[..., None], np.float64))
+  expected = np.zeros((3, len(support.values)))
+  for n, after in enumerate(support.after):
+    for row in range(3):
+      np.add.at(expected[row], after, each[row, n])
+  found = jax.jit(support.move)(sets, digit)
+  np.testing.assert_allclose(found, np.log(expected), atol=1e-5)
 
 
 def test_a_task_on_some_of_the_digits_by_hand():

@@ -34,6 +34,7 @@ def test_running_sum_and_product_by_hand():
     ("mod10", [3, 4, 7, 5], [2, 4, 9, 8]),
     ("threes", [1, 1, 2, 2], [0, 0, 0, 0]),
     ("sorted", [1, 0, 0, 0], [1, 1, 1, 1]),
+    ("distinct", [3, 4, 4, 12], [2, 2, 7, 16]),
   ],
 )
 def test_other_running_folds_by_hand(name, first, second):
@@ -57,6 +58,14 @@ def test_targets_and_values_of_a_fold_that_is_observed():
   assert mean == pytest.approx(55 / 100)
   found = mean_target(task, np.arange(10), 2, 2)
   assert found == pytest.approx(0.55, abs=0.01)
+
+
+def test_a_set_of_digits_is_a_sum_of_bits():
+  """The digit d is 2**(d - 1); a 0 is no member."""
+  task = TASKS["distinct"]
+  np.testing.assert_array_equal(fold_values(task, 1), [0, *2.0 ** np.arange(9)])
+  np.testing.assert_array_equal(fold_values(task, 9), np.arange(512))
+  np.testing.assert_array_equal(task.observe(np.array([0, 5, 511])), [0, 4, 45])
 
 
 def test_a_product_of_seven_nines_is_exact():

@@ -11,8 +11,10 @@ import pytest
 from configs.beyond import folds
 from seqsum.models import carry
 from seqsum.models.known_fold import FoldCore
+from seqsum.sequences.scenes import distinct_sum
 from seqsum.sequences.tasks import TASKS
-from seqsum.training.fold_loss import FoldObjective
+from seqsum.training import fold_loss
+from seqsum.training.fold_loss import FoldObjective, VideoObjective
 
 each_task = pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 # The others have the code of these two.
@@ -161,3 +163,58 @@ def test_shifts_that_differences_do_not_tell_without_the_leading_digit():
   found = np.array(jax.lax.map(jax.jit(likelihoods), jnp.arange(10))).T
   np.testing.assert_allclose(found[:, 0], found[0, 0], atol=1e-5)
   assert (np.abs(found[1:, 1] - found[0, 1]) > 1e-3).all()
+
+
+def test_importance_of_frames_is_that_of_their_likeliest_digits():
+  """It is no part of the loss, which is that of the distinct sum."""
+  fold = FoldCore(TASKS["distinct"], in_loss=True)
+  outputs = random_classes(2, 10)
+  digits = np.asarray(outputs.argmax(-1))
+  sums = distinct_sum(digits)
+  lengths = jnp.full(2, 10)
+  with_importance = VideoObjective(fold, False, with_importance=True)
+  targets = jnp.stack([sums, jnp.full_like(sums, 7.0)], axis=-1)
+  found = jax.jit(with_importance)(outputs, targets, lengths)
+  sums_alone = VideoObjective(fold, False, with_importance=False)
+  alone = jax.jit(sums_alone)(outputs, sums, lengths)
+  np.testing.assert_array_equal(found.losses, alone.losses)
+  np.testing.assert_array_equal(found.predictions[..., 0], alone.predictions)
+  expected = [
+    [d / (row == d).sum() if d else 0.0 for d in row] for row in digits
+  ]
+  np.testing.assert_allclose(found.predictions[..., 1], expected, rtol=1e-6)
+  decoded, probabilities = jax.jit(with_importance.decode)(outputs)
+  np.testing.assert_array_equal(decoded, found.predictions)
+  assert probabilities.shape == (2, 10, 46)
+  np.testing.assert_array_equal(with_importance.support(10), np.arange(46))
+  likelihoods = jnp.take_along_axis(
+    probabilities, sums.astype(int)[..., None], axis=-1
+  )
+  np.testing.assert_allclose(
+    found.losses, -np.log(likelihoods[..., 0]), atol=1e-5
+  )
+
+
+@slow_but_two
+def test_conditional_losses_add_up_to_the_loss_of_all_targets(task):
+  """Of all thousand sequences of three digits, with their probabilities."""
+  digits = random_classes(3)
+  sequences = jnp.array(list(itertools.product(range(10), repeat=3)))
+  lengths = jnp.full(len(sequences), 3)
+  targets = np.asarray(task.running(sequences, lengths))
+  weights = np.exp(digits[jnp.arange(3), sequences].sum(axis=1))
+  _, first, index = np.unique(
+    targets, axis=0, return_index=True, return_inverse=True
+  )
+  expected = -np.log(np.bincount(index.ravel(), weights))
+  many = jnp.broadcast_to(digits, (len(first), 3, 10))
+  losses = jax.jit(fold_loss.conditional_losses, static_argnums=0)(
+    task, many, targets[first]
+  )
+  np.testing.assert_allclose(losses.sum(axis=1), expected, rtol=1e-4)
+  np.testing.assert_allclose(
+    losses[:, 0],
+    -np.log([weights[targets[:, 0] == x].sum() for x in targets[first, 0]]),
+    rtol=1e-4,
+    atol=1e-5,
+  )
