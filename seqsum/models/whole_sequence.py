@@ -166,7 +166,8 @@ class Attention(nn.Module):
     x = x + positions(step, self.features).astype(self.dtype)[None]
     mask = None
     if lengths is not None:
-      mask = (step < jnp.asarray(lengths)[:, None])[:, None, None]
+      is_real = step[None] < jnp.asarray(lengths)[:, None]
+      mask = is_real[:, None, None]  # [B, 1, 1, T]
     x = x + self.attention(self.attention_norm(x), mask=mask)
     hidden = self.activation(self.dense_0(self.dense_norm(x)))
     return x + self.dense_1(hidden)
