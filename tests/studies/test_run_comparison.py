@@ -188,6 +188,7 @@ def test_chart_has_a_curve_and_a_name_for_each_run(tmp_path):
     assert box.x1 <= math.ceil(figure.bbox.x1)
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_page_and_a_picture(run, tmp_path):
   folder, out = (
     make(tmp_path / "other", optimizer__ema_decay=0.9),
