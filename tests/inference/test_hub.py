@@ -388,7 +388,7 @@ def test_commands_push_and_predict(finished, environment, tmp_path):
     found = server.files(REPOSITORY)
     assert {"learning.png", "sequences.png", "README.md"} <= set(found)
     here, there = predict(finished[0]), predict(URL)
-    here.pop("model", None), there.pop("model", None)
+    assert (here.pop("run"), there.pop("run")) == ("run", "digits")
     assert here == there
     server.answer = 403, "Forbidden"
     refused = call("seqsum.push", str(finished[0]), REPOSITORY)
@@ -397,7 +397,7 @@ def test_commands_push_and_predict(finished, environment, tmp_path):
     assert "refuses access (403)" in refused.stderr
   assert not server.refused
   gone = predict(URL)  # nothing listens on that port now
-  gone.pop("model", None)
+  gone.pop("run")
   assert gone == there
   files = [x for x in pathlib.Path(tmp_path).rglob("*") if x.is_file()]
   assert len(files) > 4
