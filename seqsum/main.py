@@ -52,7 +52,7 @@ REPORT = flags.DEFINE_bool(
 TRACKER = flags.DEFINE_enum(
   "tracker",
   None,
-  ["mlflow", "wandb"],
+  ["mlflow", "trackio", "wandb"],
   "Also log config, metrics, figures and the final model to this tracker.",
 )
 

@@ -53,7 +53,7 @@ COMMAND = re.compile(
 PYTHONS = ("python", "python3", ".venv/bin/python")
 SHIMS = (
   *("python", "python3", "pip", "bash", "pre-commit", "npm", "tar", "seqsum"),
-  *("sbatch", "kubectl", "docker", "sky"),
+  *("sbatch", "kubectl", "docker", "sky", "hf"),
 )
 READ = ("id", "wc")  # read-only programs
 SMALLER = {  # flags appended in blocks labelled `hour`
@@ -229,6 +229,8 @@ def start(program: str, *arguments: str) -> int:
     name, _, value = flag.partition("=")
     if name == "--tracker" and not importlib.util.find_spec(value):
       return unrun(arguments, f"{value} is not installed")
+  if module == "seqsum.push" and not importlib.util.find_spec("safetensors"):
+    return unrun(arguments, "the extra hub is not installed")
   if os.environ["PAGES_SMALLER"] == "1":
     flags += SMALLER.get(module, ())
     if module == "seqsum.study":

@@ -14,8 +14,14 @@ from seqsum.runtime.errors import InputError
 from seqsum.sequences.addition import COLUMN_TASKS
 
 
-def pack_weights(workdir: epath.PathLike) -> dict[str, bytes]:
+def pack_weights(
+  workdir: epath.PathLike, file: str = weights.FILE
+) -> dict[str, bytes]:
   """A finished run as files that `seqsum.load` reads.
+
+  Args:
+    workdir: The run's folder.
+    file: The name of the parameters' file, see `weights.pack`.
 
   Raises:
     InputError: The run is not finished: it has no summary.json.
@@ -37,7 +43,7 @@ def pack_weights(workdir: epath.PathLike) -> dict[str, bytes]:
   return {
     "config.json": as_bytes(config),
     "summary.json": as_bytes(summary),
-    **weights.pack(model.step, model.params),
+    **weights.pack(model.step, model.params, file),
   }
 
 

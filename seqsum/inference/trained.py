@@ -17,7 +17,7 @@ import numpy as np
 from etils import epath
 
 from seqsum.data import image_files
-from seqsum.inference import model_input, photos, weights
+from seqsum.inference import hub, model_input, photos, weights
 from seqsum.runs import run_files
 from seqsum.runs.restore import restore_best
 from seqsum.runs.session import open_trained
@@ -177,18 +177,26 @@ def load(workdir: epath.PathLike | None = None) -> TrainedModel:
   """Loads the best model of a run, finished or not.
 
   Args:
-    workdir: The run's folder, or one that `seqsum.export --weights` wrote. By
-      default the network that comes with seqsum, which predicts sums of MNIST
-      digits; a line on stderr names it.
+    workdir: The run's folder, or one that `seqsum.export --weights` wrote, or
+      hf://USER/NAME or hf://USER/NAME@REVISION, a repository on the Hugging
+      Face Hub that `seqsum.push` wrote. By default the network that comes with
+      seqsum, which predicts sums of MNIST digits; a line on stderr names it.
 
   Raises:
-    InputError: The folder has no run, or the run has no checkpoint.
+    InputError: The folder has no run, or the run has no checkpoint; or the
+      repository cannot be read.
   """
   if workdir is None:
     workdir = PRETRAINED
     print(f"seqsum: {_describe(PRETRAINED)}", file=sys.stderr)
+  if hub.is_url(workdir):
+    folder, name = hub.download(str(workdir))
+    try:
+      return dataclasses.replace(load(folder), name=name)
+    except InputError as error:
+      raise InputError(f"{workdir}: {error}") from error
   session = open_trained(workdir)
-  if (session.workdir / weights.FILE).exists():
+  if weights.find(session.workdir):
     state, _ = session.abstract_state()
     step, params = weights.read(session.workdir, state.evaluated)
     params = session.put(params)

@@ -27,6 +27,7 @@ REMEDIES = {
   "then resumes from the newest checkpoint",
   "weights.json": "copy the folder again",
   "weights.npz": "copy the folder again",
+  "model.safetensors": "copy the folder again",
   "metadata": "the checkpoint is left as it is",
 }
 DEFAULT_REMEDY = (

@@ -1,16 +1,19 @@
-"""Experiment trackers, MLflow and W&B: they get metrics, images and the model.
+"""Experiment trackers: they get metrics, images and the model.
 
-Where a tracker stores runs, and under which account, is set by its own
-environment variables: MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME; WANDB_MODE,
-WANDB_PROJECT. The file tracker.json in the run's folder holds the tracker's
-run id, so that a resumed run continues in the same tracker run.
+MLflow, Trackio and W&B. Where a tracker stores runs, and under which account,
+is set by its own environment variables: MLFLOW_TRACKING_URI,
+MLFLOW_EXPERIMENT_NAME; TRACKIO_DIR, TRACKIO_SPACE_ID, TRACKIO_SERVER_URL;
+WANDB_MODE, WANDB_PROJECT. The file tracker.json in the run's folder holds the
+tracker's run id, so that a resumed run continues in the same tracker run.
 """
 
 import contextlib
 import importlib.util
 import io
 import os
+import re
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,6 +27,8 @@ from seqsum.runtime import files, object_storage, processes
 from seqsum.runtime.errors import InputError
 
 PROJECT = "seqsum"  # default project or experiment
+# Variables of Trackio that send a run to another machine.
+TRACKIO_SERVERS = ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL")
 
 
 class MLflow:
@@ -69,6 +74,58 @@ class MLflow:
     self._client.set_terminated(self.id, "FINISHED" if finished else "KILLED")
 
 
+class Trackio:
+  """A run in Trackio (https://github.com/gradio-app/trackio).
+
+  By default it is in SQLite files of $TRACKIO_DIR on this machine, and nothing
+  is sent: with a saved token Trackio would ask huggingface.co for the user's
+  name, so huggingface_hub is switched offline, unless the variables of Trackio
+  name a Space or a server. Trackio finds a run to resume by its name, so the
+  name gets a suffix that no other run has.
+  """
+
+  def __init__(self, session: Session, run_id: str | None):
+    if not any(map(os.environ.get, TRACKIO_SERVERS)):
+      os.environ["HF_HUB_OFFLINE"] = "1"  # read by the import
+    import trackio
+
+    self._image, self._artifact = trackio.Image, trackio.Artifact
+    self._finish = trackio.finish
+    name = run_id or f"{session.workdir.name}-{uuid.uuid4().hex[:6]}"
+    with contextlib.redirect_stdout(io.StringIO()):
+      self._run = trackio.init(
+        project=os.environ.get("TRACKIO_PROJECT", PROJECT),
+        name=name,
+        resume="allow",
+        config=dict(files.flatten(session.config.to_dict())),
+        embed=False,
+        auto_log_cpu=False,
+        auto_log_gpu=False,
+      )
+    self.id = name
+
+  def scalars(self, values: Mapping[str, float], step: int) -> None:
+    self._run.log(dict(values), step=step)
+
+  def images(self, pngs: Mapping[str, bytes], step: int) -> None:
+    images = {
+      name: self._image(Image.open(io.BytesIO(png)))
+      for name, png in pngs.items()
+    }
+    self._run.log(images, step=step)
+
+  def model(self, checkpoint: epath.Path, summary: Mapping) -> None:
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", self.id)
+    artifact = self._artifact(f"model-{name}", "model", metadata=dict(summary))
+    with files.local_copy(checkpoint) as path:
+      artifact.add_dir(path)
+      self._run.log_artifact(artifact)
+
+  def close(self, finished: bool) -> None:
+    with contextlib.redirect_stdout(io.StringIO()):
+      self._finish()  # that of the module, or it is repeated at exit
+
+
 class WandB:
   """A run in Weights & Biases (https://wandb.ai)."""
 
@@ -109,7 +166,11 @@ class WandB:
     self._run.finish(exit_code=0 if finished else 1)
 
 
-TRACKERS: dict[str, Any] = {"mlflow": MLflow, "wandb": WandB}
+TRACKERS: dict[str, Any] = {
+  "mlflow": MLflow,
+  "trackio": Trackio,
+  "wandb": WandB,
+}
 
 
 class Tracker:

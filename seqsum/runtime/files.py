@@ -43,6 +43,8 @@ def parse_path(path: epath.PathLike, flag: str = "--workdir") -> epath.Path:
     remedy = "name a folder on this machine or gs://BUCKET/FOLDER"
     if scheme == "file":
       remedy = f"remove file://: {rest}"
+    elif scheme == "hf":
+      remedy = "only seqsum.load, seqsum.predict and seqsum.demo read the hub"
     elif scheme not in ("http", "https"):
       remedy = "mount that bucket as a folder"
     raise InputError(f"{flag}={path}: {scheme}:// is not supported; {remedy}")

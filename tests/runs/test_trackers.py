@@ -1,7 +1,9 @@
-"""Trackers: MLflow on SQLite, W&B without a network."""
+"""Trackers: MLflow and Trackio on SQLite, W&B without a network."""
 
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -56,6 +58,83 @@ def test_wandb_gets_the_run(run, tmp_path):
   for name in (b"train/loss", b"validation/mse", b"test/mse", b"batch_size"):
     assert name in content
   assert len(list(folder.glob("files/media/images/*.png"))) == 6
+
+
+LISTENED = """
+import os, runpy, sys
+def hook(event, args):
+  if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
+    print("DIALS", args[1:], file=sys.stderr)
+sys.addaudithook(hook)
+runpy.run_module("seqsum.main", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.slow
+def test_trackio_gets_the_run_and_dials_nobody(environment, tmp_path):
+  pytest.importorskip("trackio", reason="pip install -e '.[trackio]'")
+  workdir, folder = tmp_path / "run", tmp_path / "trackio"
+  # With a token, Trackio asks the hub for the user's name, unless offline.
+  variables = {"TRACKIO_DIR": str(folder), "TRACKIO_PROJECT": "digits"}
+  variables |= {
+    "HF_TOKEN": "hf_not_a_token",
+    "HF_ENDPOINT": "http://127.0.0.1:9",
+  }
+  flags = *QUICK, f"--workdir={workdir}", "--tracker=trackio"
+
+  def train(*more):
+    done = subprocess.run(
+      [sys.executable, "-c", LISTENED, *flags, *more],
+      cwd=ROOT,
+      env=environment | variables,
+      capture_output=True,
+      text=True,
+      timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--tracker" not in done.stderr
+    assert "DIALS" not in done.stderr
+    assert "Trackio" not in done.stdout
+    return ask()
+
+  def ask():  # in another process: Trackio reads its variables once
+    program = """
+import json, trackio
+(run,) = trackio.Api().runs("digits")
+from trackio.sqlite_storage import SQLiteStorage
+logs = SQLiteStorage.get_logs("digits", run.name, run_id=run.id)
+print(json.dumps([run.name, run.config, logs], default=str))
+"""
+    done = subprocess.run(
+      [sys.executable, "-c", program],
+      env=environment | variables,
+      capture_output=True,
+      text=True,
+      check=True,
+    )
+    return json.loads(done.stdout)
+
+  name, config, logs = train()
+  assert name == json.loads((workdir / "tracker.json").read_text())["trackio"]
+  assert re.fullmatch("run-[0-9a-f]{6}", name)
+  assert config["batch_size"] == 8
+  assert config["model.conv.features"] == [16, 32]
+  assert config["_Username"] is None
+  written = [x["loss"] for x in lines(workdir) if x["split"] == "train"]
+  found = [(x["step"], x["train/loss"]) for x in logs if "train/loss" in x]
+  assert found == list(zip(range(4, 41, 4), written, strict=True))
+  (mse,) = (x["test/mse"] for x in logs if "test/mse" in x)
+  assert mse == summary(workdir)["test"]["mse"]
+  images = {k for x in logs for k, v in x.items() if type(v) is dict}
+  assert {"learning", "sequences"} <= images
+  assert len(list(folder.rglob("*.png"))) >= len(images)
+  artifacts = [x for x in (folder / "artifacts").rglob("*") if x.is_file()]
+  assert len(artifacts) > 10  # of the checkpoint
+
+  (workdir / "summary.json").unlink()  # the run tests its model again
+  again, _, logs = train()
+  assert again == name
+  assert len([x for x in logs if "test/mse" in x]) == 2
 
 
 class Broken:
