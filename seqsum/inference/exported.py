@@ -132,7 +132,10 @@ def readme(
   size = max(task.size, length // 2 + 1) if length and columns else task.size
   parts = f", {size}" if size else ""
   sees_all = isinstance(model.experiment.model.core, WholeCore)
-  later = " Each prediction also sees later frames." if sees_all else ""
+  later = ""
+  if sees_all:
+    later = " Each prediction also sees later frames"
+    later += "." if model.experiment.per_step else "; only the last is trained."
   text = f"""\
 The network of run {model.name}, step {model.step:,}: the {model.task} so far
 after each frame.{later}

@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
 from seqsum.data import image_files
 from seqsum.inference import hub, model_input, photos, weights
+from seqsum.models.whole_sequence import WholeCore
 from seqsum.runs import run_files
 from seqsum.runs.restore import restore_best
 from seqsum.runs.session import open_trained
@@ -170,7 +172,23 @@ class TrainedModel:
     """Compiled (params, frames, lengths) -> predictions, probabilities."""
     apply: Callable[..., Any] = self.experiment.model.apply
     decode = self.experiment.objective.decode
-    return jax.jit(lambda p, frames, n: decode(apply(p, frames, None, n)))
+    predict = lambda p, frames, n: decode(apply(p, frames, None, n))
+    if self.experiment.per_step or not isinstance(
+      self.experiment.model.core, WholeCore
+    ):
+      return jax.jit(predict)
+
+    # Only the last output was trained, and earlier ones see later frames: the
+    # value after t frames is the last one of the first t.
+    def predict_parts(params, frames, lengths):
+      def after(step):
+        parts = predict(params, frames, jnp.minimum(lengths, step + 1))
+        return jax.tree.map(lambda x: x[:, step], parts)
+
+      values = jax.lax.map(after, jnp.arange(frames.shape[1]))
+      return jax.tree.map(lambda x: x.swapaxes(0, 1), values)
+
+    return jax.jit(predict_parts)
 
 
 def load(workdir: epath.PathLike | None = None) -> TrainedModel:

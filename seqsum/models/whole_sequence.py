@@ -1,7 +1,8 @@
 """Cores that see the whole sequence: both directions, or attention.
 
 `config.model.core` names one of `WHOLE_CORES`. The output at each step depends
-on all real frames of a sequence and on no padding.
+on all real frames of a sequence and on no padding. Without
+`config.task.per_step` only the last output is trained; the others mean nothing.
 """
 
 import math
@@ -113,7 +114,7 @@ class PackedBidirectional(nn.Module):
     return jnp.concatenate([self.forward(forward, rows), back], axis=-1)
 
 
-class Attention(nn.Module):
+class AttentionBlock(nn.Module):
   """A pre-norm block of a transformer: self-attention over time, feed-forward.
 
       x = W x (if it has another width) + position
@@ -156,12 +157,8 @@ class Attention(nn.Module):
       return inputs.astype(self.dtype)
     return self.inputs(inputs)
 
-  def __call__(self, x: jax.Array, lengths: Lengths | None = None) -> jax.Array:
-    """[B, T, F] -> [B, T, features]."""
-    return self.attend(self.project(x), lengths)
-
   def attend(self, x: jax.Array, lengths: Lengths | None) -> jax.Array:
-    """The block without its first projection."""
+    """[B, T, features] -> [B, T, features], the block after `project`."""
     step = jnp.arange(x.shape[1])
     x = x + positions(step, self.features).astype(self.dtype)[None]
     mask = None
@@ -173,16 +170,24 @@ class Attention(nn.Module):
     return x + self.dense_1(hidden)
 
 
-class PackedAttention(Attention):
-  """`Attention` over a packed batch; it computes the padding as well."""
+class Attention(AttentionBlock):
+  """`AttentionBlock` over a batch."""
+
+  def __call__(self, x: jax.Array, lengths: Lengths | None = None) -> jax.Array:
+    """[B, T, F] -> [B, T, features]."""
+    return self.attend(self.project(x), lengths)
+
+
+class PackedAttention(AttentionBlock):
+  """`AttentionBlock` over a packed batch; it computes the padding as well."""
 
   def __call__(
     self, x: Packed, rows: Rows, lengths: Lengths | None = None
   ) -> Packed:
     """Projected inputs [N, features] -> [N, features]."""
     padded = packing.unpack(x, rows, rows[0])
-    lengths = packing.lengths(rows) if lengths is None else lengths[: rows[0]]
-    return packing.pack(self.attend(padded, lengths), rows)
+    real = packing.lengths(rows) if lengths is None else lengths[: rows[0]]
+    return packing.pack(self.attend(padded, jnp.asarray(real)), rows)
 
 
 def positions(step: jax.Array, features: int) -> jax.Array:

@@ -55,7 +55,7 @@ FIELDS = {
   "task.name": ["sum", "product", "mean", "", "sum product"],
   "task.per_step": TRUTHS,
   "task.target": ["raw", "standard", "log", "odd", ""],
-  "model.core": ["gru", "gru_keras1", "lstm", "simple", "GRU", ""],
+  "model.core": ["gru", "gru_keras1", "lstm", "simple", "bigru", "GRU", ""],
   "model.cell_activation": ["tanh", "relu", "gelu", "softmax", "__class__"],
   "model.recurrence": ["flax", "fused", "keras"],
   "model.remat": INTEGERS + HUGE,
