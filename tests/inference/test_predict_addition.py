@@ -49,10 +49,12 @@ class Reads:
   It is sure of all digits but 8, which it takes for a 3 with odds of 1 : 3.
   """
 
+  core = None
+
   def __init__(self, code=0):
     self.code = code
 
-  def apply(self, params, frames):
+  def apply(self, params, frames, *_):
     digits = frames[..., 0, 0, 0].astype(int)
     shares = np.eye(10)
     shares[8] = 0.25 * shares[3] + 0.75 * shares[8]
@@ -240,7 +242,7 @@ def test_predictions_have_the_columns_of_the_frames(columns):
 
 def test_diverged_model_has_no_sum():
   class Diverged(Reads):
-    def apply(self, params, frames):
+    def apply(self, params, frames, *_):
       return jnp.nan * super().apply(params, frames)
 
   found = predict_files(model(Diverged()), files("47 + 65"))
@@ -253,7 +255,9 @@ def test_diverged_model_has_no_sum():
 class Learned:
   """A learned recurrence that is sure of 112 and of the leading 1."""
 
-  def apply(self, params, frames):
+  core = None
+
+  def apply(self, params, frames, *_):
     outputs = np.zeros((*frames.shape[:2], 12), np.float32)
     outputs[:, 1, 2] = outputs[:, 3, 1] = outputs[:, 3::2, 11] = 9
     return jnp.asarray(outputs)
@@ -278,7 +282,9 @@ def test_learned_recurrence_predicts_the_sum_only():
 
 def test_regression_cannot_add_more_columns_than_in_training():
   class Regression:
-    def apply(self, params, frames):
+    core = None
+
+    def apply(self, params, frames, *_):
       sums = jnp.array([1.6, 1.2, 0.8])
       return jnp.broadcast_to(sums, (*frames.shape[:2], 3))
 

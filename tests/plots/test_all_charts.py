@@ -31,7 +31,9 @@ from seqsum.studies import (
   cost_chart,
   divergence,
   question_charts,
+  run_charts,
 )
+from seqsum.studies.run_comparison import RunFiles
 from seqsum.summarization import chart as summary_chart
 
 NAN, INF = math.nan, math.inf
@@ -65,6 +67,10 @@ def history(values):
   return [
     history_line(n, s, x) for n, x in enumerate(values, 1) for s in splits
   ]
+
+
+def run(values):
+  return RunFiles("a", {"batch_size": 2}, history(values), None, None)
 
 
 def with_measured(values, measured):
@@ -189,6 +195,7 @@ CASES = {
   question_charts.steps: [lambda v: (study_lines(v),)],
   question_charts.targets: [lambda v: (study_lines(v),)],
   question_charts.lengths: [lambda v: (study_lines(v),)],
+  run_charts.learning: [lambda v: ([run(v), run(v[:1])],)],
   question_charts.columns: [
     lambda v: (with_measured(v, lambda n: [added(v)]),),
     lambda v: (with_measured(v, lambda n: [added(v) | {"trained": False}]),),
