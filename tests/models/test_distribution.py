@@ -100,9 +100,9 @@ def test_distinct_digits_by_hand():
   assert likely(support, third) == {1: 0.1, 2: 0.08, 3: 0.1 + 0.72}
 
 
-@pytest.mark.parametrize("digits", first([(0, 2, 7), tuple(range(10))]))
+@pytest.mark.parametrize("digits", first([[0, 2, 7], [*range(10)]]))
 def test_a_set_gains_a_member_as_by_the_table(digits):
-  task = dataclasses.replace(TASKS["distinct"], digits=digits)
+  task = dataclasses.replace(TASKS["distinct"], digits=tuple(digits))
   support = build_support(task, 9)
   assert support.is_union
   keys = jax.random.split(jax.random.key(0))
