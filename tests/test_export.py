@@ -182,6 +182,10 @@ def test_every_core_exports_to_onnx(finished, core, loss):
     x = np.random.default_rng(1).random((*shape, 28, 28, 1), "float32")
     expected, shares, _ = trained.predict_distribution(x)
     got = formats.run_onnx(content, x)
+    if core in WHOLE_CORES:  # earlier outputs see later frames
+      got = [values[:, -1] for values in got]
+      expected = expected[:, -1]
+      shares = None if shares is None else shares[:, -1]
     np.testing.assert_allclose(got[0], expected, rtol=1e-5, atol=1e-5)
     if shares is not None:
       np.testing.assert_allclose(got[1], shares, atol=1e-5)
