@@ -173,10 +173,10 @@ writes programs of N frames.
     )
   fold = model.experiment.objective.fold
   if fold is not None:
-    digits = ", ".join(map(str, fold.task.digits))
+    digits = range(10) if columns else fold.task.digits
     text += (
-      f"digits [b, {time}, 10] float32, probabilities of each frame's digit "
-      f"({digits}).\n"
+      f"digits [b, {time}, {len(digits)}] float32, probabilities of each "
+      f"frame's digit ({', '.join(map(str, digits))}).\n"
     )
   text += f"""
 In Python, with JAX and without seqsum:

@@ -14,7 +14,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from absl import logging
@@ -108,11 +108,7 @@ class Trackio:
     self._run.log(dict(values), step=step)
 
   def images(self, pngs: Mapping[str, bytes], step: int) -> None:
-    images = {
-      name: self._image(Image.open(io.BytesIO(png)))
-      for name, png in pngs.items()
-    }
-    self._run.log(images, step=step)
+    self._run.log(_open_all(pngs, self._image), step=step)
 
   def model(self, checkpoint: epath.Path, summary: Mapping) -> None:
     name = re.sub(r"[^A-Za-z0-9._-]", "-", self.id)
@@ -149,11 +145,7 @@ class WandB:
     self._run.log(dict(values), step=step)
 
   def images(self, pngs: Mapping[str, bytes], step: int) -> None:
-    images = {
-      name: self._image(Image.open(io.BytesIO(png)))
-      for name, png in pngs.items()
-    }
-    self._run.log(images, step=step)
+    self._run.log(_open_all(pngs, self._image), step=step)
 
   def model(self, checkpoint: epath.Path, summary: Mapping) -> None:
     artifact = self._artifact(f"model-{self.id}", "model")
@@ -164,6 +156,15 @@ class WandB:
 
   def close(self, finished: bool) -> None:
     self._run.finish(exit_code=0 if finished else 1)
+
+
+def _open_all(
+  pngs: Mapping[str, bytes], image: Callable[[Image.Image], Any]
+) -> dict[str, Any]:
+  """Pictures in the tracker's class of images."""
+  return {
+    name: image(Image.open(io.BytesIO(png))) for name, png in pngs.items()
+  }
 
 
 TRACKERS: dict[str, Any] = {

@@ -8,9 +8,11 @@ import re
 import subprocess
 import sys
 
+import hub_server
 import jax
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from short_runs import ROOT
 
@@ -21,8 +23,6 @@ from seqsum.runtime.errors import InputError
 
 hf = pytest.importorskip("huggingface_hub", reason="pip install -e '.[hub]'")
 pytest.importorskip("safetensors", reason="pip install -e '.[hub]'")
-import hub_server  # noqa: E402  (after the reasons to skip)
-import yaml  # noqa: E402
 
 REPOSITORY = "me/digits"
 URL = f"hf://{REPOSITORY}"
