@@ -80,6 +80,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.model.conv.kernels = (4, 3)  # pixels
   config.model.conv.strides = (1, 1)  # pixels
   config.model.conv.pool = (1, 1)  # max-pooling window; 1: none
+  config.model.conv.group_size = 0  # channels normalized together; 0: none
   config.model.dense = ()  # dense layers between convolutions and recurrence
   config.model.hidden_sizes = (200, 100)  # of the recurrent layers; (): none
   config.model.dtype = "float32"  # of the computation, or bfloat16

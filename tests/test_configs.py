@@ -78,6 +78,8 @@ def test_the_docstring_of_a_config_has_its_command(name):
     ),
     ("model.conv.pool", (0, 1), "config.model.conv.pool=.*positive whole"),
     ("model.conv.features", (), "config.model.conv.features=.*positive whole"),
+    ("model.conv.group_size", 3, r"group_size=3: .* divide .*8, 16"),
+    ("model.conv.group_size", -8, "group_size=-8: must be 0, or divide"),
     ("model.input_max", 0.0, "config.model.input_max=0.0"),
     ("model.input_max", float("inf"), "config.model.input_max=inf"),
     ("optimizer.clip_norm", -1.0, "config.optimizer.clip_norm=-1.0"),
@@ -207,12 +209,7 @@ def test_an_invalid_value_of_additions_is_refused(field, value, words):
 def test_an_encoder_too_large_for_its_frames_is_refused(kernels, pool, words):
   config = own.get_config()
   config.data.name = "npz:x.npz"
-  config.model.conv = {
-    "features": (4, 4),
-    "kernels": kernels,
-    "strides": (1, 1),
-    "pool": pool,
-  }
+  config.model.conv.update(features=(4, 4), kernels=kernels, pool=pool)
   targets = np.ones((3, 1), np.float32)
   lengths, train = np.ones(3, np.int32), np.arange(3)
   facts = describe((12, 12, 1), False, lengths, targets, train)

@@ -1,4 +1,4 @@
-"""The frame encoder: convolutions, max pooling and dense layers."""
+"""The frame encoder: convolutions, group normalization, dense layers."""
 
 import functools
 from collections.abc import Callable
@@ -22,12 +22,18 @@ ACTIVATIONS = {
 class ConvEncoder(nn.Module):
   """Valid convolutions, each with an activation and max pooling; dense layers.
 
+  A convolution may be normalized before its activation: over each frame and
+  each group of channels (group normalization, Wu & He 2018), so that a frame's
+  features do not depend on other frames, or on padding.
+
   Attributes:
     features: Filters of each convolution.
     kernels: Side of each convolution's square filters, in pixels.
     strides: Stride of each convolution, in pixels.
     pools: Side and stride of each max-pooling window; 1 for none.
     dense: Features of each dense layer.
+    group_size: Channels that are normalized together after each convolution; 0:
+      no normalization.
     activation: Activation of every layer.
     plain: Whether to use Flax's convolutions, which have the same parameters
       and values as `conv.Conv`.
@@ -39,6 +45,7 @@ class ConvEncoder(nn.Module):
   strides: tuple[int, ...] = (1, 1)
   pools: tuple[int, ...] = (1, 1)
   dense: tuple[int, ...] = ()
+  group_size: int = 0
   activation: Callable[[jax.Array], jax.Array] = nn.tanh
   plain: bool = False
   dtype: DTypeLike = jnp.float32
@@ -60,7 +67,13 @@ class ConvEncoder(nn.Module):
         dtype=self.dtype,
         name=f"conv_{i}",
       )
-      x = self.activation(conv(x))
+      x = conv(x)
+      if self.group_size:
+        norm = nn.GroupNorm(
+          None, self.group_size, dtype=self.dtype, name=f"norm_{i}"
+        )
+        x = norm(x)
+      x = self.activation(x)
       if pool > 1:
         x = max_pool(x, pool)
     x = x.reshape(x.shape[0], -1)

@@ -117,6 +117,8 @@ def describe_model(config: ConfigDict) -> str:
   model = config.model
   layer = lambda name, widths: f"{name} {'-'.join(map(str, widths))}"
   layers = [layer("conv", model.conv.features)]
+  if model.conv.group_size:
+    layers[0] += f" normalized in groups of {model.conv.group_size}"
   if model.dense:
     layers.append(layer("dense", model.dense))
   if model.core in ("fold", "additive"):

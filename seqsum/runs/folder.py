@@ -38,7 +38,11 @@ PACKAGES = (
 # Config fields that may change in a resumed run: where a machine has its files.
 MACHINE_FIELDS = ("data.data_dir", "data.manual_dir")
 # Config fields that older folders of this format lack: their runs had these.
-ADDED = {"deterministic": True, "matmul_precision": "default"}
+ADDED = {
+  "deterministic": True,
+  "matmul_precision": "default",
+  "model.conv.group_size": 0,
+}
 NAMES = (  # of files and folders in a run's folder or a study's
   *("config.json", "metrics.jsonl", "summary.json", "diverged.json"),
   *("measured.json", "tracker.json", "rates.json", "results.jsonl"),
@@ -95,7 +99,8 @@ def find_config(folder: epath.Path) -> dict[str, Any] | None:
   if written is None:
     return None
   if written.get("format") == FORMAT:
-    return written | {"config": ADDED | written["config"]}
+    _add_fields(written["config"])
+    return written
   by = written.get("versions")
   by = by.get("seqsum", "") if isinstance(by, Mapping) else ""
   raise InputError(
@@ -103,6 +108,17 @@ def find_config(folder: epath.Path) -> dict[str, Any] | None:
     f"version ({versions()['seqsum']}) cannot resume or load; train again in "
     "another folder, or use that version"
   )
+
+
+def _add_fields(config: dict[str, Any]) -> None:
+  """Adds those of `ADDED` that are missing, in place."""
+  for name, value in ADDED.items():
+    *sections, field = name.split(".")
+    section: Any = config
+    for key in sections:
+      section = section.get(key) if isinstance(section, dict) else None
+    if isinstance(section, dict):
+      section.setdefault(field, value)
 
 
 def read_config(folder: epath.PathLike) -> dict[str, Any]:

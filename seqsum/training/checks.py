@@ -91,17 +91,18 @@ CHECKS: tuple[Check, ...] = (
     lambda v, c: len(v) <= MAX_LAYERS,
     f"has too many layers to compile; must be at most {MAX_LAYERS}",
   ),
-  (
-    LAYERS,
-    lambda v, c: all(type(n) is int and n > 0 for n in v),
-    "must be positive whole numbers, one a layer",
-  ),
+  (LAYERS, lambda v, c: _are_counts(v), "must be positive whole numbers"),
   ("model.conv.features", *NOT_EMPTY),
   (
     "model.conv.kernels model.conv.strides model.conv.pool",
     lambda v, c: len(v) == len(c.model.conv.features),
     "must be as many numbers as "
     "config.model.conv.features={c.model.conv.features}",
+  ),
+  (
+    "model.conv.group_size",
+    lambda v, c: v >= 0 == sum(n % (v or 1) for n in c.model.conv.features),
+    "must be 0, or divide config.model.conv.features={c.model.conv.features}",
   ),
   ("model.input_max optimizer.learning_rate", *POSITIVE),
   ("model.remat model.digit_prior_std optimizer.clip_norm", *AT_LEAST_0),
@@ -200,9 +201,7 @@ CHECKS_OF_KIND: dict[str, tuple[Check, ...]] = {
     ),
     (
       "data.size",
-      lambda v, c: (
-        len(v) in (0, 2) and all(type(n) is int and n > 0 for n in v)
-      ),
+      lambda v, c: len(v) in (0, 2) and _are_counts(v),
       "must be height and width in pixels, such as (64, 64), or ()",
     ),
   ),
@@ -223,25 +222,21 @@ BENCHMARK: tuple[Check, ...] = (  # The section of configs/summarize.py.
   ),
 )
 
-# (field, value, other field, values of that field that the first one needs).
+# (field, values, other field, values of that field that the first one needs).
 # None stands for every value but 0, False and ().
-NEEDS: tuple[tuple[str, str | None, str, Collection[Any]], ...] = (
-  ("model.core", "fold", "data.kind", ("digits", "videos")),
-  ("model.core", "fold", "loss", ("cross_entropy",)),
-  ("model.core", "additive", "loss", REGRESSIONS),
-  ("model.core", "additive", "task.name", TASKS),
-  ("model.core", "carry", "loss", ("cross_entropy",)),
-  ("model.core", "carry", "task.name", COLUMN_TASKS),
-  ("model.core", "carry", "accumulate", (1,)),
-  ("task.name", "addition", "data.kind", ("digits",)),
-  ("task.name", "addition", "task.per_step", (False,)),
-  ("task.name", "subtraction", "data.kind", ("digits",)),
-  ("task.name", "subtraction", "task.per_step", (False,)),
+NEEDS: tuple[tuple[str, Collection[str] | None, str, Collection[Any]], ...] = (
+  ("model.core", ("fold",), "data.kind", ("digits", "videos")),
+  ("model.core", ("fold", "carry"), "loss", ("cross_entropy",)),
+  ("model.core", ("additive",), "loss", REGRESSIONS),
+  ("model.core", ("fold", "additive"), "task.name", TASKS),
+  ("model.core", ("carry",), "task.name", COLUMN_TASKS),
+  ("model.core", ("carry",), "accumulate", (1,)),
+  ("task.name", COLUMN_TASKS, "data.kind", ("digits",)),
+  ("task.name", COLUMN_TASKS, "task.per_step", (False,)),
   ("model.digit_prior_std", None, "model.core", ("fold",)),
   ("model.remat", None, "model.recurrence", ("fused",)),
-  ("loss", "cross_entropy", "task.target", ("raw",)),
+  ("loss", ("cross_entropy",), "task.target", ("raw",)),
   ("model.digit_prior_std", None, "data.kind", ("digits",)),
-  ("model.core", "fold", "task.name", TASKS),
   ("data.size", None, "data.kind", ("files",)),
   ("task.center_targets", None, "model.core", ("fold", "additive")),
   ("task.center_targets", None, "task.name", ("sum",)),
@@ -275,9 +270,9 @@ def check_config(config: ConfigDict) -> None:
         shown = repr(value)
         shown = shown if len(shown) <= 80 else f"{shown[:80]} ..."
         raise InputError(f"config.{field}={shown}: {remedy.format(c=config)}")
-  for field, value, other, needed in NEEDS:
+  for field, values, other, needed in NEEDS:
     found = _get(config, field)
-    applies = found == value if value else bool(found)
+    applies = bool(found) if values is None else found in values
     require(
       not applies or _get(config, other) in needed,
       f"config.{field}",
@@ -314,6 +309,10 @@ def check_frames(config: ConfigDict, sampler: AnySampler) -> None:
     "log",
     f"needs targets of at least 0, not {task.least:g}; use 'standard'",
   )
+
+
+def _are_counts(values: tuple[Any, ...]) -> bool:
+  return all(type(n) is int and n > 0 for n in values)
 
 
 def _get(config: ConfigDict, field: str) -> Any:

@@ -246,6 +246,7 @@ def _build_model(
       strides=tuple(config.conv.strides),
       pools=tuple(config.conv.pool),
       dense=tuple(config.dense),
+      group_size=config.conv.group_size,
       activation=ACTIVATIONS[config.activation],
     ),
     core=(CORES | WHOLE_CORES).get(config.core, GRU),

@@ -65,6 +65,7 @@ FIELDS = {
   "model.conv.kernels": TUPLES,
   "model.conv.strides": TUPLES,
   "model.conv.pool": TUPLES,
+  "model.conv.group_size": INTEGERS + HUGE,
   "model.hidden_sizes": TUPLES,
   "model.dtype": ["float32", "bfloat16", "float64", "int8"],
   "optimizer.name": ["rmsprop", "adam", "sgd", "lion", ""],

@@ -19,6 +19,7 @@ from seqsum.sequences.tasks import SUM
 SMALL = functools.partial(
   ConvEncoder, features=(2, 3), kernels=(4, 3), strides=(1, 2)
 )
+NORMALIZED = functools.partial(SMALL, features=(2, 4), group_size=2)
 
 
 class MinimalCell(nn.RNNCellBase):
@@ -133,6 +134,7 @@ def test_both_models_have_equal_values_and_gradients(bundled, packed):
   first(
     [
       {"encoder": functools.partial(SMALL, pools=(2, 1))},
+      {"encoder": NORMALIZED},
       *({"core": core} for core in EVERY_CORE.values()),
       {"cell_activation": nn.relu},
       {"widths": ()},
@@ -285,6 +287,28 @@ def test_an_output_depends_on_every_earlier_frame_and_no_later_one(
   jacobian = jax.jit(jax.jacrev(read))(frames)[:, 0]
   depends = abs(jacobian).max(axis=(2, 3, 4)) > 0  # [output step, frame]
   np.testing.assert_array_equal(depends, np.tri(4, dtype=bool))
+
+
+def test_a_normalized_frame_does_not_depend_on_others(frames):
+  model = make(PackedModel, NORMALIZED, widths=())
+  params = init(model, frames)
+  together = model.apply(params, frames)
+  alone = model.apply(params, frames[:1, :1])
+  np.testing.assert_allclose(together[0, 0], alone[0, 0], atol=1e-6)
+
+
+def test_channels_are_normalized_in_groups_of_each_frame():
+  encoder = ConvEncoder((4,), (1,), (1,), (1,), (), 2, activation=lambda x: x)
+  images = jax.random.uniform(jax.random.key(0), (3, 5, 6, 4))
+  params = encoder.init(jax.random.key(1), images)
+  kernel = jnp.asarray([[jnp.eye(4)]])
+  params["params"]["conv_0"]["kernel"] = kernel
+  x = np.asarray(images, np.float64).reshape(3, 5 * 6, 2, 2)
+  variance = x.var((1, 3), keepdims=True) + 1e-6
+  expected = (x - x.mean((1, 3), keepdims=True)) / np.sqrt(variance)
+  np.testing.assert_allclose(
+    encoder.apply(params, images), expected.reshape(3, -1), atol=2e-5
+  )
 
 
 def test_uint8_frames_are_scaled_to_0_1(images):
