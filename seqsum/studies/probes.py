@@ -139,7 +139,7 @@ def reshuffled(
     "exact_accuracy", the mean over deals; "deviation", that of one deal;
     "first_deal", its exact accuracy; and "digit_accuracy", all in 0..1.
   """
-  digits, truth = _read_test_digits(session, params)
+  digits, truth = _read_digits(session, params, "test")
   task = session.experiment.sampler.task
   time = session.experiment.sampler.max_len
   count = len(truth) // time
@@ -163,17 +163,34 @@ def confusion(session: Session, params: optax.Params) -> list[list[int]]:
 
   The core must have the reduction built in.
   """
-  digits, truth = _read_test_digits(session, params)
+  digits, truth = _read_digits(session, params, "test")
   counts = np.zeros((10, 10), int)
   np.add.at(counts, (truth, digits), 1)
   return counts.tolist()
 
 
-def _read_test_digits(
+def misread(
   session: Session, params: optax.Params
+) -> dict[str, dict[str, int]]:
+  """How many of the validation and the test images are misread.
+
+  The core must have the reduction built in.
+
+  Returns:
+    {"validation": {"misread": ..., "of": ...}, "test": ...}.
+  """
+  counts = {}
+  for split in ("validation", "test"):
+    digits, truth = _read_digits(session, params, split)
+    counts[split] = {"misread": int((digits != truth).sum()), "of": len(truth)}
+  return counts
+
+
+def _read_digits(
+  session: Session, params: optax.Params, split: str
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Predicted digits of all test images, and their labels, [M] each."""
-  images, labels = session.data.feed("test", replicated(session.mesh), 1)(0)
+  """Predicted digits of all images of a split, and their labels, [M] each."""
+  images, labels = session.data.feed(split, replicated(session.mesh), 1)(0)
   apply: Any = session.experiment.model.apply
   core: Any = session.experiment.model.known_fold
 

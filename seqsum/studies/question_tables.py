@@ -134,6 +134,25 @@ def identified(lines: Lines, groups: Mapping[str, Sequence[int]]) -> str:
   return markdown(titles, rows) + "\n"
 
 
+def misread(lines: Lines) -> str:
+  """Misread digits of the validation and test images, over seeds.
+
+  Args:
+    lines: Runs measured by `probes.misread`.
+  """
+  splits, rows, of = ("validation", "test"), [], {}
+  for name, group in by_variant(finished(lines)).items():
+    row = [name, f"{group[0]['parameters']:,}"]
+    for split in splits:
+      found = np.array([x["measured"][split]["misread"] for x in group])
+      of[split] = group[0]["measured"][split]["of"]
+      each = ", ".join(map(str, found))
+      row += [f"{found.mean():.1f} ± {found.std():.1f}", each]
+    rows.append(row)
+  titles = [(f"misread of {of[x]:,} {x} digits", "each seed") for x in of]
+  return markdown(("", "parameters", *sum(titles, ())), rows) + "\n"
+
+
 def information(counts: np.ndarray) -> float:
   """Mutual information of row and column in bits, from counts [M, N]."""
   joint = counts / counts.sum()
