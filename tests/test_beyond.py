@@ -117,12 +117,16 @@ def test_digits_of_all_test_images_are_counted(whole):
     with session.checkpoints() as checkpoints:
       _, state = restore_best(session, checkpoints)
     counts = np.array(probes.confusion(session, state.evaluated))
+    misread = probes.misread(session, state.evaluated)
     images, labels = session.data.feed("test", None, 1)(0)
   images, labels = np.asarray(images), np.asarray(labels)
   np.testing.assert_array_equal(counts.sum(axis=1), np.bincount(labels))
   outputs = session.experiment.model.apply(state.evaluated, images[:, None])
   digits = np.asarray(outputs)[:, 0, :10].argmax(-1)  # sums of one digit
   assert np.trace(counts) == (digits == labels).sum()
+  wrong = len(labels) - np.trace(counts)
+  assert misread["test"] == {"misread": wrong, "of": len(labels)}
+  assert 0 < misread["validation"]["misread"] <= misread["validation"]["of"]
 
 
 @pytest.mark.slow

@@ -150,6 +150,24 @@ def test_identified_by_hand():
   ]
 
 
+def test_misread_by_hand():
+  of = lambda n, m: {
+    "validation": {"misread": n, "of": 5000},
+    "test": {"misread": m, "of": 10_000},
+  }
+  lines = [
+    run("a", measured=of(20, 41), parameters=98_554),
+    run("a", measured=of(24, 47), parameters=98_554),
+    run("a", "diverged", measured=None),
+  ]
+  table = question_tables.misread(lines)
+  assert "misread of 5,000 validation digits" in table
+  assert "misread of 10,000 test digits" in table
+  assert rows(table) == [
+    ["a", "98,554", "22.0 ± 2.0", "20, 24", "44.0 ± 3.0", "41, 47"]
+  ]
+
+
 def test_information_by_hand():
   assert question_tables.information(np.ones((2, 5))) == pytest.approx(0)
   # Of a threes: H(0.1).
