@@ -69,6 +69,10 @@ def test_reshuffled_is_the_accuracy_of_dealt_digits(run):
   assert found["first_deal"] == pytest.approx(shares[0])
   assert found["exact_accuracy"] == pytest.approx(np.mean(shares))
   assert found["deviation"] == pytest.approx(np.std(shares))
+  # Copies that are augmented as in training are read about as well.
+  assert (
+    abs(found["averaged"]["digit_accuracy"] - (read == labels).mean()) < 0.1
+  )
 
 
 def learned(core="gru", **changes):

@@ -125,7 +125,9 @@ def test_digits_of_all_test_images_are_counted(whole):
   digits = np.asarray(outputs)[:, 0, :10].argmax(-1)  # sums of one digit
   assert np.trace(counts) == (digits == labels).sum()
   wrong = len(labels) - np.trace(counts)
-  assert misread["test"] == {"misread": wrong, "of": len(labels)}
+  assert (
+    misread["test"].items() >= {"misread": wrong, "of": len(labels)}.items()
+  )
   assert 0 < misread["validation"]["misread"] <= misread["validation"]["of"]
 
 

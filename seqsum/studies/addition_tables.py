@@ -10,7 +10,7 @@ def additions(lines: Lines) -> str:
   """Exact additions of dealt test images, mean and deviation over seeds.
 
   Args:
-    lines: Runs measured by `probes.reshuffled`.
+    lines: Runs measured by `probes.reshuffled`, which tells what is averaged.
   """
   rows = []
   for name, group in by_variant(finished(lines)).items():
@@ -18,12 +18,17 @@ def additions(lines: Lines) -> str:
       np.array([100 * x["measured"][key] for x in group])
       for key in ("exact_accuracy", "first_deal", "digit_accuracy")
     )
-    rows.append(
-      [name, f"{exact.mean():.1f} ± {exact.std():.1f}%", f"{exact.min():.1f}%"]
-      + [f"{first.mean():.1f} ± {first.std():.1f}%", f"{digits.mean():.2f}%"]
+    averaged, read = (
+      np.array([100 * x["measured"]["averaged"][key] for x in group])
+      for key in ("exact_accuracy", "digit_accuracy")
     )
+    spread = lambda x: f"{x.mean():.1f} ± {x.std():.1f}%"
+    row = [name, spread(exact), f"{exact.min():.1f}%", spread(first)]
+    means = f"{digits.mean():.2f}%", spread(averaged), f"{read.mean():.2f}%"
+    rows.append([*row, *means])
   titles = ("", "exact, 200 deals", "worst seed", "one deal", "digits")
-  return markdown(titles, rows) + "\n"
+  also = ("exact, averaged", "digits, averaged")
+  return markdown((*titles, *also), rows) + "\n"
 
 
 def columns(lines: Lines) -> str:

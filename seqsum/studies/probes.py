@@ -24,6 +24,7 @@ from seqsum.training.state import TEST
 LENGTHS = (*range(1, 21), 50, 100)
 COLUMNS = (1, 2, 4, 8, 15, 30)
 IMAGES = 1_000  # images that are read at a time
+COPIES = 16  # augmented copies of each image, for test-time averaging
 
 
 def by_length(
@@ -128,7 +129,7 @@ def by_pair(session: Session, params: optax.Params) -> dict[str, Any]:
 
 def reshuffled(
   session: Session, params: optax.Params, times: int = 200
-) -> dict[str, float]:
+) -> dict[str, Any]:
   """Exact additions when each test image is in one, over random deals.
 
   The protocol of multi-digit addition is one deal, which has few additions: 10
@@ -138,8 +139,20 @@ def reshuffled(
   Returns:
     "exact_accuracy", the mean over deals; "deviation", that of one deal;
     "first_deal", its exact accuracy; and "digit_accuracy", all in 0..1.
+    "averaged" has the same of digits read by test-time averaging, see
+    `_read_digits`.
   """
-  digits, truth = _read_digits(session, params, "test")
+  plain, averaged = (
+    _deal(session, *_read_digits(session, params, "test", copies), times)
+    for copies in (0, COPIES)
+  )
+  return plain | {"averaged": averaged}
+
+
+def _deal(
+  session: Session, digits: np.ndarray, truth: np.ndarray, times: int
+) -> dict[str, float]:
+  """Deals images `times` times, as for `reshuffled`; digits and truth [M]."""
   task = session.experiment.sampler.task
   time = session.experiment.sampler.max_len
   count = len(truth) // time
@@ -177,31 +190,51 @@ def misread(
   The core must have the reduction built in.
 
   Returns:
-    {"validation": {"misread": ..., "of": ...}, "test": ...}.
+    {"validation": {"misread": ..., "averaged": ..., "of": ...}, "test": ...};
+    "averaged" is with test-time averaging, see `_read_digits`.
   """
   counts = {}
   for split in ("validation", "test"):
-    digits, truth = _read_digits(session, params, split)
-    counts[split] = {"misread": int((digits != truth).sum()), "of": len(truth)}
+    (digits, truth), (averaged, _) = (
+      _read_digits(session, params, split, copies) for copies in (0, COPIES)
+    )
+    counts[split] = {
+      "misread": int((digits != truth).sum()),
+      "averaged": int((averaged != truth).sum()),
+      "of": len(truth),
+    }
   return counts
 
 
 def _read_digits(
-  session: Session, params: optax.Params, split: str
+  session: Session, params: optax.Params, split: str, copies: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Predicted digits of all images of a split, and their labels, [M] each."""
+  """Predicted digits of all images of a split, and their labels, [M] each.
+
+  With `copies`, log-probabilities are averaged over each image and this many
+  copies of it, augmented as in training.
+  """
   images, labels = session.data.feed(split, replicated(session.mesh), 1)(0)
   apply: Any = session.experiment.model.apply
   core: Any = session.experiment.model.known_fold
+  augment = session.experiment.sampler.augmentation
 
   @jax.jit
-  def read(images):
+  def read(images):  # [n, 1, D], log-probabilities
     frames, rows = images[:, None], (len(images),)
     _, variables = apply(params, frames, rows, mutable=["intermediates"])
-    return core.digits(variables["intermediates"]["fold_inputs"][0])
+    return variables["intermediates"]["fold_inputs"][0]
 
-  starts = range(0, len(labels), IMAGES)
-  parts = [np.asarray(read(images[n : n + IMAGES])).ravel() for n in starts]
+  @jax.jit
+  def read_copy(images, key):
+    return read(augment(images, augment.draw(key, images.shape[:1])))
+
+  parts, key = [], jax.random.key(0)
+  for n in range(0, len(labels), IMAGES):
+    part, total = images[n : n + IMAGES], read(images[n : n + IMAGES])
+    for i in range(copies):
+      total += read_copy(part, jax.random.fold_in(key, copies * n + i))
+    parts.append(np.asarray(core.digits(total)).ravel())
   return np.concatenate(parts), np.asarray(labels)
 
 

@@ -141,16 +141,23 @@ def misread(lines: Lines) -> str:
     lines: Runs measured by `probes.misread`.
   """
   splits, rows, of = ("validation", "test"), [], {}
+  spread = lambda x: f"{np.mean(x):.1f} ± {np.std(x):.1f}"
   for name, group in by_variant(finished(lines)).items():
     row = [name, f"{group[0]['parameters']:,}"]
     for split in splits:
-      found = np.array([x["measured"][split]["misread"] for x in group])
-      of[split] = group[0]["measured"][split]["of"]
-      each = ", ".join(map(str, found))
-      row += [f"{found.mean():.1f} ± {found.std():.1f}", each]
+      counts = [x["measured"][split] for x in group]
+      found, averaged = (
+        [x[key] for x in counts] for key in ("misread", "averaged")
+      )
+      of[split] = counts[0]["of"]
+      row += [spread(found), ", ".join(map(str, found)), spread(averaged)]
     rows.append(row)
-  titles = [(f"misread of {of[x]:,} {x} digits", "each seed") for x in of]
-  return markdown(("", "parameters", *sum(titles, ())), rows) + "\n"
+  titles = [
+    title
+    for x in of
+    for title in (f"misread of {of[x]:,} {x} digits", "each seed", "averaged")
+  ]
+  return markdown(("", "parameters", *titles), rows) + "\n"
 
 
 def information(counts: np.ndarray) -> float:

@@ -152,8 +152,8 @@ def test_identified_by_hand():
 
 def test_misread_by_hand():
   of = lambda n, m: {
-    "validation": {"misread": n, "of": 5000},
-    "test": {"misread": m, "of": 10_000},
+    "validation": {"misread": n, "averaged": n - 3, "of": 5000},
+    "test": {"misread": m, "averaged": m - 10, "of": 10_000},
   }
   lines = [
     run("a", measured=of(20, 41), parameters=98_554),
@@ -164,7 +164,9 @@ def test_misread_by_hand():
   assert "misread of 5,000 validation digits" in table
   assert "misread of 10,000 test digits" in table
   assert rows(table) == [
-    ["a", "98,554", "22.0 ± 2.0", "20, 24", "44.0 ± 3.0", "41, 47"]
+    ["a", "98,554"]
+    + ["22.0 ± 2.0", "20, 24", "19.0 ± 2.0"]
+    + ["44.0 ± 3.0", "41, 47", "34.0 ± 3.0"]
   ]
 
 
@@ -258,6 +260,7 @@ def test_additions_by_hand():
     "exact_accuracy": exact,
     "first_deal": first,
     "digit_accuracy": 0.995,
+    "averaged": {"exact_accuracy": exact + 0.01, "digit_accuracy": 0.9965},
   }
   lines = [
     run("4", measured=measured(0.96, 0.97)),
@@ -265,4 +268,5 @@ def test_additions_by_hand():
   ]
   assert rows(addition_tables.additions(lines)) == [
     ["4", "97.0 ± 1.0%", "96.0%", "96.0 ± 1.0%", "99.50%"]
+    + ["98.0 ± 1.0%", "99.65%"]
   ]
