@@ -217,7 +217,8 @@ def _read_digits(
   images, labels = session.data.feed(split, replicated(session.mesh), 1)(0)
   apply: Any = session.experiment.model.apply
   core: Any = session.experiment.model.known_fold
-  augment = session.experiment.sampler.augmentation
+  sampler: Any = session.experiment.sampler
+  augment = sampler.augmentation  # that of training
 
   @jax.jit
   def read(images):  # [n, 1, D], log-probabilities
