@@ -31,18 +31,16 @@ def get_config() -> ml_collections.ConfigDict:
 
 
 def get_study() -> Study:
-  layers = deep.get_config().model
-  encoder = {f"model.conv.{name}": x for name, x in layers.conv.items()}
-  encoder["model.dense"] = layers.dense
+  wide = {"model.conv.features": (24, 32, 48, 64, 96)}
   return Study(
     question="Which encoder misreads the fewest digits?",
     base=get_config(),
     variants={
       "fold": {},
       "fold_normalized": {"model.conv.group_size": 8},
-      "deep": encoder,
-      "deep_not_normalized": encoder | {"model.conv.group_size": 0},
-      "deep_wide": encoder | {"model.conv.features": (24, 32, 48, 64, 96)},
+      "deep": deep.ENCODER,
+      "deep_not_normalized": deep.ENCODER | {"model.conv.group_size": 0},
+      "deep_wide": deep.ENCODER | wide,
     },
     seeds=3,
     measure=probes.misread,

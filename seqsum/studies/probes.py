@@ -211,8 +211,8 @@ def _read_digits(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Predicted digits of all images of a split, and their labels, [M] each.
 
-  With `copies`, log-probabilities are averaged over each image and this many
-  copies of it, augmented as in training.
+  With `copies`, probabilities are averaged over each image and this many copies
+  of it, augmented as in training.
   """
   images, labels = session.data.feed(split, replicated(session.mesh), 1)(0)
   apply: Any = session.experiment.model.apply
@@ -234,7 +234,8 @@ def _read_digits(
   for n in range(0, len(labels), IMAGES):
     part, total = images[n : n + IMAGES], read(images[n : n + IMAGES])
     for i in range(copies):
-      total += read_copy(part, jax.random.fold_in(key, copies * n + i))
+      moved = read_copy(part, jax.random.fold_in(key, copies * n + i))
+      total = jnp.logaddexp(total, moved)
     parts.append(np.asarray(core.digits(total)).ravel())
   return np.concatenate(parts), np.asarray(labels)
 
