@@ -8,6 +8,7 @@ import jax
 from etils import epath
 from ml_collections import ConfigDict
 
+from seqsum.models.known_fold import KNOWN_FOLDS
 from seqsum.runs.session import Session
 from seqsum.runtime.progress import ProgressBar
 from seqsum.training.experiment import Schedule
@@ -121,7 +122,7 @@ def describe_model(config: ConfigDict) -> str:
     layers[0] += f" normalized in groups of {model.conv.group_size}"
   if model.dense:
     layers.append(layer("dense", model.dense))
-  if model.core in ("fold", "additive"):
+  if model.core in KNOWN_FOLDS:
     layers.append(f"core {model.core}")
   elif model.hidden_sizes:
     layers.append(layer(model.core, model.hidden_sizes))

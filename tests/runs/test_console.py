@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import fold, own, sum_tiny
+from configs import addition, deep, fold, own, sum_tiny
 from seqsum.data import digits, mnist
 from seqsum.runs.console import overview
 from seqsum.runs.session import Session, open_session
@@ -42,12 +42,20 @@ def test_overview_of_bundled_digits(tmp_path):
   }
 
 
-def test_overview_of_a_known_fold(tmp_path):
-  config = fold.get_config()
+@pytest.mark.parametrize(
+  ("file", "model"),
+  [
+    (fold, "conv 16-32-64, dense 128, core fold"),
+    (addition, "conv 16-32-64, dense 128, core carry"),
+    (deep, "conv 16-24-32-48-64 normalized in groups of 8, core fold"),
+  ],
+)
+def test_overview_of_a_known_fold(file, model, tmp_path):
+  config = file.get_config()
   config.data.name = "digits"
   config.model.dtype = "bfloat16"
   printed = rows(config, tmp_path / "run", has_checkpoint=True)
-  assert printed["model"].startswith("conv 16-32-64, dense 128, core fold; ")
+  assert printed["model"].startswith(f"{model}; ")
   assert "; bfloat16" in printed["devices"]
   assert printed["folder"].endswith("run (has a checkpoint to resume from)")
 
