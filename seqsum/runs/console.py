@@ -50,7 +50,8 @@ class Progress:
     if self._shared:
       self._bar.describe(right=f"mse {number(line['mse'])}")
       return
-    self._bar.describe(self._epoch(line), _metrics_text(line))
+    rate = f"{line['sequences_per_second']:,.0f} sequences/s"
+    self._bar.describe(self._epoch(line), f"{_metrics_text(line)}, {rate}")
     if skipped := line.get("skipped"):
       self.print(
         f"step {line['step']:,}: skipped {skipped} updates that were inf or nan"
@@ -79,10 +80,7 @@ class Progress:
 
 
 def _metrics_text(line: dict[str, Any]) -> str:
-  return (
-    f"mse {number(line['mse'], 4)}, {line['exact_accuracy']:.1%} exact, "
-    f"{line['sequences_per_second']:,.0f} sequences/s"
-  )
+  return f"mse {number(line['mse'], 4)}, {line['exact_accuracy']:.1%} exact"
 
 
 def overview(session: Session, has_checkpoint: bool) -> str:
