@@ -209,7 +209,9 @@ def test_an_invalid_value_of_additions_is_refused(field, value, words):
 def test_an_encoder_too_large_for_its_frames_is_refused(kernels, pool, words):
   config = own.get_config()
   config.data.name = "npz:x.npz"
-  config.model.conv.update(features=(4, 4), kernels=kernels, pool=pool)
+  config.model.conv.update(
+    features=(4, 4), kernels=kernels, strides=(1, 1), pool=pool
+  )
   targets = np.ones((3, 1), np.float32)
   lengths, train = np.ones(3, np.int32), np.arange(3)
   facts = describe((12, 12, 1), False, lengths, targets, train)

@@ -37,10 +37,10 @@ def get_study() -> Study:
     base=get_config(),
     variants={
       "fold": {},
-      "fold_normalized": {"model.conv.group_size": 8},
+      "fold-normalized": {"model.conv.group_size": 8},
       "deep": deep.ENCODER,
-      "deep_not_normalized": deep.ENCODER | {"model.conv.group_size": 0},
-      "deep_wide": deep.ENCODER | wide,
+      "deep-not-normalized": deep.ENCODER | {"model.conv.group_size": 0},
+      "deep-wide": deep.ENCODER | wide,
     },
     seeds=3,
     measure=probes.misread,

@@ -35,7 +35,7 @@ def get_study() -> Study:
   return Study(
     question="How many digits does a network of ten layers misread?",
     base=get_config(),
-    variants={"ten_layers": {}},
+    variants={"ten-layers": {}},
     seeds=5,
     measure=probes.misread,
     conclude=question_tables.misread,
