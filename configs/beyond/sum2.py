@@ -10,12 +10,14 @@ pairs), and 98.1% in 47 seconds on an A100 (ABL, examples/mnist_add of ABLkit).
 
 Budget: each pair 12 times, 660,000 frames per run; five seeds. The variant
 `quick` measures time: each pair four times, with a validation after each pass.
+`deep` has the encoder of deep.py.
 """
 
 import functools
 
 import ml_collections
 
+from configs import deep
 from configs import fold as base
 from seqsum.studies import question_tables
 from seqsum.studies.plan import Study
@@ -38,6 +40,7 @@ def get_study() -> Study:
     base=get_config(),
     variants={
       "fold": {},
+      "deep": deep.ENCODER,
       "quick": {
         "sequences_per_epoch": 27_500,
         "eval_sequences": 5_000,

@@ -129,35 +129,7 @@ def build_experiment(
   check_config(config)
   sampler = _build_sampler(config, spec)
   check_frames(config, sampler)
-  core: str = config.model.core
-  known_fold: Any = None
-  objective: Objective
-  if core == "fold" and sampler.kind == "videos":
-    known_fold = FoldCore(sampler.task.fold, in_loss=True)
-  elif core in KNOWN_FOLDS:
-    known_fold = KNOWN_FOLDS[core](sampler.task, config.model.digit_prior_std)
-  if core == "carry":
-    objective = CarryObjective(known_fold)
-  elif core == "fold" and sampler.kind == "videos":
-    objective = VideoObjective(
-      known_fold, config.task.per_step, config.video.importance
-    )
-  elif core == "fold":
-    objective = FoldObjective(known_fold)
-    if not known_fold.is_folded_by_loss(sampler.max_len):
-      objective.support(sampler.max_len)  # Raises if it has too many values.
-  elif config.task.name in COLUMN_TASKS and config.loss == "cross_entropy":
-    task = sampler.task
-    objective = ColumnObjective(task.columns, task.subtracts)
-  else:
-    objective = build_objective(
-      config.loss,
-      config.task.target,
-      task=sampler.task,
-      max_len=sampler.max_len,
-      min_len=sampler.min_len,
-      per_step=config.task.per_step,
-    )
+  known_fold, objective = _build_objective(config, sampler)
   optimizer = dict(config.optimizer)
   ema_decay = optimizer.pop("ema_decay")
   return Experiment(
@@ -171,6 +143,38 @@ def build_experiment(
     skip_nonfinite=config.on_nonfinite == "skip",
     ema_decay=ema_decay,
     center_targets=config.task.center_targets,
+  )
+
+
+def _build_objective(
+  config: ConfigDict, sampler: AnySampler
+) -> tuple[Any, Objective]:
+  """Builds the known fold, None for a learned recurrence, and the objective."""
+  core, task = config.model.core, sampler.task
+  known_fold: Any = None
+  if core == "fold" and sampler.kind == "videos":
+    known_fold = FoldCore(task.fold, in_loss=True)
+    return known_fold, VideoObjective(
+      known_fold, config.task.per_step, config.video.importance
+    )
+  if core in KNOWN_FOLDS:
+    known_fold = KNOWN_FOLDS[core](task, config.model.digit_prior_std)
+  if core == "carry":
+    return known_fold, CarryObjective(known_fold)
+  if core == "fold":
+    objective = FoldObjective(known_fold)
+    if not known_fold.is_folded_by_loss(sampler.max_len):
+      objective.support(sampler.max_len)  # Raises if it has too many values.
+    return known_fold, objective
+  if config.task.name in COLUMN_TASKS and config.loss == "cross_entropy":
+    return known_fold, ColumnObjective(task.columns, task.subtracts)
+  return known_fold, build_objective(
+    config.loss,
+    config.task.target,
+    task=task,
+    max_len=sampler.max_len,
+    min_len=sampler.min_len,
+    per_step=config.task.per_step,
   )
 
 
