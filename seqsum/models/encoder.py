@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -22,21 +23,16 @@ ACTIVATIONS = {
 class ConvEncoder(nn.Module):
   """Valid convolutions, each with an activation and max pooling; dense layers.
 
-  A convolution may be normalized before its activation: over each frame and
-  each group of channels (group normalization, Wu & He 2018), so that a frame's
-  features do not depend on other frames, or on padding.
-
   Attributes:
     features: Filters of each convolution.
     kernels: Side of each convolution's square filters, in pixels.
     strides: Stride of each convolution, in pixels.
     pools: Side and stride of each max-pooling window; 1 for none.
     dense: Features of each dense layer.
-    group_size: Channels that are normalized together after each convolution; 0:
-      no normalization.
+    group_size: Channels of a frame that are normalized together after each
+      convolution (group normalization, Wu & He 2018); 0: none.
     activation: Activation of every layer.
-    plain: Whether to use Flax's convolutions, which have the same parameters
-      and values as `conv.Conv`.
+    plain: Whether to use Flax's convolutions, equal in value to `conv.Conv`.
     dtype: Computation dtype; parameters are float32.
   """
 
@@ -55,31 +51,21 @@ class ConvEncoder(nn.Module):
     """[B, H, W, C] floating -> [B, F]."""
     x = images
     make = functools.partial(nn.Conv, padding="VALID") if self.plain else Conv
+    options: Any = {"kernel_init": kernel_init, "dtype": self.dtype}
     layers = zip(
       self.features, self.kernels, self.strides, self.pools, strict=True
     )
     for i, (n, side, stride, pool) in enumerate(layers):
-      conv = make(
-        n,
-        (side, side),
-        stride,
-        kernel_init=kernel_init,
-        dtype=self.dtype,
-        name=f"conv_{i}",
-      )
-      x = conv(x)
+      x = make(n, (side, side), stride, name=f"conv_{i}", **options)(x)
       if self.group_size:
-        norm = nn.GroupNorm(
+        x = nn.GroupNorm(
           None, self.group_size, dtype=self.dtype, name=f"norm_{i}"
-        )
-        x = norm(x)
+        )(x)
       x = self.activation(x)
       if pool > 1:
         x = max_pool(x, pool)
     x = x.reshape(x.shape[0], -1)
     for i, n in enumerate(self.dense):
-      dense = nn.Dense(
-        n, kernel_init=kernel_init, dtype=self.dtype, name=f"dense_{i}"
-      )
+      dense = nn.Dense(n, name=f"dense_{i}", **options)
       x = self.activation(dense(x))
     return x

@@ -60,7 +60,7 @@ INT32 = lambda v, c: abs(v) < MOST, f"must be below {MOST:,}"
 AT_LEAST_0 = lambda v, c: 0 <= v < math.inf, "must be a number of at least 0"
 POSITIVE = lambda v, c: 0 < v < math.inf, "must be a positive number"
 FRACTION = lambda v, c: 0 <= v <= 1, "must be a fraction between 0 and 1"
-NOT_EMPTY = lambda v, c: len(v) > 0, "must be positive whole numbers"
+WHOLE = "must be positive whole numbers, one a layer"
 AT_MOST_LONGEST = lambda v, c: v <= LONGEST, f"must be at most {LONGEST:,}"
 BELOW_1 = lambda v, c: 0 <= v < 1, "must be at least 0 and below 1"
 
@@ -91,8 +91,8 @@ CHECKS: tuple[Check, ...] = (
     lambda v, c: len(v) <= MAX_LAYERS,
     f"has too many layers to compile; must be at most {MAX_LAYERS}",
   ),
-  (LAYERS, lambda v, c: _are_counts(v), "must be positive whole numbers"),
-  ("model.conv.features", *NOT_EMPTY),
+  (LAYERS, lambda v, c: _are_counts(v), WHOLE),
+  ("model.conv.features", lambda v, c: len(v) > 0, WHOLE),
   (
     "model.conv.kernels model.conv.strides model.conv.pool",
     lambda v, c: len(v) == len(c.model.conv.features),
@@ -101,7 +101,7 @@ CHECKS: tuple[Check, ...] = (
   ),
   (
     "model.conv.group_size",
-    lambda v, c: v >= 0 == sum(n % (v or 1) for n in c.model.conv.features),
+    lambda v, c: v >= 0 and math.gcd(*c.model.conv.features) % (v or 1) == 0,
     "must be 0, or divide config.model.conv.features={c.model.conv.features}",
   ),
   ("model.input_max optimizer.learning_rate", *POSITIVE),
