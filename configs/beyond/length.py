@@ -19,6 +19,7 @@ import functools
 
 import ml_collections
 
+from configs import deep
 from configs import fold as base
 from seqsum.studies import probes, question_tables
 from seqsum.studies.plan import Study
@@ -42,6 +43,7 @@ def get_study() -> Study:
     base=get_config(),
     variants={
       "fold": {},
+      "deep": deep.ENCODER,
       "additive": {
         "model.core": "additive",
         "loss": "mae",  # as in Deep Sets
@@ -53,6 +55,7 @@ def get_study() -> Study:
     },
     display_names={
       "fold": "fold, built in",
+      "deep": "fold, deep encoder",
       "additive": "additive, built in",
       "gru": "GRU",
       "lstm": "LSTM",

@@ -14,6 +14,7 @@ the same encoder.
 
 import ml_collections
 
+from configs import deep
 from configs import fold as base
 from seqsum.studies import question_tables
 from seqsum.studies.plan import Study
@@ -27,7 +28,7 @@ def get_study() -> Study:
   return Study(
     question="How accurate is built-in addition on the post's task?",
     base=get_config(),
-    variants={"fold": {}},
+    variants={"fold": {}, "deep": deep.ENCODER},
     seeds=5,
     conclude=question_tables.seeds,
   )

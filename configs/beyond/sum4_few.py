@@ -14,6 +14,7 @@ seeds. 20,000 of the 55,000 training images are used, each once.
 
 import ml_collections
 
+from configs import deep
 from configs.beyond import sum4_once
 from seqsum.studies import question_tables
 from seqsum.studies.plan import Study
@@ -30,7 +31,7 @@ def get_study() -> Study:
   return Study(
     question="How accurate are sums of four digits after 5,000 sequences?",
     base=get_config(),
-    variants={"fold": {}},
+    variants={"fold": {}, "deep": deep.ENCODER},
     seeds=5,
     conclude=question_tables.seeds,
   )

@@ -15,6 +15,7 @@ here the checkpoint is chosen by validation loss and tested once.
 
 import ml_collections
 
+from configs import deep
 from configs import fold as base
 from seqsum.studies import question_tables
 from seqsum.studies.plan import Study
@@ -33,7 +34,7 @@ def get_study() -> Study:
   return Study(
     question="How accurate are sums of four digits if each image is used once?",
     base=get_config(),
-    variants={"fold": {}},
+    variants={"fold": {}, "deep": deep.ENCODER},
     seeds=5,
     conclude=question_tables.seeds,
   )

@@ -12,6 +12,7 @@ Budget: 600,000 sequences of 4.5 digits per run; five seeds.
 
 import ml_collections
 
+from configs import deep
 from configs import fold as base
 from seqsum.studies import question_tables
 from seqsum.studies.plan import Study
@@ -28,7 +29,7 @@ def get_study() -> Study:
   return Study(
     question="How small is the error of sums of up to eight digits?",
     base=get_config(),
-    variants={"fold": {}},
+    variants={"fold": {}, "deep": deep.ENCODER},
     seeds=5,
     conclude=question_tables.seeds,
   )

@@ -21,6 +21,7 @@ is 0.8, 3.2 and 10 million frames per run; three seeds.
 
 import ml_collections
 
+from configs import deep
 from configs import fold as base
 from seqsum.studies import question_tables
 from seqsum.studies.plan import Study
@@ -59,6 +60,7 @@ def of(length: int, **more) -> dict:
 
 
 def get_study() -> Study:
+  distorted = deep.ENCODER | {"sequence.elastic": 1.5}
   return Study(
     question="From how long sums can digits be learned?",
     base=get_config(),
@@ -66,6 +68,8 @@ def get_study() -> Study:
       "16": of(16, sequences_per_epoch=12_500, batch_size=16),
       "64": of(64, sequences_per_epoch=12_500, batch_size=8),
       "256": of(256, **LONGEST),
+      "16-deep": of(16, sequences_per_epoch=25_000, batch_size=16) | distorted,
+      "64-deep": of(64, sequences_per_epoch=12_500, batch_size=8) | distorted,
     },
     seeds=3,
     conclude=question_tables.seeds,
