@@ -100,9 +100,12 @@ def test_a_run_predicts_longer_sequences_than_in_training(whole):
   session = open_session(config(), whole)
   with session.checkpoints() as checkpoints:
     _, state = restore_best(session, checkpoints)
-  found = probes.by_length(session, state.evaluated, (4, 40), 16)
+  found = probes.by_length(session, state.evaluated, (4, 40), 16, deformed=[4])
   assert [x["length"] for x in found] == [4, 40]
   assert all(np.isfinite(x["mse"]) for x in found)
+  assert ["deformed" in x for x in found] == [True, False]
+  # Other images than those of the test.
+  assert found[0]["deformed"]["mse"] != found[0]["mse"]
   # The moving average was tested; it differs from the parameters.
   differ = jax.tree.map(
     lambda a, b: (a != b).any(), state.params, state.evaluated
@@ -186,9 +189,13 @@ def test_a_step_updates_the_moving_average(bundled, devices):
 
 
 def test_augmentation_and_fixed_sequences_are_those_of_the_config():
-  experiment = build_experiment(config())
-  assert experiment.sampler.augmentation == Augmentation(2, 12.0, 0.12, 1.5)
-  assert experiment.sampler.num_sequences == 100
+  sampler = build_experiment(config()).sampler
+  assert sampler.augmentation == Augmentation(2, 12.0, 0.12, 1.5)
+  assert sampler.num_sequences == 100
+  assert sampler.held_out(4).augmentation == Augmentation()
+  moved = probes.MovedSampler(**vars(sampler)).held_out(4)
+  assert moved.augmentation == sampler.augmentation
+  assert (moved.batch_size, moved.num_sequences) == (4, 0)
 
 
 LONG = {

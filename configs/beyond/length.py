@@ -66,9 +66,11 @@ def get_study() -> Study:
     measure=functools.partial(
       probes.by_length,
       lengths=(1, 2, 3, 5, 8, *range(10, 16), 20, 50, 100, 300, 1000),
+      deformed=(20, 50, 100),
     ),
     conclude=question_tables.together(
       question_tables.seeds,
       functools.partial(question_tables.lengths, digits=1),
+      functools.partial(question_tables.lengths, digits=1, part="deformed"),
     ),
   )

@@ -5,6 +5,7 @@ Each is a function (session, best parameters) -> JSON, see `plan.Study.measure`.
 
 import copy
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -15,11 +16,13 @@ import optax
 from seqsum.runs.results import first_filters
 from seqsum.runs.session import Session
 from seqsum.runtime.devices import replicated
+from seqsum.sequences.sampler import Sampler
+from seqsum.sequences.shapes import Feed
 from seqsum.training import scores
 from seqsum.training.evaluate import make_evaluator
 from seqsum.training.experiment import build_experiment
 from seqsum.training.metrics import is_exact
-from seqsum.training.state import TEST
+from seqsum.training.state import TEST, TRAIN
 
 LENGTHS = (*range(1, 21), 50, 100)
 COLUMNS = (1, 2, 4, 8, 15, 30)
@@ -33,6 +36,7 @@ def by_length(
   lengths: tuple[int, ...] = LENGTHS,
   sequences: int = 1000,
   frames: int = 200_000,
+  deformed: Collection[int] = (),
 ) -> list[dict[str, Any]]:
   """Test metrics of sequences of one length, for each of several lengths.
 
@@ -40,24 +44,40 @@ def by_length(
     lengths: Lengths in frames; may exceed those in training.
     sequences: Number of sequences of each length.
     frames: Limit on their frames, sequences x length.
+    deformed: Of these lengths, "deformed" has the metrics of training images,
+      moved as in training. Infinite MNIST (Loosli et al. 2007), with which
+      other work tests, has deformed training images too.
   """
-  found = []
-  for length in lengths:
-    count = min(sequences, max(1, frames // length))
-    sampler = dataclasses.replace(
-      session.experiment.sampler, min_len=length, max_len=length
-    )
+
+  def measure(length: int, sampler: Any, feed: Feed) -> dict[str, Any]:
     read = make_evaluator(
       dataclasses.replace(session.experiment, sampler=sampler),
       session.mesh,
       TEST,
-      session.feed(TEST),
-      sequences=count,
+      feed,
+      sequences=min(sequences, max(1, frames // length)),
       batch_size=session.mesh.size * max(1, min(100, 1000 // length)),
     )
-    metrics = scores.measure(read(params), session.experiment.per_step)
-    found.append({"length": length, **metrics})
+    return scores.measure(read(params), session.experiment.per_step)
+
+  found = []
+  for length in lengths:
+    sampler: Any = dataclasses.replace(
+      session.experiment.sampler, min_len=length, max_len=length
+    )
+    line = {"length": length, **measure(length, sampler, session.feed(TEST))}
+    if length in deformed:
+      moved = MovedSampler(**vars(sampler))
+      line["deformed"] = measure(length, moved, session.feed(TRAIN))
+    found.append(line)
   return found
+
+
+class MovedSampler(Sampler):
+  """Its held-out sequences are augmented as in training."""
+
+  def held_out(self, batch_size: int) -> Sampler:
+    return dataclasses.replace(self, batch_size=batch_size, num_sequences=0)
 
 
 def by_columns(

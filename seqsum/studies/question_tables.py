@@ -57,30 +57,31 @@ def _worst(accuracy: np.ndarray) -> str:
   return f"{first}, {second}: {100 * accuracy.min():.1f}%"
 
 
-def lengths(lines: Lines, digits: int = 0) -> str:
+def lengths(lines: Lines, digits: int = 0, part: str = "") -> str:
   """Exact accuracy and mean absolute error by length, means over runs.
 
   Lines are measured by `probes.by_length`; percentages have `digits` decimals.
+  `part` is "deformed", or empty for test digits.
   """
   groups = by_variant(finished(lines))
-  measured = {m["length"] for x in finished(lines) for m in x["measured"]}
-  shown = [length for length in SHOWN if length in measured]
+  shown = [x for x in SHOWN if _at_length(finished(lines), x, part)]
   rows = []
   for name, group in groups.items():
     cells = []
     for length in shown:
       exact, mae = (
-        np.mean([m[key] for m in _at_length(group, length)])
+        np.mean([m[key] for m in _at_length(group, length, part)])
         for key in ("exact_accuracy", "mae")
       )
       cells.append(f"{100 * exact:.{digits}f}%, {number(mae, 2)}")
     rows.append([name, *cells])
-  titles = ("exact, mae at length", *map(str, shown))
-  return markdown(titles, rows) + "\n"
+  first = f"{part}: exact, mae at length".removeprefix(": ")
+  return markdown((first, *map(str, shown)), rows) + "\n"
 
 
-def _at_length(lines: Lines, length: int) -> Lines:
-  return [m for x in lines for m in x["measured"] if m["length"] == length]
+def _at_length(lines: Lines, length: int, part: str = "") -> Lines:
+  found = [m for x in lines for m in x["measured"] if m["length"] == length]
+  return [m[part] for m in found if part in m] if part else found
 
 
 def seeds(lines: Lines) -> str:

@@ -118,6 +118,19 @@ def test_measured_lengths_have_a_column():
   assert rows(table) == [["a", "98.8%, 0.05"]]
 
 
+def test_deformed_digits_have_a_table_of_their_own():
+  part = {"exact_accuracy": 0.5, "mae": 3.0}
+  measured = [
+    {"length": 20, "exact_accuracy": 0.25, "mae": 1.0, "deformed": part},
+    {"length": 50, "exact_accuracy": 0.125, "mae": 2.0},
+  ]
+  lines = [run("a", measured=measured)]
+  assert rows(question_tables.lengths(lines)) == [["a", "25%, 1", "12%, 2"]]
+  table = question_tables.lengths(lines, part="deformed")
+  assert "| deformed: exact, mae at length | 20 |" in table
+  assert rows(table) == [["a", "50%, 3"]]
+
+
 def test_seeds_by_hand():
   test = {"exact_accuracy": 0.9912, "mse": 0.1}
   lines = [
