@@ -4,6 +4,7 @@ import functools
 import json
 import runpy
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from configs import sum as post
 from configs import sum_small
 from seqsum.runtime import devices
 from seqsum.runtime.errors import InputError
-from seqsum.studies import plan
+from seqsum.studies import plan, probes
 from seqsum.studies.run import run_study
 
 TEXT = """
@@ -112,6 +113,42 @@ def test_finished_study_trains_nothing(done, run):
   assert results(workdir) == before
   for path in (workdir / "runs").rglob("metrics.jsonl"):
     assert path.stat().st_mtime < begin
+
+
+@pytest.mark.slow
+def test_another_measurement_is_made_of_finished_runs(done, file, run):
+  workdir = shutil.copytree(done[0], file.parent / "copy")
+  before = results(workdir)
+  other = file.parent / "other_lengths.py"
+  other.write_text(
+    TEXT.replace("lengths=(1, 6)", "lengths=(2,)")
+    .replace(
+      "lambda *a: probes.by_length(*a, ", "functools.partial(probes.by_length, "
+    )
+    .replace("\nfrom", "\nimport functools\nfrom", 1)
+  )
+  flags = f"--study={other}", f"--workdir={workdir}"
+  answer = run(*flags, program="seqsum.study")
+  assert answer.returncode == 0, answer.stderr
+  after = results(workdir)
+  assert [x["length"] for x in after[0]["measured"]] == [2]
+  assert [x["seconds"] for x in after] == [x["seconds"] for x in before]
+
+
+@pytest.mark.parametrize(
+  ("measure", "name"),
+  [
+    (None, None),
+    (probes.by_pair, "by_pair()"),
+    (
+      functools.partial(probes.by_length, sequences=300, lengths=(1, 2)),
+      "by_length(lengths=(1, 2), sequences=300)",
+    ),
+  ],
+)
+def test_a_measurement_is_named_with_its_arguments(measure, name):
+  study = plan.Study("Which?", sum_small.get_config(), {}, measure=measure)
+  assert study.measured_by == name
 
 
 @pytest.mark.slow

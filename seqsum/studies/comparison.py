@@ -31,6 +31,7 @@ def collect(run: Run) -> dict[str, Any] | None:
     clock: [[wall-clock seconds, validation exact accuracy], ...].
     course: [[step, training mse, rms of the encoder's output, norm of the
       gradient], ...], if config.log_norms.
+    measured: What `plan.Study.measure` returned; measured_by tells its name.
     seconds: Wall-clock time of the whole run.
     sequences: Training sequences, until the run diverged if it did.
 
@@ -49,7 +50,7 @@ def collect(run: Run) -> dict[str, Any] | None:
   done = summary or {}  # a run that diverged has no results
   # Finite parameters may still predict inf or nan.
   is_finished = summary is not None and summary["test"]["mse"] is not None
-  more = read("measured.json", run_files.MEASURED)
+  more = read("measured.json", run_files.MEASURED) or {}
   return {
     "variant": run.variant,
     "seed": run.seed,
@@ -75,7 +76,8 @@ def collect(run: Run) -> dict[str, Any] | None:
       if COURSE[-1] in line
     ],
     **{name: done.get("test", {}).get(name) for name in PARTS},
-    "measured": more and more["measured"],
+    "measured": more.get("measured"),
+    "measured_by": more.get("by"),
   }
 
 

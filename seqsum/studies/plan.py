@@ -16,6 +16,7 @@ import ast
 import copy
 import dataclasses
 import difflib
+import functools
 import os
 import re
 import runpy
@@ -66,6 +67,16 @@ class Study:
   conclude: Callable[[Lines], str] | None = None
   timed: bool = False
   display_names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+  @property
+  def measured_by(self) -> str | None:
+    """Name and arguments of `measure`, such as "by_length(sequences=300)"."""
+    if self.measure is None:
+      return None
+    call = functools.partial(self.measure)  # a partial, whatever it is
+    arguments = [repr(x) for x in call.args]
+    arguments += [f"{key}={x!r}" for key, x in sorted(call.keywords.items())]
+    return f"{call.func.__name__}({', '.join(arguments)})"
 
 
 class Run(NamedTuple):

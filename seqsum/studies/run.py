@@ -6,7 +6,7 @@ import jax
 from etils import epath
 
 from seqsum import train
-from seqsum.runs import folder
+from seqsum.runs import folder, run_files
 from seqsum.runs.dataset import load_data
 from seqsum.runs.restore import restore_best
 from seqsum.runs.session import open_session
@@ -77,16 +77,22 @@ def run_study(
 
 
 def _measure(study: Study, run: Run) -> None:
-  """Writes measured.json into the folder of a finished run."""
+  """Writes measured.json into the folder of a finished run.
+
+  A measurement by another function, or with other arguments, is repeated.
+  """
   path = run.folder / "measured.json"
   is_finished = (run.folder / "summary.json").exists()
-  if study.measure is None or path.exists() or not is_finished:
+  if study.measure is None or not is_finished:
+    return
+  before = run_files.read_json(path, run_files.MEASURED) or {}
+  if before.get("by") == study.measured_by:
     return
   with open_session(run.config, run.folder) as session:
     with session.checkpoints() as checkpoints:
       _, state = restore_best(session, checkpoints)
     measured = study.measure(session, state.evaluated)
-    files.write_json(path, {"measured": measured})
+    files.write_json(path, {"by": study.measured_by, "measured": measured})
 
 
 def _compare(study: Study, runs: Sequence[Run], workdir: epath.Path) -> str:
@@ -96,6 +102,6 @@ def _compare(study: Study, runs: Sequence[Run], workdir: epath.Path) -> str:
 
 
 def _is_complete(study: Study, line: Line) -> bool:
-  """Whether a run that ended was also measured."""
+  """Whether a run that ended was also measured, as the study asks."""
   diverged = line["status"] == "diverged"
-  return diverged or study.measure is None or line["measured"] is not None
+  return diverged or line["measured_by"] == study.measured_by
