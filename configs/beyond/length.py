@@ -12,7 +12,8 @@ digits: 97, 93 and 87%. The mean absolute error at 1,000 is reported too.
 Budget: 400,000 sequences of 5.5 digits, 2.2 million frames per run, for the
 cores with addition built in (theirs: 150,000 of 5, each 100 times); a quarter
 of it for the learned cores, which longer training does not help to generalize.
-All cores use the same encoder; three seeds.
+All variants but `deep` use the encoder of fold.py; three seeds. "Deformed" are
+training digits, moved as in training.
 """
 
 import functools

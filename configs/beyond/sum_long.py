@@ -16,7 +16,8 @@ undistorted frames sooner, and the last checkpoint is tested, because digits
 still improve when the validation loss does not. sum_1024.py has longer sums.
 
 Budget: each sequence ten times at 16 and 64 digits and eight times at 256, that
-is 0.8, 3.2 and 10 million frames per run; three seeds.
+is 0.8, 3.2 and 10 million frames per run; three seeds. `16-deep` and `64-deep`
+have the encoder of deep.py and elastic distortions; `16-deep` twice the budget.
 """
 
 import ml_collections

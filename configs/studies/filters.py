@@ -9,7 +9,7 @@ as a classifier of 120,000 single digits (digit_classifier.py); three seeds.
 import ml_collections
 
 from configs import sum as base
-from seqsum.studies import probes, question_tables
+from seqsum.studies import filter_tables, probes
 from seqsum.studies.plan import Study
 
 
@@ -37,5 +37,5 @@ def get_study() -> Study:
     display_names={"sums": "trained on sums", "labels": "trained on labels"},
     figures=("filters", "learning", "final"),
     measure=probes.filters,
-    conclude=question_tables.filters,
+    conclude=filter_tables.filters,
   )

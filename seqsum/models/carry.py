@@ -144,13 +144,16 @@ def log_likelihood(
   Args:
     digits: [B, T, 10] float32, log-probabilities of the digit on each frame, in
       the order of `Addition`.
-    sums: [B, D] the digits of the sum, least significant first; 2 (D - 1) is at
-      least T.
+    sums: [B, N + 1] float32, the digits 0..9 of the sum, least significant
+      first; the last is 0 or 1. 2N is at least T.
     lengths: [B] how many frames are real; the others are 0.
     subtracts: Whether `sums` are differences, see `addition.Subtraction`.
 
   Returns:
     [B] float32.
+
+  Raises:
+    ValueError: T exceeds 2N.
   """
   columns = sums.shape[1] - 1
   totals = column_totals(digits, lengths, columns, subtracts)  # [B, N, 19]
@@ -186,8 +189,13 @@ def column_totals(
 
   Returns:
     [B, N, 19] float32, log-probabilities of 0..18.
+
+  Raises:
+    ValueError: T exceeds 2N.
   """
   batch, time, count = digits.shape
+  if time > 2 * columns:
+    raise ValueError(f"{time} frames need more than {columns} columns")
   zero = jnp.full(count, LOWEST).at[0].set(0.0)
   is_real = np.arange(time)[None] < lengths[:, None]
   digits = jnp.where(is_real[..., None], digits, zero[None, None])

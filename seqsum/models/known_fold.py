@@ -132,7 +132,11 @@ class AdditiveCore:
   """A known fold whose carry is the running sum of the head's output.
 
   Deep Sets (Zaheer et al. 2017) with the identity after the sum; a neural
-  addition unit (Madsen & Johansen 2020) whose weights are all one.
+  addition unit (Madsen & Johansen 2020) whose weights are all one. Its `digits`
+  are the outputs rounded and clipped to 0..9; nan becomes 0.
+
+  Attributes:
+    outputs: Numbers of a value; `digits` reads the first.
   """
 
   outputs: int = 1
@@ -167,6 +171,7 @@ class KnownFoldCell(nn.RNNCellBase):
   time: int
 
   def __call__(self, carry, inputs):
+    """[n, K] and [n, D] -> (new carry, output), see `KnownFold.step`."""
     return self.core.step(self.time, carry, inputs)
 
   @nn.nowrap

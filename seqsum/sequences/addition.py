@@ -59,12 +59,18 @@ class Addition:
       [B, T, D] float32 in 0..9, the digits of the sum, least significant first.
       A number whose digit of a column has not arrived has a 0 there. The
       padding repeats the final sum.
+
+    Raises:
+      ValueError: T exceeds 2N.
     """
     return self._add(jnp.cumsum(self._parts(digits, lengths), axis=1))
 
   def _parts(self, digits: jax.Array, lengths: Lengths) -> jax.Array:
     """[B, T, N] float32, what each frame adds to the total of each column."""
-    frame = np.arange(digits.shape[1])
+    time = digits.shape[1]
+    if time > 2 * self.columns:
+      raise ValueError(f"{time} frames need more than {self.columns} columns")
+    frame = np.arange(time)
     real = jnp.where(frame[None] < lengths[:, None], digits, 0)
     column = frame[:, None] // 2 == np.arange(self.columns)  # [T, N]
     signs = np.where(frame % 2, -1, 1) if self.subtracts else 1
@@ -95,7 +101,10 @@ class Addition:
   def moments(
     self, max_len: int, min_len: int = 1, per_step: bool = False
   ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of the last targets, [D]; see `Task.moments`."""
+    """Mean and deviation of the last targets, [D]; see `Task.moments`.
+
+    Lengths are whole columns; `per_step` changes nothing.
+    """
     targets = self._sample(np.array(self.digits), max_len, min_len)
     deviation = targets.std(axis=0)
     return targets.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
@@ -103,7 +112,10 @@ class Addition:
   def mean_target(
     self, labels: np.ndarray, max_len: int, min_len: int, per_step: bool
   ) -> np.ndarray:
-    """[D], the mean last target of images with these labels [M]."""
+    """[D], the mean last target of images with these labels [M].
+
+    Lengths are whole columns; `per_step` changes nothing.
+    """
     return self._sample(labels, max_len, min_len).mean(axis=0)
 
   def _sample(

@@ -3,14 +3,14 @@
 import numpy as np
 
 from seqsum.studies.charts import Lines, by_variant, finished
-from seqsum.studies.question_tables import markdown
+from seqsum.studies.question_tables import markdown, spread
 
 
 def additions(lines: Lines) -> str:
   """Exact additions of dealt test images, mean and deviation over seeds.
 
   Args:
-    lines: Runs measured by `probes.reshuffled`, which tells what is averaged.
+    lines: Runs measured by `probes.reshuffled`, see there for the columns.
   """
   rows = []
   for name, group in by_variant(finished(lines)).items():
@@ -22,11 +22,14 @@ def additions(lines: Lines) -> str:
       np.array([100 * x["measured"]["averaged"][key] for x in group])
       for key in ("exact_accuracy", "digit_accuracy")
     )
-    spread = lambda x: f"{x.mean():.1f} ± {x.std():.1f}%"
-    row = [name, spread(exact), f"{exact.min():.1f}%", spread(first)]
-    means = f"{digits.mean():.2f}%", spread(averaged), f"{read.mean():.2f}%"
+    row = [name, spread(exact, "%"), f"{exact.min():.1f}%", spread(first, "%")]
+    means = (
+      f"{digits.mean():.2f}%",
+      spread(averaged, "%"),
+      f"{read.mean():.2f}%",
+    )
     rows.append([*row, *means])
-  titles = ("", "exact, 200 deals", "worst seed", "one deal", "digits")
+  titles = ("", "exact, mean of deals", "worst seed", "one deal", "digits")
   also = ("exact, averaged", "digits, averaged")
   return markdown((*titles, *also), rows) + "\n"
 

@@ -47,6 +47,9 @@ def by_length(
     deformed: Of these lengths, "deformed" has the metrics of training images,
       moved as in training. Infinite MNIST (Loosli et al. 2007), with which
       other work tests, has deformed training images too.
+
+  Returns:
+    For each length, "length" and the metrics of `training.scores.measure`.
   """
 
   def measure(length: int, sampler: Any, feed: Feed) -> dict[str, Any]:
@@ -87,7 +90,7 @@ def by_columns(
   sequences: int = 1000,
   frames: int = 20_000,
 ) -> list[dict[str, Any]]:
-  """Test accuracy of additions, for numbers of several numbers of digits.
+  """Test accuracy of additions, for several lengths of the numbers.
 
   Args:
     columns: Digits of each number; may exceed those in training.
@@ -207,7 +210,7 @@ def misread(
 ) -> dict[str, dict[str, int]]:
   """How many of the validation and the test images are misread.
 
-  The core must have the reduction built in.
+  The core must be 'fold' or 'carry'.
 
   Returns:
     {"validation": {"misread": ..., "averaged": ..., "of": ...}, "test": ...};

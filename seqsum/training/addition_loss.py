@@ -29,7 +29,8 @@ class CarryObjective:
   batch, on several devices of the rows of each. Its posterior weighs the losses
   under all codes, so the gradient is that of the likelihood with the code
   summed out. The posterior selects the code that the network has begun to
-  learn; the code's logits follow.
+  learn; the code's logits follow. The value exceeds the negative log-likelihood
+  by the entropy of the posterior, at most log(codes) for a batch.
 
   Attributes:
     fold: The core.

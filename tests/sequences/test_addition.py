@@ -2,6 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seqsum.models.carry import log_likelihood
 from seqsum.sequences.addition import (
   Addition,
   Subtraction,
@@ -77,6 +78,14 @@ def test_more_frames_have_more_columns():
   assert Addition(2).with_room_for(4) == Addition(2)
   assert Addition(2).with_room_for(3) == Addition(2)
   assert Addition(2).with_room_for(5).columns == 3
+
+
+def test_frames_beyond_the_columns_are_refused():
+  digits = jnp.zeros((1, 4), int)
+  with pytest.raises(ValueError, match="4 frames need more than 1 columns"):
+    Addition(1).running(digits, jnp.array([4]))
+  with pytest.raises(ValueError, match="4 frames need more than 1 columns"):
+    log_likelihood(jnp.zeros((1, 4, 10)), jnp.zeros((1, 2)), jnp.array([4]))
 
 
 def test_moments_are_those_of_whole_columns():
