@@ -36,6 +36,12 @@ STUDY = flags.DEFINE_string(
 WORKDIR = flags.DEFINE_string(
   "workdir", None, "The study's folder; by default studies/<name of the file>."
 )
+VARIANTS = flags.DEFINE_list(
+  "variants",
+  [],
+  "Names of the variants to train, separated by commas; by default all. The "
+  "table compares every run of the folder that has ended.",
+)
 SEEDS = flags.DEFINE_integer(
   "seeds", None, "Seeds of each variant; by default those of the study."
 )
@@ -68,12 +74,13 @@ def main() -> int:
   if MANUAL_DIR.value:
     fields["data.manual_dir"] = MANUAL_DIR.value
   runs = plan.lay_out(study, workdir, SEEDS.value, SEQUENCES.value, fields)
+  chosen = plan.choose_runs(study, runs, VARIANTS.value)
   if PRINT_COMMANDS.value:
-    print("\n".join(plan.commands(runs, STUDY.value)))
+    print("\n".join(plan.commands(chosen, STUDY.value)))
     return 0
   cli.enable_compilation_cache()
   with StopRequest() as stop:
-    table = run.run_study(study, runs, workdir, stop)
+    table = run.run_study(study, runs, chosen, workdir, stop)
   if table is None:
     return stop.report()
   print(f"\n{table}\nsee {workdir}")

@@ -116,6 +116,31 @@ def test_finished_study_trains_nothing(done, run):
 
 
 @pytest.mark.slow
+def test_chosen_variants_are_trained_and_all_compared(file, run):
+  workdir = file.parent / "chosen"
+  flags = f"--study={file}", f"--workdir={workdir}", "--seeds=1"
+  names = lambda: [x["variant"] for x in results(workdir)]
+  answer = run(*flags, "--variants=wild", program="seqsum.study")
+  assert answer.returncode == 0, answer.stderr
+  assert "1 of 1, wild/0: diverged" in answer.stdout
+  assert names() == ["wild"]
+  assert "1 of 2 runs" in (workdir / "table.md").read_text()
+  answer = run(*flags, "--variants=slow", program="seqsum.study")
+  assert answer.returncode == 0, answer.stderr
+  assert "wild/0" not in answer.stdout
+  assert names() == ["slow", "wild"]
+  assert not (workdir / "rates.json").exists()
+
+
+def test_commands_of_chosen_variants():
+  study = plan.load(ROOT / "configs/beyond/sum2.py")
+  runs = plan.lay_out(study, epath.Path("s"), seeds=2)
+  chosen = plan.choose_runs(study, runs, ["quick", "fold"])
+  assert [x.name for x in chosen] == ["fold/0", "quick/0", "fold/1", "quick/1"]
+  assert plan.choose_runs(study, runs, []) == runs
+
+
+@pytest.mark.slow
 def test_another_measurement_is_made_of_finished_runs(done, file, run):
   workdir = shutil.copytree(done[0], file.parent / "copy")
   before = results(workdir)
@@ -207,6 +232,10 @@ def test_stopped_study_resumes(file, run, environment):
       (("--study=README.md",), "must be a Python file"),
       (("--study=configs/studies/tiny.py", "--seeds=0"), "must be at least 1"),
       (("--study=configs/studies/tiny.py", "x"), "unexpected argument 'x'"),
+      (
+        ("--study=configs/beyond/addition.py", "--variants=15,10-deep"),
+        "--variants='10-deep' is not known: did you mean '100-deep'?",
+      ),
     ],
   ),
 )
@@ -270,5 +299,5 @@ def test_refused_study_writes_nothing(file, tmp_path):
   workdir = epath.Path(tmp_path / "study")
   runs = plan.lay_out(asked, workdir)
   with pytest.raises(InputError, match="did you mean 'mnist'"):
-    run_study(asked, runs, workdir, stop=None)
+    run_study(asked, runs, runs, workdir, stop=None)
   assert list(tmp_path.iterdir()) == []

@@ -218,6 +218,19 @@ def lay_out(
   return runs
 
 
+def choose_runs(
+  study: Study, runs: Sequence[Run], variants: Sequence[str]
+) -> list[Run]:
+  """Returns the runs of some variants, or all runs if there are no names.
+
+  Raises:
+    InputError: A name is not that of a variant.
+  """
+  for name in variants:
+    choose("--variants", name, study.variants)
+  return [run for run in runs if not variants or run.variant in variants]
+
+
 def _run(
   config: ConfigDict,
   variant: str,

@@ -20,12 +20,19 @@ from seqsum.studies.plan import Run, Study
 
 
 def run_study(
-  study: Study, runs: Sequence[Run], workdir: epath.Path, stop: StopRequest
+  study: Study,
+  runs: Sequence[Run],
+  chosen: Sequence[Run],
+  workdir: epath.Path,
+  stop: StopRequest,
 ) -> str | None:
-  """Trains and measures the runs that are not finished, and compares all.
+  """Trains and measures the chosen runs, and compares all that ended.
+
+  Finished runs are not trained again.
 
   Args:
     runs: All of its runs, from `plan.lay_out`.
+    chosen: Those to train, from `plan.choose_runs`.
     workdir: The study's folder.
     stop: Asks the study to end early.
 
@@ -36,17 +43,17 @@ def run_study(
     InputError: Data or a folder cannot be used.
   """
   # Check the data before a folder is made.
-  missing = [run.config for run in runs if not comparison.collect(run)]
+  missing = [run.config for run in chosen if not comparison.collect(run)]
   for config in {str(config.data): config for config in missing}.values():
     load_data(config)
   workdir = folder.make_folder(workdir)
-  sequences = sum(run.sequences for run in runs)
+  sequences = sum(run.sequences for run in chosen)
   options = {"unit_scale": True, "smoothing": 0.02}
   with (
     lock.take(workdir),
     ProgressBar(sequences, "sequences", **options) as bar,
   ):
-    for n, run in enumerate(runs, start=1):
+    for n, run in enumerate(chosen, start=1):
       if comparison.collect(run):
         bar.skip(run.sequences)
       else:
@@ -62,10 +69,11 @@ def run_study(
       _measure(study, run)
       if line := comparison.collect(run):
         result = comparison.describe(line)
-        bar.print(f"{n} of {len(runs)}, {run.name}: {result}")
+        bar.print(f"{n} of {len(chosen)}, {run.name}: {result}")
       table = _compare(study, runs, workdir)
       jax.clear_caches()  # of programs that no other run needs
-    if study.timed and not (workdir / comparison.RATES).exists():
+    is_whole = len(chosen) == len(runs)
+    if study.timed and is_whole and not (workdir / comparison.RATES).exists():
       good = [
         run
         for run in runs
