@@ -5,7 +5,7 @@
 The original post's network for 150 steps of 32 sequences, three seeds. Compares
 tanh, relu in the convolutions, and relu also in the GRU's candidate; pixels in
 0..1 and in 0..255; today's GRU and that of Keras 1; RMSProp at two learning
-rates and plain gradient descent; with and without clipping to norm 1.
+rates and SGD with momentum 0.9; with and without clipping to norm 1.
 """
 
 import itertools

@@ -50,7 +50,7 @@ def courses(figure: Any, lines: Lines) -> None:
   activations = list(dict.fromkeys(map(_activation, lines)))
   pixels = list(dict.fromkeys(map(_pixels, lines)))
   colors = {"rmsprop": BLUE, "sgd": VERMILION}
-  names = {"rmsprop": "RMSProp", "sgd": "plain gradient descent"}
+  names = {"rmsprop": "RMSProp", "sgd": "SGD"}
   figure.set_size_inches(WIDTH, 1.0 + 1.45 * len(activations))
   panels = figure.subplots(
     len(activations), len(pixels), sharex=True, sharey=True, squeeze=False
