@@ -39,8 +39,7 @@ def get_config() -> ml_collections.ConfigDict:
   # files (your own sequences, configs/own.py)
   config.data.name = "mnist"  # or digits (bundled), a TFDS name such as kmnist;
   # with kind files: npz:FILE, npz:FOLDER, frames:FOLDER or eccv16:FILE
-  config.data.data_dir = ""  # TFDS's folder; "": TFDS's default. Relative
-  # paths of files start here, too.
+  config.data.data_dir = ""  # of TFDS ("": its default) and of relative paths
   config.data.manual_dir = ""  # folder with the four original MNIST files
   config.data.fallback = "digits"  # if MNIST is unavailable; "": an error
   config.data.size = ()  # (height, width) to resize your own frames to
