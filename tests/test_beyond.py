@@ -18,9 +18,11 @@ from seqsum.runtime.devices import make_mesh
 from seqsum.sequences.augment import Augmentation
 from seqsum.sequences.batch import SequenceBatch
 from seqsum.studies import probes
+from seqsum.training.evaluate import make_evaluator
 from seqsum.training.experiment import build_experiment
 from seqsum.training.metrics import Totals
 from seqsum.training.parallel import compile_init, compile_step
+from seqsum.training.state import TEST, TRAIN
 from seqsum.training.step import train_steps
 from seqsum.training.updates import center_targets, update_ema
 
@@ -104,8 +106,19 @@ def test_a_run_predicts_longer_sequences_than_in_training(whole):
   assert [x["length"] for x in found] == [4, 40]
   assert all(np.isfinite(x["mse"]) for x in found)
   assert ["deformed" in x for x in found] == [True, False]
-  # Other images than those of the test.
-  assert found[0]["deformed"]["mse"] != found[0]["mse"]
+  # Other images than those of the test, and not as they are.
+  sampler = dataclasses.replace(session.experiment.sampler, min_len=4)
+  plain = make_evaluator(
+    dataclasses.replace(session.experiment, sampler=sampler),
+    session.mesh,
+    TEST,
+    session.feed(TRAIN),
+    sequences=16,
+    batch_size=session.mesh.size * 100,
+  )(state.evaluated)
+  error = plain.final(plain.predictions) - plain.final(plain.targets)
+  others = found[0]["mse"], (error**2).mean()
+  assert all(abs(x - found[0]["deformed"]["mse"]) > 1e-3 for x in others)
   # The moving average was tested; it differs from the parameters.
   differ = jax.tree.map(
     lambda a, b: (a != b).any(), state.params, state.evaluated

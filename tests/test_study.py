@@ -129,6 +129,11 @@ def test_chosen_variants_are_trained_and_all_compared(file, run):
   assert answer.returncode == 0, answer.stderr
   assert "wild/0" not in answer.stdout
   assert names() == ["slow", "wild"]
+  # An ended run is compared though it is not chosen, and not yet measured.
+  (workdir / "runs/slow/0/measured.json").unlink()
+  answer = run(*flags, "--variants=wild", program="seqsum.study")
+  assert answer.returncode == 0, answer.stderr
+  assert names() == ["slow", "wild"]
   assert not (workdir / "rates.json").exists()
 
 

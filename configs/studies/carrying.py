@@ -7,8 +7,8 @@ are the only label. The encoder and augmentation of fold.py with a GRU of 128,
 with all columns from the start ("gru") and with a curriculum ("grow"), in which
 the number of columns rises during the first half of training; and the same
 encoder with the carry built in ("carry"). Every run sees 480,000 fresh frames
-(with a curriculum about a fifth less), 256 in each batch; three seeds. At 15
-digits the GRU also has a lower learning rate, RMSProp in place of Adam, and
+(with a curriculum about a fifth less), about 256 in each batch; three seeds. At
+15 digits the GRU also has a lower learning rate, RMSProp in place of Adam, and
 four times as large a batch.
 """
 

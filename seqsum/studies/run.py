@@ -53,6 +53,8 @@ def run_study(
     lock.take(workdir),
     ProgressBar(sequences, "sequences", **options) as bar,
   ):
+    for run in runs:
+      _measure(study, run)  # also ended runs that are not chosen
     for n, run in enumerate(chosen, start=1):
       if comparison.collect(run):
         bar.skip(run.sequences)
